@@ -1,0 +1,28 @@
+//! The words of Tenantry as types: ids, names, secrets, the clock, kinds of error.
+//!
+//! Everything here is pure: no async, no database, no HTTP. A string that could be mistaken for
+//! another (a slug for a database name, a mail address for a host) is parsed once, at the edge,
+//! into one of these types and travels as that type from then on.
+
+mod clock;
+mod email;
+mod entropy;
+mod error;
+mod ids;
+mod ident;
+mod names;
+mod plan;
+mod secret;
+
+pub use clock::{Clock, Timestamp};
+pub use email::{Email, InvalidEmail};
+pub use entropy::Entropy;
+pub use error::{ErrorKind, FieldError};
+pub use ident::{DbName, InvalidIdent, PgIdent, RoleName};
+pub use ids::{
+    AuditId, ClusterId, DatabaseId, InstallationId, OperationId, OperatorId, RoleId, RouterId,
+    SessionId, TenantId, UserId,
+};
+pub use names::{DomainName, InvalidDomain, InvalidSlug, Slug};
+pub use plan::{InvalidPlan, Plan};
+pub use secret::Secret;

@@ -1,0 +1,78 @@
+-- People, what they may do, and their sessions. Runs as `tenantry_owner`, in schema `tenantry`.
+CREATE TABLE tenantry.users (
+    id             uuid PRIMARY KEY,
+    email          text NOT NULL CONSTRAINT users_email_key UNIQUE
+                   CONSTRAINT users_email_lower CHECK (email = lower(email)),
+    name           text NOT NULL DEFAULT '',
+    -- Argon2id in PHC form; none until a password is set. It exists here and nowhere else.
+    password_hash  text,
+    is_active      boolean NOT NULL DEFAULT true,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    updated_at     timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE tenantry.roles (
+    id           uuid PRIMARY KEY,
+    name         text NOT NULL CONSTRAINT roles_name_key UNIQUE,
+    description  text NOT NULL DEFAULT '',
+    is_builtin   boolean NOT NULL DEFAULT false,
+    created_at   timestamptz NOT NULL DEFAULT now()
+);
+
+-- The registry of what can be allowed, `resource:action`.
+CREATE TABLE tenantry.permissions (
+    resource     text NOT NULL CONSTRAINT permissions_resource_shape CHECK (resource ~ '^[a-z][a-z0-9-]*$'),
+    action       text NOT NULL CONSTRAINT permissions_action_known CHECK (action IN
+                 ('list', 'read', 'create', 'update', 'delete', 'execute', 'manage')),
+    description  text NOT NULL DEFAULT '',
+    PRIMARY KEY (resource, action)
+);
+
+CREATE TABLE tenantry.role_permissions (
+    role_id   uuid NOT NULL REFERENCES tenantry.roles ON DELETE CASCADE,
+    resource  text NOT NULL,
+    action    text NOT NULL,
+    PRIMARY KEY (role_id, resource, action),
+    FOREIGN KEY (resource, action) REFERENCES tenantry.permissions ON DELETE CASCADE
+);
+
+CREATE TABLE tenantry.user_roles (
+    user_id  uuid NOT NULL REFERENCES tenantry.users ON DELETE CASCADE,
+    role_id  uuid NOT NULL REFERENCES tenantry.roles ON DELETE RESTRICT,
+    PRIMARY KEY (user_id, role_id)
+);
+CREATE INDEX user_roles_role_idx ON tenantry.user_roles (role_id);
+
+-- A sign-in: the family of the refresh tokens that followed from it. Ended by logout, by a token
+-- that was used twice, or by age.
+CREATE TABLE tenantry.sessions (
+    id          uuid PRIMARY KEY,
+    user_id     uuid NOT NULL REFERENCES tenantry.users ON DELETE CASCADE,
+    created_at  timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    ended_at    timestamptz,
+    end_reason  text
+);
+CREATE INDEX sessions_user_idx ON tenantry.sessions (user_id);
+
+-- Refresh tokens, hashed (SHA-256 of 256 random bits). A used one is kept: seeing it again means theft.
+CREATE TABLE tenantry.refresh_tokens (
+    token_hash  bytea PRIMARY KEY,
+    session_id  uuid NOT NULL REFERENCES tenantry.sessions ON DELETE CASCADE,
+    created_at  timestamptz NOT NULL,
+    used_at     timestamptz
+);
+CREATE INDEX refresh_tokens_session_idx ON tenantry.refresh_tokens (session_id);
+
+INSERT INTO tenantry.permissions (resource, action, description) VALUES
+    ('users', 'list', 'See who is in the tenant'),
+    ('users', 'read', 'See one person'),
+    ('users', 'create', 'Add people'),
+    ('users', 'update', 'Change people and their roles'),
+    ('users', 'delete', 'Remove people'),
+    ('roles', 'list', 'See the roles'),
+    ('roles', 'read', 'See one role and what it allows'),
+    ('roles', 'create', 'Add roles'),
+    ('roles', 'update', 'Change roles'),
+    ('roles', 'delete', 'Remove roles'),
+    ('permissions', 'list', 'See what can be allowed');
