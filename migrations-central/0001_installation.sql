@@ -1,6 +1,6 @@
 -- One catalog with its keys. The id marks everything this catalog made on any cluster.
 CREATE TABLE installation (
-    only        boolean PRIMARY KEY DEFAULT true CHECK (only),
+    one_row     boolean PRIMARY KEY DEFAULT true CHECK (one_row),
     id          uuid NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now()
 );

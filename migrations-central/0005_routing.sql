@@ -2,8 +2,8 @@
 -- The counter's row lock makes commit order number order; a SEQUENCE would let a slow transaction
 -- commit a lower number after a higher one was read.
 CREATE TABLE change_counter (
-    only   boolean PRIMARY KEY DEFAULT true CHECK (only),
-    value  bigint NOT NULL
+    one_row  boolean PRIMARY KEY DEFAULT true CHECK (one_row),
+    value    bigint NOT NULL
 );
 INSERT INTO change_counter (value) VALUES (0);
 
@@ -28,7 +28,7 @@ CREATE TABLE routers (
 -- The login that routers use: it reads what routing needs and nothing else. Its password is sealed
 -- under `route`. `make`d by the catalog's own login, see crates/catalog/src/router_login.rs.
 CREATE TABLE router_login (
-    only     boolean PRIMARY KEY DEFAULT true CHECK (only),
+    one_row  boolean PRIMARY KEY DEFAULT true CHECK (one_row),
     name     text NOT NULL,
     key_id   text NOT NULL,
     sealed   bytea NOT NULL

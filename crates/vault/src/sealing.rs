@@ -1,0 +1,418 @@
+//! Sealing: AES-256-GCM, bound to a purpose and a place.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aes_gcm::aead::{Aead, Payload};
+use aes_gcm::{Aes256Gcm, KeyInit};
+use tenantry_types::{ClusterId, DatabaseId, Entropy, InstallationId, OperationId, Secret};
+use zeroize::Zeroizing;
+
+use crate::keyring::{KeyBytes, KeyId, Purpose};
+
+/// Keys for the passwords that routers open tenants' databases with.
+#[derive(Clone)]
+pub struct RouteKeys(Arc<SealingKeys>);
+
+/// Keys for what only the control plane opens.
+#[derive(Clone)]
+pub struct AdminKeys(Arc<SealingKeys>);
+
+/// A sealed secret as it is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The id of the key it was sealed with.
+    pub key_id: String,
+    /// Nonce (12 bytes), ciphertext, tag (16 bytes).
+    pub bytes: Vec<u8>,
+}
+
+/// Where a sealed secret is stored. With the purpose it is the associated data: a sealed value that
+/// was copied to another row or column does not open there.
+///
+/// The functions give the place of each sealed column there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// The row's primary key, its parts joined by `/`.
+    pub row: String,
+    /// The column.
+    pub column: &'a str,
+}
+
+/// Why a secret was not sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// Beyond AES-GCM's limit of 64 GiB for one message.
+    #[error("the secret is too long to be sealed")]
+    TooLong,
+}
+
+/// Why a sealed secret does not open.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The keyring has no such key for this purpose.
+    #[error("the keyring has no {purpose} key `{key_id}`")]
+    UnknownKey {
+        /// What the key would be for.
+        purpose: Purpose,
+        /// The id beside the sealed value.
+        key_id: String,
+    },
+    /// Changed, cut, moved from another place, or sealed for another purpose.
+    #[error(
+        "the sealed value of {table}.{column} does not open: it was changed, or moved from another place"
+    )]
+    Damaged {
+        /// The table it was read from.
+        table: String,
+        /// The column it was read from.
+        column: String,
+    },
+}
+
+macro_rules! sealing_keys {
+    ($name:ident) => {
+        impl $name {
+            pub(crate) fn new(keys: SealingKeys) -> Self {
+                Self(Arc::new(keys))
+            }
+
+            /// Seals a secret for one place under the active key, with a fresh random nonce.
+            ///
+            /// # Errors
+            /// When the secret is longer than AES-GCM can seal.
+            pub fn seal(
+                &self,
+                entropy: &Entropy,
+                place: &Place<'_>,
+                secret: &Secret,
+            ) -> Result<Sealed, SealError> {
+                self.0.seal(entropy, place, secret)
+            }
+
+            /// Opens a secret that was sealed for exactly this place.
+            ///
+            /// # Errors
+            /// When the key is unknown, or the value is not what was sealed for this place.
+            pub fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Secret, OpenError> {
+                self.0.open(place, sealed)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({}, ***)"), self.0.active.id)
+            }
+        }
+    };
+}
+
+sealing_keys!(RouteKeys);
+sealing_keys!(AdminKeys);
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({}, {} bytes)", self.key_id, self.bytes.len())
+    }
+}
+
+impl Place<'_> {
+    /// `clusters.admin_sealed`, under the admin keys.
+    #[must_use]
+    pub fn cluster_admin(cluster: ClusterId) -> Self {
+        Self {
+            table: "clusters",
+            row: cluster.to_string(),
+            column: "admin_sealed",
+        }
+    }
+
+    /// `logins.sealed`; `role` is `owner` or `user` (admin keys) or `router` (route keys).
+    #[must_use]
+    pub fn login(database: DatabaseId, role: &str) -> Self {
+        Self {
+            table: "logins",
+            row: format!("{database}/{role}"),
+            column: "sealed",
+        }
+    }
+
+    /// `operation_secrets.sealed`, under the admin keys.
+    #[must_use]
+    pub fn operation_secret(operation: OperationId, name: &str) -> Self {
+        Self {
+            table: "operation_secrets",
+            row: format!("{operation}/{name}"),
+            column: "sealed",
+        }
+    }
+
+    /// `router_login.sealed`, under the route keys.
+    #[must_use]
+    pub fn router_login(installation: InstallationId) -> Self {
+        Self {
+            table: "router_login",
+            row: installation.to_string(),
+            column: "sealed",
+        }
+    }
+
+    /// Each part after its length, so that no two places give the same bytes.
+    fn associated_data(&self, purpose: Purpose) -> Vec<u8> {
+        let parts = [
+            "tenantry.seal.1",
+            purpose.as_str(),
+            self.table,
+            &self.row,
+            self.column,
+        ];
+        let mut data = Vec::new();
+        for part in parts {
+            data.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            data.extend_from_slice(part.as_bytes());
+        }
+        data
+    }
+}
+
+/// The keys of one purpose; the first seals, all open.
+pub(crate) struct SealingKeys {
+    purpose: Purpose,
+    active: SealingKey,
+    older: Vec<SealingKey>,
+}
+
+struct SealingKey {
+    id: KeyId,
+    key: KeyBytes,
+}
+
+/// 96 bits, the length GCM is made for (NIST SP 800-38D, 5.2.1.1). Random nonces are safe for 2^32
+/// messages under one key (8.3): far above the passwords an installation will ever seal.
+const NONCE: usize = 12;
+
+impl SealingKeys {
+    pub(crate) fn new(
+        purpose: Purpose,
+        active: (KeyId, KeyBytes),
+        older: Vec<(KeyId, KeyBytes)>,
+    ) -> Self {
+        let key = |(id, key)| SealingKey { id, key };
+        Self {
+            purpose,
+            active: key(active),
+            older: older.into_iter().map(key).collect(),
+        }
+    }
+
+    fn seal(
+        &self,
+        entropy: &Entropy,
+        place: &Place<'_>,
+        secret: &Secret,
+    ) -> Result<Sealed, SealError> {
+        let nonce: [u8; NONCE] = entropy.bytes();
+        let payload = Payload {
+            msg: secret.expose().as_bytes(),
+            aad: &place.associated_data(self.purpose),
+        };
+        let ciphertext = self
+            .active
+            .cipher()
+            .encrypt(&nonce.into(), payload)
+            .map_err(|_| SealError::TooLong)?;
+        Ok(Sealed {
+            key_id: self.active.id.as_str().to_owned(),
+            bytes: [&nonce[..], &ciphertext].concat(),
+        })
+    }
+
+    fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Secret, OpenError> {
+        let key = std::iter::once(&self.active)
+            .chain(&self.older)
+            .find(|key| key.id.as_str() == sealed.key_id)
+            .ok_or_else(|| OpenError::UnknownKey {
+                purpose: self.purpose,
+                key_id: sealed.key_id.clone(),
+            })?;
+        self.open_with(key, place, &sealed.bytes)
+            .ok_or_else(|| OpenError::Damaged {
+                table: place.table.to_owned(),
+                column: place.column.to_owned(),
+            })
+    }
+
+    fn open_with(&self, key: &SealingKey, place: &Place<'_>, bytes: &[u8]) -> Option<Secret> {
+        let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE>()?;
+        let payload = Payload {
+            msg: ciphertext,
+            aad: &place.associated_data(self.purpose),
+        };
+        let clear = Zeroizing::new(key.cipher().decrypt(&(*nonce).into(), payload).ok()?);
+        Some(Secret::new(std::str::from_utf8(&clear).ok()?))
+    }
+}
+
+impl SealingKey {
+    fn cipher(&self) -> Aes256Gcm {
+        Aes256Gcm::new(&(*self.key).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenantry_types::Clock;
+
+    use super::*;
+    use crate::Keyring;
+
+    struct World {
+        entropy: Entropy,
+        keys: Keyring,
+        place: Place<'static>,
+        secret: Secret,
+    }
+
+    fn world() -> World {
+        let entropy = Entropy::system();
+        let database = DatabaseId::generate(&Clock::system(), &entropy);
+        World {
+            keys: Keyring::generate(&entropy),
+            place: Place::login(database, "router"),
+            secret: Secret::new("a password with ünïcode"),
+            entropy,
+        }
+    }
+
+    #[test]
+    fn what_was_sealed_opens_in_its_place() {
+        let w = world();
+        let sealed = w
+            .keys
+            .route()
+            .seal(&w.entropy, &w.place, &w.secret)
+            .expect("sealed");
+        assert_eq!(sealed.key_id, "k1");
+        assert_eq!(sealed.bytes.len(), 12 + w.secret.expose().len() + 16);
+        assert_eq!(w.keys.route().open(&w.place, &sealed), Ok(w.secret));
+    }
+
+    #[test]
+    fn two_seals_of_one_secret_are_not_alike() {
+        let w = world();
+        let seal = || {
+            w.keys
+                .route()
+                .seal(&w.entropy, &w.place, &w.secret)
+                .expect("sealed")
+        };
+        let (a, b) = (seal(), seal());
+        assert_ne!(a.bytes[..12], b.bytes[..12]);
+        assert_ne!(a.bytes[12..], b.bytes[12..]);
+    }
+
+    #[test]
+    fn moved_to_another_table_row_or_column_it_does_not_open() {
+        let w = world();
+        let sealed = w
+            .keys
+            .route()
+            .seal(&w.entropy, &w.place, &w.secret)
+            .expect("sealed");
+        let other = DatabaseId::generate(&Clock::system(), &w.entropy);
+        let moved = [
+            Place {
+                table: "clusters",
+                ..w.place.clone()
+            },
+            Place {
+                column: "admin_sealed",
+                ..w.place.clone()
+            },
+            Place {
+                row: format!("{}x", w.place.row),
+                ..w.place.clone()
+            },
+            Place::login(other, "router"),
+            // The parts may not run into one another.
+            Place {
+                table: "login",
+                row: format!("s{}", w.place.row),
+                ..w.place.clone()
+            },
+        ];
+        for place in moved {
+            let opened = w.keys.route().open(&place, &sealed);
+            assert!(
+                matches!(opened, Err(OpenError::Damaged { .. })),
+                "{place:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn sealed_for_one_purpose_it_does_not_open_for_another_even_under_the_same_key() {
+        let w = world();
+        let key = || (KeyId::parse("k1").expect("an id"), Zeroizing::new([7; 32]));
+        let route = RouteKeys::new(SealingKeys::new(Purpose::Route, key(), vec![]));
+        let admin = AdminKeys::new(SealingKeys::new(Purpose::Admin, key(), vec![]));
+        let sealed = route.seal(&w.entropy, &w.place, &w.secret).expect("sealed");
+        assert!(matches!(
+            admin.open(&w.place, &sealed),
+            Err(OpenError::Damaged { .. })
+        ));
+        assert_eq!(route.open(&w.place, &sealed), Ok(w.secret));
+    }
+
+    #[test]
+    fn a_changed_or_cut_value_does_not_open() {
+        let w = world();
+        let keys = w.keys.route();
+        let sealed = keys.seal(&w.entropy, &w.place, &w.secret).expect("sealed");
+        for at in [0, 12, sealed.bytes.len() - 1] {
+            let mut changed = sealed.clone();
+            changed.bytes[at] ^= 1;
+            assert!(keys.open(&w.place, &changed).is_err(), "byte {at}");
+        }
+        for length in [0, 11, 12, 27, sealed.bytes.len() - 1] {
+            let mut cut = sealed.clone();
+            cut.bytes.truncate(length);
+            assert!(keys.open(&w.place, &cut).is_err(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn an_older_key_still_opens_and_an_unknown_one_is_named() {
+        let w = world();
+        let key = |id, byte| (KeyId::parse(id).expect("an id"), Zeroizing::new([byte; 32]));
+        let before = RouteKeys::new(SealingKeys::new(Purpose::Route, key("old", 1), vec![]));
+        let sealed = before
+            .seal(&w.entropy, &w.place, &w.secret)
+            .expect("sealed");
+        let rotated = SealingKeys::new(Purpose::Route, key("new", 2), vec![key("old", 1)]);
+        let rotated = RouteKeys::new(rotated);
+        assert_eq!(rotated.open(&w.place, &sealed), Ok(w.secret.clone()));
+        let fresh = rotated
+            .seal(&w.entropy, &w.place, &w.secret)
+            .expect("sealed");
+        assert_eq!(fresh.key_id, "new");
+        assert_eq!(
+            before.open(&w.place, &fresh),
+            Err(OpenError::UnknownKey {
+                purpose: Purpose::Route,
+                key_id: "new".to_owned()
+            })
+        );
+    }
+
+    #[test]
+    fn debug_of_a_sealed_value_shows_no_bytes() {
+        let sealed = Sealed {
+            key_id: "k1".to_owned(),
+            bytes: vec![0xAB; 40],
+        };
+        assert_eq!(format!("{sealed:?}"), "Sealed(k1, 40 bytes)");
+    }
+}
