@@ -1,5 +1,5 @@
 -- Durable multi-step changes. `fence` rises each time a worker takes the lease; a write of a worker
--- whose fence is no longer the newest is refused.
+-- whose fence is no longer the newest is refused. `steps` numbers the journal's lines.
 CREATE TABLE operations (
     id            uuid PRIMARY KEY,
     kind          text NOT NULL,
@@ -14,6 +14,7 @@ CREATE TABLE operations (
     lease_holder  uuid,
     lease_until   timestamptz,
     fence         bigint NOT NULL DEFAULT 0,
+    steps         integer NOT NULL DEFAULT 0,
     created_at    timestamptz NOT NULL DEFAULT now(),
     updated_at    timestamptz NOT NULL DEFAULT now(),
     finished_at   timestamptz,

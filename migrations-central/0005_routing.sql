@@ -26,7 +26,7 @@ CREATE TABLE routers (
 );
 
 -- The login that routers use: it reads what routing needs and nothing else. Its password is sealed
--- under `route`. `make`d by the catalog's own login, see crates/catalog/src/router_login.rs.
+-- under `route`. Made by the catalog's own login, see crates/catalog/src/router_login.rs.
 CREATE TABLE router_login (
     one_row  boolean PRIMARY KEY DEFAULT true CHECK (one_row),
     name     text NOT NULL,

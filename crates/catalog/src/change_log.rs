@@ -1,0 +1,154 @@
+//! The change log: every change that a router must learn of, numbered in the order of the commits.
+//!
+//! The number comes from a row that each writer locks until its transaction ends, so that a reader
+//! who saw number N has seen every lower one. A sequence would hand out 7 to a slow transaction
+//! and 8 to a quick one; who reads at 8 would then never see 7.
+
+use sqlx::PgConnection;
+use tenantry_types::TenantId;
+use uuid::Uuid;
+
+use crate::CatalogError;
+use crate::error::Row;
+
+/// The channel that a new number is notified on, with the number as the payload. A hint to read
+/// the log now; a notification can be lost.
+pub const CHANNEL: &str = "tenantry_changes";
+
+words! {
+    /// What happened to a tenant, as far as a router is concerned.
+    pub enum Kind {
+        /// It can be reached for the first time.
+        Created = "created",
+        /// Its route or what a route carries (name, plan, domains) is another one.
+        Updated = "updated",
+        /// It may no longer be served: suspended or deleted.
+        Fenced = "fenced",
+        /// It may be served again.
+        Restored = "restored",
+        /// It is gone for good.
+        Purged = "purged",
+        /// Its schema changed: idle connections hold stale plans.
+        Migrated = "migrated",
+        /// Its connections are to be ended.
+        Disconnect = "disconnect",
+    }
+}
+
+/// One row of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its number: one more than the row before.
+    pub number: i64,
+    /// The tenant it is about.
+    pub tenant_id: TenantId,
+    /// What happened.
+    pub kind: Kind,
+}
+
+/// Appends a row and tells the routers; gives its number.
+///
+/// This must be the **last statement of the transaction**: it holds the counter's lock until the
+/// commit, and every other writer waits for it (NOTIFY, too, takes a lock of the whole server when
+/// it commits).
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn append(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    kind: Kind,
+) -> Result<i64, CatalogError> {
+    let row = sqlx::query!(
+        r#"WITH next AS (UPDATE change_counter SET value = value + 1 RETURNING value),
+             appended AS (
+               INSERT INTO changes (number, tenant_id, kind)
+               SELECT value, $1, $2 FROM next RETURNING number
+             )
+           SELECT number AS "number!", pg_notify('tenantry_changes', number::text) FROM appended"#,
+        tenant.as_uuid(),
+        kind.as_str(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(row.number)
+}
+
+/// The rows after a number, in order, at most `limit`.
+///
+/// The newest row is never pruned. So a reader that is behind always gets a row, and when the first
+/// one is not `number + 1` those in between were pruned: it must forget everything it remembers.
+///
+/// # Errors
+/// When the catalog does not answer or a row is unusable.
+pub async fn after(
+    conn: &mut PgConnection,
+    number: i64,
+    limit: u32,
+) -> Result<Vec<Change>, CatalogError> {
+    sqlx::query_as!(
+        ChangeRow,
+        "SELECT number, tenant_id, kind FROM changes WHERE number > $1 ORDER BY number LIMIT $2",
+        number,
+        i64::from(limit),
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(ChangeRow::decode)
+    .collect()
+}
+
+/// The number of the newest row; 0 when nothing was ever appended.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn current(conn: &mut PgConnection) -> Result<i64, CatalogError> {
+    Ok(sqlx::query_scalar!("SELECT value FROM change_counter")
+        .fetch_one(conn)
+        .await?)
+}
+
+/// The number of the oldest row that was not pruned.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn oldest(conn: &mut PgConnection) -> Result<Option<i64>, CatalogError> {
+    Ok(sqlx::query_scalar!("SELECT min(number) FROM changes")
+        .fetch_one(conn)
+        .await?)
+}
+
+/// Removes rows that every live router has applied and that are older than ten minutes, but never
+/// the newest row; says how many.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn prune(conn: &mut PgConnection) -> Result<u64, CatalogError> {
+    let done = sqlx::query!(
+        "DELETE FROM changes
+         WHERE at < clock_timestamp() - interval '10 minutes'
+           AND number < (SELECT value FROM change_counter)
+           AND number <= ALL (SELECT applied FROM routers WHERE lease_until > clock_timestamp())"
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+struct ChangeRow {
+    number: i64,
+    tenant_id: Uuid,
+    kind: String,
+}
+
+impl ChangeRow {
+    fn decode(self) -> Result<Change, CatalogError> {
+        let row = Row::of("changes", self.number);
+        Ok(Change {
+            number: self.number,
+            tenant_id: self.tenant_id.into(),
+            kind: row.column("kind", self.kind.parse())?,
+        })
+    }
+}

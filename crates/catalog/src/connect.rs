@@ -1,0 +1,42 @@
+//! Connecting to the catalog.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tenantry_types::Secret;
+
+use crate::CatalogError;
+
+/// How long a request waits for a connection. Short, so that a catalog that is down is a quick 503
+/// and not a pile of waiting requests. The pool pings a connection within this time before it
+/// hands it out, so that a server that hangs is found too.
+const ACQUIRE: Duration = Duration::from_secs(2);
+
+/// No statement of this crate takes seconds; one that does must not hold its connection for ever.
+const STATEMENT: &str = "15s";
+
+/// Opens a pool of at most `max` connections and proves that one can be made.
+///
+/// # Errors
+/// [`CatalogError::Unavailable`] when the catalog does not answer, [`CatalogError::Query`] when the
+/// address is no Postgres URL or the login is refused.
+pub async fn connect(
+    url: &Secret,
+    max: u32,
+    application_name: &str,
+) -> Result<PgPool, CatalogError> {
+    let options = PgConnectOptions::from_str(url.expose())?
+        .application_name(application_name)
+        .options([
+            ("statement_timeout", STATEMENT),
+            ("idle_in_transaction_session_timeout", "60s"),
+        ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(max)
+        .acquire_timeout(ACQUIRE)
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}

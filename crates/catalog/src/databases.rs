@@ -1,0 +1,448 @@
+//! Physical databases that we made, from their birth on.
+//!
+//! A row is written before its database is made and removed after it was dropped, so that there is
+//! never a database of ours that the catalog does not know.
+
+use sqlx::PgConnection;
+use tenantry_types::{ClusterId, DatabaseId, DbName, OperationId, Slug, TenantId, Timestamp};
+use uuid::Uuid;
+
+use crate::CatalogError;
+use crate::error::{Row, violated};
+use crate::tenants::Status;
+
+// The one text of the columns; what differs is the rest. Stands first because a macro is known only
+// below itself.
+macro_rules! database_query {
+    ($which:literal $(, $arg:expr)*) => {
+        sqlx::query_as!(
+            DatabaseRow,
+            "SELECT id, cluster_id, name, state, tenant_id, operation_id, schema, migrated_at,
+                    migration_error, created_at FROM databases " + $which
+            $(, $arg)*
+        )
+    };
+}
+
+words! {
+    /// How far a database has come.
+    pub enum State {
+        /// Being made: not to be used yet.
+        Making = "making",
+        /// Complete, and waiting for a tenant.
+        Spare = "spare",
+        /// A tenant's.
+        Claimed = "claimed",
+    }
+}
+
+/// One database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    /// Its id, which is in its identity and never changes.
+    pub id: DatabaseId,
+    /// The cluster that holds it.
+    pub cluster_id: ClusterId,
+    /// Its name there.
+    pub name: DbName,
+    /// How far it has come.
+    pub state: State,
+    /// Whose it is.
+    pub tenant_id: Option<TenantId>,
+    /// The operation that makes or made it.
+    pub operation_id: Option<OperationId>,
+    /// The digest of the migrations it was last seen at.
+    pub schema: String,
+    /// When it was last migrated.
+    pub migrated_at: Option<Timestamp>,
+    /// What went wrong when it was last migrated.
+    pub migration_error: Option<String>,
+    /// When its row was written.
+    pub created_at: Timestamp,
+}
+
+/// A database that is to be.
+#[derive(Clone, Debug)]
+pub struct NewDatabase<'a> {
+    /// Its id.
+    pub id: DatabaseId,
+    /// The cluster that will hold it.
+    pub cluster_id: ClusterId,
+    /// Its name there.
+    pub name: &'a DbName,
+    /// The operation that makes it.
+    pub operation_id: Option<OperationId>,
+    /// The digest of the migrations of the template it is cloned from.
+    pub schema: &'a str,
+}
+
+/// A database with what a fleet-wide migration must know of its tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForMigration {
+    /// The database.
+    pub database: Database,
+    /// Its tenant, unless it is a spare.
+    pub tenant: Option<OfTenant>,
+}
+
+/// What a fleet-wide migration must know of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfTenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its slug.
+    pub slug: Slug,
+    /// Its state.
+    pub status: Status,
+    /// The epoch that the database must show.
+    pub epoch: i64,
+}
+
+/// Why a database did not get a name or a tenant. The transaction is of no more use.
+#[derive(Debug, thiserror::Error)]
+pub enum NameError {
+    /// Another database of the cluster has the name.
+    #[error("the cluster has another database called {0}")]
+    NameTaken(DbName),
+    /// The database is not there, or is another tenant's.
+    #[error("database {0} is not there to be claimed")]
+    NotFree(DatabaseId),
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// Inserts a database that is about to be made.
+///
+/// # Errors
+/// [`NameError::NameTaken`], or when the catalog fails.
+pub async fn insert_making(
+    conn: &mut PgConnection,
+    new: &NewDatabase<'_>,
+) -> Result<(), NameError> {
+    let done = sqlx::query!(
+        "INSERT INTO databases (id, cluster_id, name, state, operation_id, schema)
+         VALUES ($1, $2, $3, 'making', $4, $5)",
+        new.id.as_uuid(),
+        new.cluster_id.as_uuid(),
+        new.name.as_str(),
+        new.operation_id.map(|id| id.as_uuid()),
+        new.schema,
+    )
+    .execute(conn)
+    .await;
+    done.map(drop).map_err(|error| name_error(error, new.name))
+}
+
+/// Sets a database's state to `making` or `spare`; it belongs to no tenant (any more). For
+/// `claimed` there is [`claim`]. `false`: no such database.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn set_state(
+    conn: &mut PgConnection,
+    id: DatabaseId,
+    state: State,
+) -> Result<bool, CatalogError> {
+    let done = sqlx::query!(
+        "UPDATE databases SET state = $2, tenant_id = NULL WHERE id = $1",
+        id.as_uuid(),
+        state.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives a database to a tenant under a new name. Once more for the same tenant is fine.
+///
+/// # Errors
+/// [`NameError::NotFree`] when another tenant has it or it is gone, [`NameError::NameTaken`], or
+/// when the catalog fails.
+pub async fn claim(
+    conn: &mut PgConnection,
+    id: DatabaseId,
+    tenant: TenantId,
+    new_name: &DbName,
+) -> Result<(), NameError> {
+    let done = sqlx::query!(
+        "UPDATE databases SET state = 'claimed', tenant_id = $2, name = $3
+         WHERE id = $1 AND (tenant_id IS NULL OR tenant_id = $2)",
+        id.as_uuid(),
+        tenant.as_uuid(),
+        new_name.as_str(),
+    )
+    .execute(conn)
+    .await;
+    match done {
+        Ok(done) if done.rows_affected() == 1 => Ok(()),
+        Ok(_) => Err(NameError::NotFree(id)),
+        Err(error) => Err(name_error(error, new_name)),
+    }
+}
+
+/// Gives a database another name.
+///
+/// # Errors
+/// [`NameError::NotFree`] when it is gone, [`NameError::NameTaken`], or when the catalog fails.
+pub async fn rename(
+    conn: &mut PgConnection,
+    id: DatabaseId,
+    new_name: &DbName,
+) -> Result<(), NameError> {
+    let done = sqlx::query!(
+        "UPDATE databases SET name = $2 WHERE id = $1",
+        id.as_uuid(),
+        new_name.as_str(),
+    )
+    .execute(conn)
+    .await;
+    match done {
+        Ok(done) if done.rows_affected() == 1 => Ok(()),
+        Ok(_) => Err(NameError::NotFree(id)),
+        Err(error) => Err(name_error(error, new_name)),
+    }
+}
+
+/// The database of this id.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn by_id(
+    conn: &mut PgConnection,
+    id: DatabaseId,
+) -> Result<Option<Database>, CatalogError> {
+    database_query!("WHERE id = $1", id.as_uuid())
+        .fetch_optional(conn)
+        .await?
+        .map(DatabaseRow::decode)
+        .transpose()
+}
+
+/// A tenant's database.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn by_tenant(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Option<Database>, CatalogError> {
+    database_query!("WHERE tenant_id = $1", tenant.as_uuid())
+        .fetch_optional(conn)
+        .await?
+        .map(DatabaseRow::decode)
+        .transpose()
+}
+
+/// The databases that an operation makes or made.
+///
+/// # Errors
+/// When the catalog does not answer or a row is unusable.
+pub async fn by_operation(
+    conn: &mut PgConnection,
+    operation: OperationId,
+) -> Result<Vec<Database>, CatalogError> {
+    database_query!("WHERE operation_id = $1 ORDER BY id", operation.as_uuid())
+        .fetch_all(conn)
+        .await?
+        .into_iter()
+        .map(DatabaseRow::decode)
+        .collect()
+}
+
+/// A cluster's spares, the oldest first.
+///
+/// # Errors
+/// When the catalog does not answer or a row is unusable.
+pub async fn spares(
+    conn: &mut PgConnection,
+    cluster: ClusterId,
+) -> Result<Vec<Database>, CatalogError> {
+    database_query!(
+        "WHERE cluster_id = $1 AND state = 'spare' ORDER BY id",
+        cluster.as_uuid()
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(DatabaseRow::decode)
+    .collect()
+}
+
+/// The oldest spare at these migrations that nobody else is about to take, its row locked until the
+/// transaction ends.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn lock_spare(
+    conn: &mut PgConnection,
+    cluster: ClusterId,
+    schema: &str,
+) -> Result<Option<Database>, CatalogError> {
+    database_query!(
+        "WHERE cluster_id = $1 AND state = 'spare' AND schema = $2
+         ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
+        cluster.as_uuid(),
+        schema
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(DatabaseRow::decode)
+    .transpose()
+}
+
+/// All databases that a fleet-wide migration must bring up to date: tenants' and spares, oldest
+/// first. Not those being made: their operation sees to it.
+///
+/// # Errors
+/// When the catalog does not answer or a row is unusable.
+pub async fn all_for_migration(conn: &mut PgConnection) -> Result<Vec<ForMigration>, CatalogError> {
+    let rows = sqlx::query!(
+        r#"SELECT d.id, d.cluster_id, d.name, d.state, d.tenant_id, d.operation_id, d.schema,
+               d.migrated_at, d.migration_error, d.created_at,
+               t.slug AS "slug?", t.status AS "status?", t.epoch AS "epoch?"
+           FROM databases d LEFT JOIN tenants t ON t.id = d.tenant_id
+           WHERE d.state <> 'making' ORDER BY d.id"#
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let tenant = match (row.tenant_id, row.slug, row.status, row.epoch) {
+                (Some(id), Some(slug), Some(status), Some(epoch)) => {
+                    let row = Row::of("tenants", id);
+                    Some(OfTenant {
+                        id: id.into(),
+                        slug: row.column("slug", Slug::parse(&slug))?,
+                        status: row.column("status", status.parse())?,
+                        epoch,
+                    })
+                }
+                _ => None,
+            };
+            let database = DatabaseRow {
+                id: row.id,
+                cluster_id: row.cluster_id,
+                name: row.name,
+                state: row.state,
+                tenant_id: row.tenant_id,
+                operation_id: row.operation_id,
+                schema: row.schema,
+                migrated_at: row.migrated_at,
+                migration_error: row.migration_error,
+                created_at: row.created_at,
+            };
+            Ok(ForMigration {
+                database: database.decode()?,
+                tenant,
+            })
+        })
+        .collect()
+}
+
+/// Records that a database is at these migrations. `false`: no such database.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn set_migrated(
+    conn: &mut PgConnection,
+    id: DatabaseId,
+    schema: &str,
+) -> Result<bool, CatalogError> {
+    let done = sqlx::query!(
+        "UPDATE databases
+         SET schema = $2, migrated_at = clock_timestamp(), migration_error = NULL WHERE id = $1",
+        id.as_uuid(),
+        schema,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Records what went wrong when a database was migrated. `false`: no such database.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn set_migration_error(
+    conn: &mut PgConnection,
+    id: DatabaseId,
+    error: &str,
+) -> Result<bool, CatalogError> {
+    let done = sqlx::query!(
+        "UPDATE databases SET migration_error = $2 WHERE id = $1",
+        id.as_uuid(),
+        error,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Forgets a database that was dropped, its logins with it. `false`: no such database.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn remove(conn: &mut PgConnection, id: DatabaseId) -> Result<bool, CatalogError> {
+    let done = sqlx::query!("DELETE FROM databases WHERE id = $1", id.as_uuid())
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether the cluster has a database of this name, as far as the catalog knows.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn name_taken(
+    conn: &mut PgConnection,
+    cluster: ClusterId,
+    name: &DbName,
+) -> Result<bool, CatalogError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM databases WHERE cluster_id = $1 AND name = $2) AS "taken!""#,
+        cluster.as_uuid(),
+        name.as_str(),
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+fn name_error(error: sqlx::Error, name: &DbName) -> NameError {
+    if violated(&error) == Some("databases_name_key") {
+        NameError::NameTaken(name.clone())
+    } else {
+        CatalogError::from(error).into()
+    }
+}
+
+struct DatabaseRow {
+    id: Uuid,
+    cluster_id: Uuid,
+    name: String,
+    state: String,
+    tenant_id: Option<Uuid>,
+    operation_id: Option<Uuid>,
+    schema: String,
+    migrated_at: Option<Timestamp>,
+    migration_error: Option<String>,
+    created_at: Timestamp,
+}
+
+impl DatabaseRow {
+    fn decode(self) -> Result<Database, CatalogError> {
+        let row = Row::of("databases", self.id);
+        Ok(Database {
+            id: self.id.into(),
+            cluster_id: self.cluster_id.into(),
+            name: row.column("name", DbName::parse(self.name))?,
+            state: row.column("state", self.state.parse())?,
+            tenant_id: self.tenant_id.map(TenantId::from_uuid),
+            operation_id: self.operation_id.map(OperationId::from_uuid),
+            schema: self.schema,
+            migrated_at: self.migrated_at,
+            migration_error: self.migration_error,
+            created_at: self.created_at,
+        })
+    }
+}

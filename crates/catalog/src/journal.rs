@@ -1,0 +1,107 @@
+//! The journal of an operation: what was begun and what was reached, in order. Only ever appended to.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use tenantry_types::{OperationId, Timestamp};
+
+use crate::CatalogError;
+use crate::error::Row;
+
+words! {
+    /// What happened to a step.
+    pub enum Event {
+        /// It is about to be done.
+        Started = "started",
+        /// It was done.
+        Done = "done",
+        /// It failed.
+        Failed = "failed",
+        /// It is about to be undone.
+        UndoStarted = "undo_started",
+        /// It was undone.
+        Undone = "undone",
+        /// It could not be undone.
+        UndoFailed = "undo_failed",
+    }
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Its place in the journal, from 1.
+    pub seq: i32,
+    /// The step.
+    pub step: String,
+    /// What happened to it.
+    pub event: Event,
+    /// The fence of the worker that wrote it.
+    pub fence: i64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// What is worth knowing about it. Holds no secret.
+    pub detail: Value,
+}
+
+/// Appends a line. `false`: the operation is another worker's now, or has ended; nothing was written.
+///
+/// The check of the fence, the line's number and the line are one statement, which locks the
+/// operation's row: no other worker can take the operation between the check and the commit.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn append(
+    conn: &mut PgConnection,
+    operation: OperationId,
+    fence: i64,
+    step: &str,
+    event: Event,
+    detail: &Value,
+) -> Result<bool, CatalogError> {
+    let done = sqlx::query!(
+        "WITH held AS (
+           UPDATE operations SET steps = steps + 1, updated_at = clock_timestamp()
+           WHERE id = $1 AND fence = $2 AND status IN ('running', 'undoing')
+           RETURNING id, steps
+         )
+         INSERT INTO operation_steps (operation_id, seq, step, event, fence, at, detail)
+         SELECT id, steps, $3, $4, $2, clock_timestamp(), $5 FROM held",
+        operation.as_uuid(),
+        fence,
+        step,
+        event.as_str(),
+        detail,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The whole journal of an operation, in order.
+///
+/// # Errors
+/// When the catalog does not answer or a row is unusable.
+pub async fn of(
+    conn: &mut PgConnection,
+    operation: OperationId,
+) -> Result<Vec<Entry>, CatalogError> {
+    let rows = sqlx::query!(
+        "SELECT seq, step, event, fence, at, detail FROM operation_steps
+         WHERE operation_id = $1 ORDER BY seq",
+        operation.as_uuid(),
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|entry| {
+            let row = Row::of("operation_steps", format!("{operation}/{}", entry.seq));
+            Ok(Entry {
+                seq: entry.seq,
+                step: entry.step,
+                event: row.column("event", entry.event.parse())?,
+                fence: entry.fence,
+                at: entry.at,
+                detail: entry.detail,
+            })
+        })
+        .collect()
+}

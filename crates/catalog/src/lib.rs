@@ -1,0 +1,37 @@
+//! The central database: what exists, where, and in which state.
+//!
+//! All SQL on it is in this crate, a file per table: free functions that take `&mut PgConnection`
+//! first, so that the caller owns the transaction. What is absent is `None`; what clashes is a named
+//! error. A row that does not decode into our types is [`CatalogError::Inconsistent`], never a guess.
+//!
+//! It does not know clusters' or tenants' databases, and decides nothing: that is `lifecycle`.
+
+#[macro_use]
+mod words;
+
+pub mod audit;
+pub mod change_log;
+mod close;
+pub mod clusters;
+mod connect;
+pub mod databases;
+pub mod domains;
+mod error;
+pub mod idempotency;
+pub mod installation;
+pub mod journal;
+pub mod logins;
+mod migrate;
+pub mod operation_secrets;
+pub mod operations;
+pub mod operators;
+pub mod router_login;
+pub mod routers;
+pub mod routes;
+pub mod templates;
+pub mod tenants;
+
+pub use close::close_to_public;
+pub use connect::connect;
+pub use error::CatalogError;
+pub use migrate::{MIGRATOR, check_migrated, migrate};

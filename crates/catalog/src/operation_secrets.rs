@@ -1,0 +1,123 @@
+//! What a running operation must remember and nobody may read.
+//!
+//! Sealed under the admin keys for
+//! [`Place::operation_secret`](tenantry_vault::Place::operation_secret).
+
+use sqlx::PgConnection;
+use tenantry_types::{OperationId, Timestamp};
+use tenantry_vault::Sealed;
+
+use crate::CatalogError;
+
+/// Keeps a secret under a name, in the place of one that was there. Without `expires_at` it is for
+/// the running operation only; with it, it is an answer that waits to be read.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn put(
+    conn: &mut PgConnection,
+    operation: OperationId,
+    name: &str,
+    sealed: &Sealed,
+    expires_at: Option<Timestamp>,
+) -> Result<(), CatalogError> {
+    sqlx::query!(
+        "INSERT INTO operation_secrets (operation_id, name, key_id, sealed, expires_at)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (operation_id, name) DO UPDATE
+         SET key_id = excluded.key_id, sealed = excluded.sealed, expires_at = excluded.expires_at",
+        operation.as_uuid(),
+        name,
+        sealed.key_id,
+        sealed.bytes,
+        expires_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A secret, which stays.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn get(
+    conn: &mut PgConnection,
+    operation: OperationId,
+    name: &str,
+) -> Result<Option<Sealed>, CatalogError> {
+    Ok(sqlx::query_as!(
+        Sealed,
+        "SELECT key_id, sealed AS bytes FROM operation_secrets
+         WHERE operation_id = $1 AND name = $2",
+        operation.as_uuid(),
+        name,
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// A secret, which is gone once the transaction commits: of two who take it, one gets it.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn take(
+    conn: &mut PgConnection,
+    operation: OperationId,
+    name: &str,
+) -> Result<Option<Sealed>, CatalogError> {
+    Ok(sqlx::query_as!(
+        Sealed,
+        "DELETE FROM operation_secrets WHERE operation_id = $1 AND name = $2
+         RETURNING key_id, sealed AS bytes",
+        operation.as_uuid(),
+        name,
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// Removes what only the running operation needed: all of its secrets without an expiry.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn remove_working(
+    conn: &mut PgConnection,
+    operation: OperationId,
+) -> Result<(), CatalogError> {
+    sqlx::query!(
+        "DELETE FROM operation_secrets WHERE operation_id = $1 AND expires_at IS NULL",
+        operation.as_uuid(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes all secrets of an operation, also an answer that nobody has read.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn remove_all(
+    conn: &mut PgConnection,
+    operation: OperationId,
+) -> Result<(), CatalogError> {
+    sqlx::query!(
+        "DELETE FROM operation_secrets WHERE operation_id = $1",
+        operation.as_uuid(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes answers that nobody has read in time; says how many.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn remove_expired(conn: &mut PgConnection, now: Timestamp) -> Result<u64, CatalogError> {
+    let done = sqlx::query!("DELETE FROM operation_secrets WHERE expires_at <= $1", now)
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,154 @@
+//! Routers that are alive, and how far each has come in the change log.
+//!
+//! A lease is set and judged by the database's clock. The router itself counts the same length on
+//! its own monotonic clock from before it asked, so that its lease always ends first over there.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tenantry_types::{RouterId, Timestamp};
+use uuid::Uuid;
+
+use crate::CatalogError;
+
+/// One router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Router {
+    /// Its id, a new one for each start.
+    pub id: RouterId,
+    /// Its name, for people.
+    pub name: String,
+    /// The number up to which it has done all that the change log says.
+    pub applied: i64,
+    /// Whether its lease still runs.
+    pub live: bool,
+    /// When it registered.
+    pub started_at: Timestamp,
+}
+
+/// Registers a router, which has applied everything up to `applied`, with a lease of `ttl`.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn register(
+    conn: &mut PgConnection,
+    id: RouterId,
+    name: &str,
+    applied: i64,
+    ttl: Duration,
+) -> Result<(), CatalogError> {
+    sqlx::query!(
+        "INSERT INTO routers (id, name, applied, lease_until)
+         VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))
+         ON CONFLICT (id) DO UPDATE
+         SET name = excluded.name, applied = excluded.applied, lease_until = excluded.lease_until",
+        id.as_uuid(),
+        name,
+        applied,
+        ttl.as_secs_f64(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Renews a router's lease and says how far it has come. `false`: it is not registered (any more)
+/// and must register anew.
+///
+/// `applied` never goes back: two renewals that overtake each other leave the higher number.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn renew(
+    conn: &mut PgConnection,
+    id: RouterId,
+    applied: i64,
+    ttl: Duration,
+) -> Result<bool, CatalogError> {
+    let done = sqlx::query!(
+        "UPDATE routers
+         SET applied = greatest(applied, $2),
+             lease_until = clock_timestamp() + make_interval(secs => $3)
+         WHERE id = $1",
+        id.as_uuid(),
+        applied,
+        ttl.as_secs_f64(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes a router that has stopped. Absent is fine.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn remove(conn: &mut PgConnection, id: RouterId) -> Result<(), CatalogError> {
+    sqlx::query!("DELETE FROM routers WHERE id = $1", id.as_uuid())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The live routers that have not applied everything up to `number`.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn behind(conn: &mut PgConnection, number: i64) -> Result<Vec<RouterId>, CatalogError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM routers WHERE lease_until > clock_timestamp() AND applied < $1 ORDER BY id",
+        number,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(RouterId::from_uuid).collect())
+}
+
+/// All routers that are registered, also those whose lease has ended.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn list(conn: &mut PgConnection) -> Result<Vec<Router>, CatalogError> {
+    let rows = sqlx::query_as!(
+        RouterRow,
+        r#"SELECT id, name, applied, lease_until > clock_timestamp() AS "live!", started_at
+           FROM routers ORDER BY id"#
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Router::from).collect())
+}
+
+/// Removes routers whose lease ended more than a day ago: they were killed and never came back.
+/// Says how many.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn prune(conn: &mut PgConnection) -> Result<u64, CatalogError> {
+    let done = sqlx::query!(
+        "DELETE FROM routers WHERE lease_until < clock_timestamp() - interval '1 day'"
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+struct RouterRow {
+    id: Uuid,
+    name: String,
+    applied: i64,
+    live: bool,
+    started_at: Timestamp,
+}
+
+impl From<RouterRow> for Router {
+    fn from(row: RouterRow) -> Self {
+        Self {
+            id: row.id.into(),
+            name: row.name,
+            applied: row.applied,
+            live: row.live,
+            started_at: row.started_at,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Where a tenant's requests go: the view `routes`, all that a router may know of tenants.
+//!
+//! Each function reads the change log's number in the same statement as the row, also when there
+//! is no row: one statement is one snapshot, so what it read is complete up to exactly that number
+//! and a cache can tell whether a later change concerns it.
+
+use sqlx::PgConnection;
+use tenantry_types::{ClusterId, DatabaseId, DbName, Plan, RoleName, Slug, TenantId};
+use tenantry_vault::Sealed;
+use uuid::Uuid;
+
+use crate::CatalogError;
+use crate::clusters::TlsMode;
+use crate::error::Row;
+use crate::tenants::Status;
+
+// The one text of the query; what differs is which row of the view is asked for. Stands first
+// because a macro is known only below itself.
+macro_rules! route_query {
+    ($which:literal, $arg:expr) => {
+        sqlx::query_as!(
+            RouteRow,
+            r#"SELECT c.value AS read_at, x.tenant_id AS "tenant_id?", x.slug AS "slug?",
+                   x.tenant_name AS "tenant_name?", x.plan AS "plan?", x.status AS "status?",
+                   x.status_reason AS "status_reason?", x.epoch AS "epoch?",
+                   x.cluster_id AS "cluster_id?", x.host AS "host?", x.port AS "port?",
+                   x.tls AS "tls?", x.connection_budget AS "connection_budget?",
+                   x.database_id AS "database_id?", x.db_name AS "db_name?", x.login AS "login?",
+                   x.key_id AS "key_id?", x.sealed AS "sealed?"
+               FROM change_counter c
+               LEFT JOIN LATERAL (SELECT r.* FROM routes r "#
+                + $which
+                + ") x ON true",
+            $arg
+        )
+    };
+}
+
+/// The way to a tenant's database, as it was when the change log stood at `read_at`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// Its slug.
+    pub slug: Slug,
+    /// Its name, for people.
+    pub tenant_name: String,
+    /// The plan it is on.
+    pub plan: Plan,
+    /// Its state; only `active` is served.
+    pub status: Status,
+    /// Why it is in that state, where somebody said so.
+    pub status_reason: Option<String>,
+    /// The epoch that its database must show.
+    pub epoch: i64,
+    /// The cluster that holds it.
+    pub cluster_id: ClusterId,
+    /// The cluster's host.
+    pub host: String,
+    /// The cluster's port.
+    pub port: u16,
+    /// How to use TLS there.
+    pub tls: TlsMode,
+    /// How many connections may be open on the cluster, over all routers.
+    pub connection_budget: u32,
+    /// Its database; none while it is being made.
+    pub database_id: Option<DatabaseId>,
+    /// The database's name.
+    pub db_name: Option<DbName>,
+    /// The router's login there.
+    pub login: Option<RoleName>,
+    /// That login's password, sealed under the route keys.
+    pub sealed: Option<Sealed>,
+    /// The change log's number when this was read.
+    pub read_at: i64,
+}
+
+/// The tenant whose domain has this name: one label for a subdomain, the whole normalised name
+/// for a custom domain.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn by_host(
+    conn: &mut PgConnection,
+    domain_name: &str,
+) -> Result<(i64, Option<Route>), CatalogError> {
+    route_query!(
+        "JOIN domains d ON d.tenant_id = r.tenant_id WHERE d.name = $1",
+        domain_name
+    )
+    .fetch_one(conn)
+    .await?
+    .decode()
+}
+
+/// The tenant of this id.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn by_tenant(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<(i64, Option<Route>), CatalogError> {
+    route_query!("WHERE r.tenant_id = $1", tenant.as_uuid())
+        .fetch_one(conn)
+        .await?
+        .decode()
+}
+
+/// The tenant of this slug.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn by_slug(
+    conn: &mut PgConnection,
+    slug: &Slug,
+) -> Result<(i64, Option<Route>), CatalogError> {
+    route_query!("WHERE r.slug = $1", slug.as_str())
+        .fetch_one(conn)
+        .await?
+        .decode()
+}
+
+struct RouteRow {
+    read_at: i64,
+    tenant_id: Option<Uuid>,
+    slug: Option<String>,
+    tenant_name: Option<String>,
+    plan: Option<String>,
+    status: Option<String>,
+    status_reason: Option<String>,
+    epoch: Option<i64>,
+    cluster_id: Option<Uuid>,
+    host: Option<String>,
+    port: Option<i32>,
+    tls: Option<String>,
+    connection_budget: Option<i32>,
+    database_id: Option<Uuid>,
+    db_name: Option<String>,
+    login: Option<String>,
+    key_id: Option<String>,
+    sealed: Option<Vec<u8>>,
+}
+
+impl RouteRow {
+    fn decode(self) -> Result<(i64, Option<Route>), CatalogError> {
+        let Some(tenant) = self.tenant_id else {
+            return Ok((self.read_at, None));
+        };
+        let row = Row::of("routes", tenant);
+        let status = row.present("status", self.status)?;
+        let tls = row.present("tls", self.tls)?;
+        let port = row.present("port", self.port)?;
+        let budget = row.present("connection_budget", self.connection_budget)?;
+        let db_name = self.db_name.map(DbName::parse).transpose();
+        let login = self.login.map(RoleName::parse).transpose();
+        let route = Route {
+            tenant_id: TenantId::from_uuid(tenant),
+            slug: row.column("slug", Slug::parse(&row.present("slug", self.slug)?))?,
+            tenant_name: row.present("tenant_name", self.tenant_name)?,
+            plan: row.column("plan", Plan::parse(&row.present("plan", self.plan)?))?,
+            status: row.column("status", status.parse())?,
+            status_reason: self.status_reason,
+            epoch: row.present("epoch", self.epoch)?,
+            cluster_id: row.present("cluster_id", self.cluster_id)?.into(),
+            host: row.present("host", self.host)?,
+            port: row.column("port", u16::try_from(port))?,
+            tls: row.column("tls", tls.parse())?,
+            connection_budget: row.column("connection_budget", u32::try_from(budget))?,
+            database_id: self.database_id.map(DatabaseId::from_uuid),
+            db_name: row.column("db_name", db_name)?,
+            login: row.column("login", login)?,
+            sealed: row.sealed(self.key_id, self.sealed)?,
+            read_at: self.read_at,
+        };
+        Ok((self.read_at, Some(route)))
+    }
+}
