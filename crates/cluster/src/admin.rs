@@ -1,0 +1,295 @@
+//! The admin login of a cluster and its sessions.
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgSslMode};
+use sqlx::query::QueryAs;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, FromRow, PgConnection, Postgres};
+use tenantry_types::{DbName, RoleName, Secret};
+
+use crate::ClusterError;
+
+/// How long opening a session may take.
+const CONNECT: Duration = Duration::from_secs(3);
+/// What the server grants a statement. A clone with a checkpoint on a slow disk is the longest.
+const STATEMENT: Duration = Duration::from_secs(60);
+/// What the server lets a statement wait for a lock: a tenant can hold the lock on its own role's
+/// row for as long as it likes (`BEGIN; ALTER ROLE …`), so nothing here waits without an end.
+const LOCK: Duration = Duration::from_secs(5);
+/// What we wait for an answer: longer than the server takes, shorter than a dead network.
+const ANSWER: Duration = Duration::from_secs(75);
+
+/// Whether and how a connection to a cluster is encrypted, in libpq's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TlsMode {
+    /// Never.
+    Disable,
+    /// Where the server offers it; protects against nobody who can change traffic.
+    Prefer,
+    /// Always, with any certificate.
+    Require,
+    /// Always, with a certificate for this host name by a known authority.
+    VerifyFull,
+}
+
+/// Where a cluster listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    host: String,
+    port: u16,
+    tls: TlsMode,
+}
+
+/// The admin login of one cluster.
+#[derive(Clone)]
+pub struct Admin {
+    address: Address,
+    maintenance: DbName,
+    login: RoleName,
+    password: Secret,
+}
+
+/// A session of the admin login.
+///
+/// Its connection cannot be reached from outside of this crate: no SQL that a customer or a
+/// migration wrote runs on it.
+pub struct AdminConn {
+    conn: PgConnection,
+    /// Set when an answer never came: what the session does now is not known.
+    lost: bool,
+}
+
+impl Address {
+    /// An address; `tls` is `disable`, `prefer`, `require` or `verify-full`, as the catalog keeps it.
+    /// Any other word counts as `verify-full`, so that a typing error never lowers the guard.
+    #[must_use]
+    pub fn new(host: &str, port: u16, tls: &str) -> Self {
+        let tls = match tls {
+            "disable" => TlsMode::Disable,
+            "prefer" => TlsMode::Prefer,
+            "require" => TlsMode::Require,
+            _ => TlsMode::VerifyFull,
+        };
+        Self {
+            host: host.to_owned(),
+            port,
+            tls,
+        }
+    }
+
+    /// Host name or IP address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// TCP port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether and how the connection is encrypted.
+    #[must_use]
+    pub fn tls(&self) -> TlsMode {
+        self.tls
+    }
+}
+
+impl Admin {
+    /// The admin login at `address`; `maintenance` is the database it works from, mostly `postgres`.
+    #[must_use]
+    pub fn new(address: Address, maintenance: DbName, login: RoleName, password: Secret) -> Self {
+        Self {
+            address,
+            maintenance,
+            login,
+            password,
+        }
+    }
+
+    /// Where the cluster listens.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The login's name.
+    #[must_use]
+    pub fn login(&self) -> &RoleName {
+        &self.login
+    }
+
+    /// Opens a session in the maintenance database.
+    ///
+    /// # Errors
+    /// [`ClusterError::Unavailable`] when no session is open within 3 seconds.
+    pub async fn connect(&self, application_name: &str) -> Result<AdminConn, ClusterError> {
+        self.open(&self.maintenance, application_name).await
+    }
+
+    /// Opens a session inside a tenant's database, to write its identity and nothing else.
+    ///
+    /// # Errors
+    /// As [`Admin::connect`].
+    pub async fn enter(
+        &self,
+        database: &DbName,
+        application_name: &str,
+    ) -> Result<AdminConn, ClusterError> {
+        self.open(database, application_name).await
+    }
+
+    async fn open(&self, database: &DbName, name: &str) -> Result<AdminConn, ClusterError> {
+        let ssl = match self.address.tls {
+            TlsMode::Disable => PgSslMode::Disable,
+            TlsMode::Prefer => PgSslMode::Prefer,
+            TlsMode::Require => PgSslMode::Require,
+            TlsMode::VerifyFull => PgSslMode::VerifyFull,
+        };
+        // Settings in the startup packet win over those of the database and the role, and are in
+        // force before the first statement: no name is ever looked up in a schema of a tenant's.
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&self.address.host)
+            .port(self.address.port)
+            .ssl_mode(ssl)
+            .username(self.login.as_str())
+            .password(self.password.expose())
+            .database(database.as_str())
+            .application_name(name)
+            .options([
+                ("search_path", "pg_catalog".to_owned()),
+                ("statement_timeout", STATEMENT.as_millis().to_string()),
+                ("lock_timeout", LOCK.as_millis().to_string()),
+            ])
+            .disable_statement_logging();
+        match tokio::time::timeout(CONNECT, PgConnection::connect_with(&options)).await {
+            Ok(conn) => Ok(AdminConn {
+                conn: conn?,
+                lost: false,
+            }),
+            Err(_) => Err(ClusterError::late("no session within 3 seconds")),
+        }
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin")
+            .field("address", &self.address)
+            .field("maintenance", &self.maintenance)
+            .field("login", &self.login)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AdminConn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminConn")
+    }
+}
+
+impl AdminConn {
+    /// Ends the session in order; a dropped one is ended by the server when it sees the end of the
+    /// stream, a moment later.
+    pub async fn close(self) {
+        // What the server answers to a goodbye changes nothing.
+        let _ = tokio::time::timeout(CONNECT, self.conn.close()).await;
+    }
+
+    /// Runs statements in the simple protocol: several, separated by semicolons, are one
+    /// transaction; a single one runs outside of a transaction block, as `CREATE DATABASE` demands.
+    pub(crate) async fn run(&mut self, sql: String) -> Result<(), ClusterError> {
+        self.usable()?;
+        let answer = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.conn);
+        let answer = tokio::time::timeout(ANSWER, answer).await;
+        self.answered(answer).map(drop)
+    }
+
+    /// The rows of a query.
+    pub(crate) async fn all<O>(
+        &mut self,
+        query: QueryAs<'_, Postgres, O, PgArguments>,
+    ) -> Result<Vec<O>, ClusterError>
+    where
+        O: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        self.usable()?;
+        let answer = query.fetch_all(&mut self.conn);
+        let answer = tokio::time::timeout(ANSWER, answer).await;
+        self.answered(answer)
+    }
+
+    /// The only row of a query, if there is one.
+    pub(crate) async fn optional<O>(
+        &mut self,
+        query: QueryAs<'_, Postgres, O, PgArguments>,
+    ) -> Result<Option<O>, ClusterError>
+    where
+        O: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        Ok(self.all(query).await?.into_iter().next())
+    }
+
+    /// The only row of a query that always has one.
+    pub(crate) async fn one<O>(
+        &mut self,
+        query: QueryAs<'_, Postgres, O, PgArguments>,
+    ) -> Result<O, ClusterError>
+    where
+        O: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let row = self.optional(query).await?;
+        row.ok_or_else(|| ClusterError::Internal(Box::new(sqlx::Error::RowNotFound)))
+    }
+
+    fn usable(&self) -> Result<(), ClusterError> {
+        if self.lost {
+            Err(ClusterError::late(
+                "an earlier answer of this session never came",
+            ))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn answered<T>(
+        &mut self,
+        answer: Result<Result<T, sqlx::Error>, tokio::time::error::Elapsed>,
+    ) -> Result<T, ClusterError> {
+        match answer {
+            Ok(answer) => Ok(answer?),
+            Err(_) => {
+                self.lost = true;
+                Err(ClusterError::late("no answer within 75 seconds"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_word_for_tls_is_the_strictest() {
+        assert_eq!(Address::new("h", 1, "disable").tls(), TlsMode::Disable);
+        assert_eq!(Address::new("h", 1, "require").tls(), TlsMode::Require);
+        assert_eq!(
+            Address::new("h", 1, "verify_full").tls(),
+            TlsMode::VerifyFull
+        );
+    }
+
+    #[test]
+    fn debug_does_not_show_the_password() {
+        let admin = Admin::new(
+            Address::new("h", 1, "disable"),
+            DbName::parse("postgres").expect("a name"),
+            RoleName::parse("adm").expect("a name"),
+            Secret::new("hunter2"),
+        );
+        assert!(!format!("{admin:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,26 @@
+//! What a cluster's admin login may do: groups and logins, databases, clones, the fence.
+//!
+//! The admin login has `CREATEDB`, `CREATEROLE` and `pg_signal_backend` and is no superuser, as on a
+//! managed Postgres; 14 to 18 are supported. Every function may be repeated, also after a crash in
+//! its middle, and ends in the same world: durable operations call them as their steps.
+//!
+//! What this crate must not do: run SQL that a customer or a migration wrote (an [`AdminConn`] gives
+//! its connection to nobody outside), send a password in clear (it takes SCRAM verifiers only), or
+//! touch what does not carry our [`Mark`].
+
+mod admin;
+pub mod databases;
+mod error;
+pub mod fence;
+pub mod groups;
+pub mod identity;
+pub mod logins;
+mod mark;
+pub mod names;
+pub mod preflight;
+pub mod sessions;
+pub mod template;
+
+pub use admin::{Address, Admin, AdminConn, TlsMode};
+pub use error::ClusterError;
+pub use mark::{InvalidMark, Mark};
