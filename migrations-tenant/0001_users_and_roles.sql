@@ -51,18 +51,24 @@ CREATE TABLE tenantry.sessions (
     created_at  timestamptz NOT NULL,
     expires_at  timestamptz NOT NULL,
     ended_at    timestamptz,
-    end_reason  text
+    end_reason  text CONSTRAINT sessions_end_reason_known CHECK (end_reason IN
+                ('signed-out', 'reused', 'password-changed', 'deactivated')),
+    CONSTRAINT sessions_end_whole CHECK ((ended_at IS NULL) = (end_reason IS NULL))
 );
 CREATE INDEX sessions_user_idx ON tenantry.sessions (user_id);
 
 -- Refresh tokens, hashed (SHA-256 of 256 random bits). A used one is kept: seeing it again means theft.
 CREATE TABLE tenantry.refresh_tokens (
-    token_hash  bytea PRIMARY KEY,
+    token_hash  bytea PRIMARY KEY CONSTRAINT refresh_tokens_hash_length CHECK (octet_length(token_hash) = 32),
     session_id  uuid NOT NULL REFERENCES tenantry.sessions ON DELETE CASCADE,
     created_at  timestamptz NOT NULL,
     used_at     timestamptz
 );
 CREATE INDEX refresh_tokens_session_idx ON tenantry.refresh_tokens (session_id);
+
+-- Who may only read, reads no hash: a stolen report login must not be able to try passwords.
+REVOKE ALL ON tenantry.users, tenantry.refresh_tokens FROM tenantry_readonly;
+GRANT SELECT (id, email, name, is_active, created_at, updated_at) ON tenantry.users TO tenantry_readonly;
 
 INSERT INTO tenantry.permissions (resource, action, description) VALUES
     ('users', 'list', 'See who is in the tenant'),

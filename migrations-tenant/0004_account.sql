@@ -13,12 +13,14 @@ CREATE TABLE tenantry.accounts (
 CREATE INDEX accounts_owner_idx ON tenantry.accounts (owner_id);
 
 WITH account AS (
-    INSERT INTO tenantry.object_definitions (api_name, label, plural_label, description, table_name, is_standard)
-    VALUES ('Account', 'Account', 'Accounts', 'A company or person that you do business with', 'accounts', true)
+    INSERT INTO tenantry.object_definitions
+        (api_name, label, plural_label, description, table_schema, table_name, is_standard)
+    VALUES ('Account', 'Account', 'Accounts', 'A company or person that you do business with', 'tenantry', 'accounts', true)
     RETURNING id
 )
-INSERT INTO tenantry.field_definitions (object_id, api_name, label, column_name, field_type, is_required, position)
-SELECT account.id, f.api_name, f.label, f.column_name, f.field_type, f.is_required, f.position
+INSERT INTO tenantry.field_definitions
+    (object_id, api_name, label, column_name, field_type, is_required, is_standard, position)
+SELECT account.id, f.api_name, f.label, f.column_name, f.field_type, f.is_required, true, f.position
 FROM account, (VALUES
     ('name', 'Name', 'name', 'text', true, 1),
     ('website', 'Website', 'website', 'url', false, 2),

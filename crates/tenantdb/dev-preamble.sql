@@ -8,7 +8,7 @@ END $$;
 CREATE SCHEMA tenantry;
 CREATE SCHEMA tenantry_self;
 CREATE TABLE tenantry_self.identity (
-    only          boolean PRIMARY KEY DEFAULT true CHECK (only),
+    is_only       boolean PRIMARY KEY DEFAULT true CHECK (is_only),
     installation  uuid NOT NULL,
     database_id   uuid NOT NULL,
     epoch         bigint NOT NULL
