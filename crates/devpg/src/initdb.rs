@@ -25,7 +25,10 @@ pub(crate) async fn ensure_data(
     binaries: &Binaries,
     settings: &Settings,
 ) -> Result<(), Error> {
-    discard(&folder.unfinished())?;
+    for abandoned in folder.abandoned() {
+        // One that is still written to is left for the next time.
+        let _ = discard(&abandoned);
+    }
     discard(&folder.password())?;
     if folder.pgdata().exists() {
         return Ok(());

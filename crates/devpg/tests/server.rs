@@ -1,6 +1,12 @@
 //! The private server, on every Postgres at hand: the installed one and those in
 //! `TENANTRY_TEST_PG_BINS` (folders separated by colons).
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails; the lint's own exception leaves out helpers"
+)]
+#![expect(clippy::print_stdout, reason = "shows how long each start took")]
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -103,7 +109,28 @@ async fn recovers_after_kill_9_of_the_program_and_refuses_a_second_copy() {
     server.stop().await.unwrap();
 }
 
-/// Not a test: the program that the one above kills.
+#[tokio::test]
+async fn kill_9_during_initdb_leaves_nothing_half_made() {
+    let folder = Scratch::new();
+    let mut program = Program::spawn(&folder);
+    while folder.unfinished() == 0 {
+        assert!(!folder.data().join("pgdata").exists(), "it was too quick");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    program.kill();
+    assert!(!folder.data().join("pgdata").exists());
+
+    // The first `initdb` still runs, with nobody who waits for it.
+    let server = Server::start(folder.settings(&installed())).await.unwrap();
+    assert!(!folder.data().join("password.new").exists());
+    server.stop().await.unwrap();
+
+    let server = Server::start(folder.settings(&installed())).await.unwrap();
+    assert_eq!(folder.unfinished(), 0);
+    server.stop().await.unwrap();
+}
+
+/// Not a test: the program that those above kill.
 #[tokio::test]
 #[ignore = "runs only as a process of another test"]
 async fn program_that_is_killed() {
@@ -241,6 +268,22 @@ impl Scratch {
         text.lines().next()?.parse().ok().map(Pid::from_raw)
     }
 
+    /// How many runs of `initdb` are under way or were given up.
+    fn unfinished(&self) -> usize {
+        let entries = std::fs::read_dir(self.data())
+            .into_iter()
+            .flatten()
+            .flatten();
+        entries
+            .filter(|entry| {
+                entry
+                    .file_name()
+                    .to_string_lossy()
+                    .starts_with("pgdata.new")
+            })
+            .count()
+    }
+
     async fn wait_for_the_end(&self) {
         while self.postmaster().is_some() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -264,8 +307,20 @@ impl Drop for Scratch {
 struct Program(Child);
 
 impl Program {
+    /// Starts it and waits until its server is ready.
     fn start(folder: &Scratch) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut program = Self::spawn(folder);
+        let out = BufReader::new(program.0.stdout.take().unwrap());
+        let ready = out
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line.ends_with("ready"));
+        assert!(ready, "the program ended before its server was ready");
+        program
+    }
+
+    fn spawn(folder: &Scratch) -> Self {
+        let child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
                 "program_that_is_killed",
@@ -276,14 +331,7 @@ impl Program {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let ready = out
-            .lines()
-            .map_while(Result::ok)
-            .any(|line| line.ends_with("ready"));
-        let program = Self(child);
-        assert!(ready, "the program ended before its server was ready");
-        program
+        Self(child)
     }
 
     fn kill(&mut self) {
