@@ -14,7 +14,7 @@ install() {
                 package=$1
                 shift
                 if install_with "$manager" "$package"; then
-                    return
+                    return 0
                 fi
             done
             return 1

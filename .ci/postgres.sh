@@ -1,6 +1,9 @@
 # Shell functions shared by the scripts of this folder; sourced, not run.
 # They know where Postgres is and how to run it: it refuses to work as root, so that root hands
 # over to an unprivileged user, as crates/devpg does.
+#
+# `return` always has its number: without one it gives, in an EXIT trap, the status from before the
+# trap, and the server would not be stopped.
 
 # Prints the folder with the server's programs: the wanted major (default 15) where there is one,
 # else the newest of 14 to 18. Fails, saying nothing, where there is none.
@@ -24,7 +27,7 @@ pg_bindir() {
     for dir in "${dirs[@]}"; do
         if [[ -x $dir/postgres && -x $dir/initdb && -x $dir/pg_ctl ]]; then
             echo "$dir"
-            return
+            return 0
         fi
     done
     return 1
@@ -57,7 +60,7 @@ free_port() {
         port=$((20000 + RANDOM % 12000))
         if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             echo "$port"
-            return
+            return 0
         fi
     done
 }

@@ -55,7 +55,7 @@ start_server() {
         if as_pg "$bindir/pg_ctl" --pgdata="$dir/pgdata" --log="$dir/log" --wait --silent start \
             -o "-p $(cat "$dir/port") -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off" \
             >&2; then
-            return
+            return 0
         fi
     done
     die "Postgres does not start: $(tail -5 "$dir/log")"
