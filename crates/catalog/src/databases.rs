@@ -4,12 +4,15 @@
 //! never a database of ours that the catalog does not know.
 
 use sqlx::PgConnection;
-use tenantry_types::{ClusterId, DatabaseId, DbName, OperationId, Slug, TenantId, Timestamp};
+use tenantry_types::{ClusterId, DatabaseId, DbName, OperationId, TenantId, Timestamp};
 use uuid::Uuid;
 
 use crate::CatalogError;
 use crate::error::{Row, violated};
-use crate::tenants::Status;
+
+mod fleet;
+
+pub use fleet::{ForMigration, OfTenant, all_for_migration, set_migrated, set_migration_error};
 
 // The one text of the columns; what differs is the rest. Stands first because a macro is known only
 // below itself.
@@ -74,28 +77,6 @@ pub struct NewDatabase<'a> {
     pub operation_id: Option<OperationId>,
     /// The digest of the migrations of the template it is cloned from.
     pub schema: &'a str,
-}
-
-/// A database with what a fleet-wide migration must know of its tenant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForMigration {
-    /// The database.
-    pub database: Database,
-    /// Its tenant, unless it is a spare.
-    pub tenant: Option<OfTenant>,
-}
-
-/// What a fleet-wide migration must know of a tenant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OfTenant {
-    /// Its id.
-    pub id: TenantId,
-    /// Its slug.
-    pub slug: Slug,
-    /// Its state.
-    pub status: Status,
-    /// The epoch that the database must show.
-    pub epoch: i64,
 }
 
 /// Why a database did not get a name or a tenant. The transaction is of no more use.
@@ -289,94 +270,6 @@ pub async fn lock_spare(
     .await?
     .map(DatabaseRow::decode)
     .transpose()
-}
-
-/// All databases that a fleet-wide migration must bring up to date: tenants' and spares, oldest
-/// first. Not those being made: their operation sees to it.
-///
-/// # Errors
-/// When the catalog does not answer or a row is unusable.
-pub async fn all_for_migration(conn: &mut PgConnection) -> Result<Vec<ForMigration>, CatalogError> {
-    let rows = sqlx::query!(
-        r#"SELECT d.id, d.cluster_id, d.name, d.state, d.tenant_id, d.operation_id, d.schema,
-               d.migrated_at, d.migration_error, d.created_at,
-               t.slug AS "slug?", t.status AS "status?", t.epoch AS "epoch?"
-           FROM databases d LEFT JOIN tenants t ON t.id = d.tenant_id
-           WHERE d.state <> 'making' ORDER BY d.id"#
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let tenant = match (row.tenant_id, row.slug, row.status, row.epoch) {
-                (Some(id), Some(slug), Some(status), Some(epoch)) => {
-                    let row = Row::of("tenants", id);
-                    Some(OfTenant {
-                        id: id.into(),
-                        slug: row.column("slug", Slug::parse(&slug))?,
-                        status: row.column("status", status.parse())?,
-                        epoch,
-                    })
-                }
-                _ => None,
-            };
-            let database = DatabaseRow {
-                id: row.id,
-                cluster_id: row.cluster_id,
-                name: row.name,
-                state: row.state,
-                tenant_id: row.tenant_id,
-                operation_id: row.operation_id,
-                schema: row.schema,
-                migrated_at: row.migrated_at,
-                migration_error: row.migration_error,
-                created_at: row.created_at,
-            };
-            Ok(ForMigration {
-                database: database.decode()?,
-                tenant,
-            })
-        })
-        .collect()
-}
-
-/// Records that a database is at these migrations. `false`: no such database.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn set_migrated(
-    conn: &mut PgConnection,
-    id: DatabaseId,
-    schema: &str,
-) -> Result<bool, CatalogError> {
-    let done = sqlx::query!(
-        "UPDATE databases
-         SET schema = $2, migrated_at = clock_timestamp(), migration_error = NULL WHERE id = $1",
-        id.as_uuid(),
-        schema,
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Records what went wrong when a database was migrated. `false`: no such database.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn set_migration_error(
-    conn: &mut PgConnection,
-    id: DatabaseId,
-    error: &str,
-) -> Result<bool, CatalogError> {
-    let done = sqlx::query!(
-        "UPDATE databases SET migration_error = $2 WHERE id = $1",
-        id.as_uuid(),
-        error,
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
 }
 
 /// Forgets a database that was dropped, its logins with it. `false`: no such database.

@@ -99,6 +99,28 @@ pub async fn prune(conn: &mut PgConnection, older_than: Timestamp) -> Result<u64
     Ok(done.rows_affected())
 }
 
+/// Frees a key whose operation failed, so that the same request may try again; does nothing when
+/// the key has begun another operation meanwhile.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn forget(
+    conn: &mut PgConnection,
+    operator: OperatorId,
+    key: &str,
+    operation: OperationId,
+) -> Result<(), CatalogError> {
+    sqlx::query!(
+        "DELETE FROM idempotency_keys WHERE operator_id = $1 AND key = $2 AND operation_id = $3",
+        operator.as_uuid(),
+        key,
+        operation.as_uuid(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 impl InsertError {
     /// The kind of the failure.
     #[must_use]

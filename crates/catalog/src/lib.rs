@@ -14,6 +14,7 @@ pub mod change_log;
 mod close;
 pub mod clusters;
 mod connect;
+pub mod database;
 pub mod databases;
 pub mod domains;
 mod error;

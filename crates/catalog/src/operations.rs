@@ -14,6 +14,10 @@ use uuid::Uuid;
 use crate::CatalogError;
 use crate::error::Row;
 
+mod lease;
+
+pub use lease::{claim_next, hold, release, renew};
+
 words! {
     /// How far an operation has come.
     pub enum Status {
@@ -134,111 +138,6 @@ pub async fn insert_leased(
     }
 }
 
-/// Takes the lease of an operation that nobody holds: its lease has ended, or it was released. The
-/// fence rises. `None`: there is nothing to do.
-///
-/// # Errors
-/// When the catalog does not answer or the row is unusable.
-pub async fn claim_next(
-    conn: &mut PgConnection,
-    holder: Uuid,
-    ttl: Duration,
-) -> Result<Option<Operation>, CatalogError> {
-    // A lease has ended by now(), the beginning of the transaction: earlier than the moment itself,
-    // so never too early. A new one is counted from the moment itself.
-    sqlx::query_as!(
-        OperationRow,
-        "WITH next AS MATERIALIZED (
-           SELECT id FROM operations
-           WHERE status IN ('running', 'undoing')
-             AND (lease_until IS NULL OR lease_until < now())
-           ORDER BY lease_until NULLS FIRST, id
-           LIMIT 1 FOR UPDATE SKIP LOCKED
-         )
-         UPDATE operations o
-         SET lease_holder = $1, fence = o.fence + 1, updated_at = clock_timestamp(),
-             lease_until = clock_timestamp() + make_interval(secs => $2)
-         FROM next WHERE o.id = next.id
-         RETURNING o.id, o.kind, o.tenant_id, o.status, o.params, o.result, o.error, o.asked_by,
-                   o.request_id, o.fence, o.created_at, o.updated_at, o.finished_at",
-        holder,
-        ttl.as_secs_f64(),
-    )
-    .fetch_optional(conn)
-    .await?
-    .map(OperationRow::decode)
-    .transpose()
-}
-
-/// Renews the lease. `false`: it is another's now, or the operation has ended.
-///
-/// A lease that ended and that nobody took can still be renewed: the fence says so.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn renew(
-    conn: &mut PgConnection,
-    id: OperationId,
-    fence: i64,
-    ttl: Duration,
-) -> Result<bool, CatalogError> {
-    let done = sqlx::query!(
-        "UPDATE operations SET lease_until = clock_timestamp() + make_interval(secs => $3)
-         WHERE id = $1 AND fence = $2 AND status IN ('running', 'undoing')",
-        id.as_uuid(),
-        fence,
-        ttl.as_secs_f64(),
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Gives the lease back, so that another worker can go on at once. `false`: it was another's, or the
-/// operation has ended.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn release(
-    conn: &mut PgConnection,
-    id: OperationId,
-    fence: i64,
-) -> Result<bool, CatalogError> {
-    let done = sqlx::query!(
-        "UPDATE operations SET lease_holder = NULL, lease_until = NULL
-         WHERE id = $1 AND fence = $2 AND status IN ('running', 'undoing')",
-        id.as_uuid(),
-        fence,
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Whether this worker still holds the operation; if so nobody takes it before the transaction ends.
-///
-/// For a transaction in which a worker writes to other tables: begin with this, and go no further
-/// when it says `false`. A renewal by the same worker is not held up.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn hold(
-    conn: &mut PgConnection,
-    id: OperationId,
-    fence: i64,
-) -> Result<bool, CatalogError> {
-    // KEY SHARE keeps out the FOR UPDATE of claim_next, and lets plain updates of the row pass.
-    let held = sqlx::query_scalar!(
-        "SELECT fence FROM operations
-         WHERE id = $1 AND fence = $2 AND status IN ('running', 'undoing') FOR KEY SHARE",
-        id.as_uuid(),
-        fence,
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(held.is_some())
-}
-
 /// Sets the state to `running`, `undoing` or `parked`, and the error where there is one; for the
 /// others there is [`finish`]. A parked operation has no lease. `false`: it is another's now, or it
 /// has ended; nothing was written.
@@ -352,6 +251,55 @@ pub async fn running_for_tenant(
         "SELECT id FROM operations
          WHERE tenant_id = $1 AND status IN ('running', 'undoing', 'parked')",
         tenant.as_uuid(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(id.map(OperationId::from_uuid))
+}
+
+/// Ends the tenant's parked operation, if there is one, because `by` makes what it was to repair
+/// superfluous; gives the ended one.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn supersede_parked(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    by: OperationId,
+) -> Result<Option<Operation>, CatalogError> {
+    let id = sqlx::query_scalar!(
+        "UPDATE operations
+         SET status = 'failed', result = jsonb_build_object('supersededBy', $2::uuid),
+             updated_at = clock_timestamp(), finished_at = clock_timestamp()
+         WHERE tenant_id = $1 AND status = 'parked'
+         RETURNING id",
+        tenant.as_uuid(),
+        by.as_uuid(),
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    match id {
+        Some(id) => by_id(conn, OperationId::from_uuid(id)).await,
+        None => Ok(None),
+    }
+}
+
+/// The running operation of a kind that is about no tenant, e.g. `migrate`. Other transactions that
+/// ask the same wait until this one ends, so that what is begun after a "none" is the only one.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn lock_fleet_kind(
+    conn: &mut PgConnection,
+    kind: &str,
+) -> Result<Option<OperationId>, CatalogError> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('operation/' || $1, 0))", kind)
+        .execute(&mut *conn)
+        .await?;
+    let id = sqlx::query_scalar!(
+        "SELECT id FROM operations
+         WHERE tenant_id IS NULL AND kind = $1 AND status IN ('running', 'undoing')",
+        kind,
     )
     .fetch_optional(conn)
     .await?;
