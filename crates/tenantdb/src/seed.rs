@@ -18,7 +18,7 @@ pub struct Admin {
 }
 
 /// Makes the roles Admin (every permission there is), Editor (sees everything, changes records)
-/// and Viewer (sees everything), and the first person with the role Admin.
+/// and Viewer (sees everything), and the first person, if one is given, with the role Admin.
 ///
 /// Idempotent: what is there stays as it is. One statement, hence whole or not at all, also outside
 /// of a transaction.
@@ -27,7 +27,7 @@ pub struct Admin {
 /// Only for the database's own reasons.
 pub async fn seed(
     conn: &mut PgConnection,
-    admin: &Admin,
+    admin: Option<&Admin>,
     clock: &Clock,
     entropy: &Entropy,
 ) -> Result<(), TenantDbError> {
@@ -57,19 +57,19 @@ pub async fn seed(
              ON CONFLICT DO NOTHING
          ), person AS (
              INSERT INTO tenantry.users (id, email, password_hash, created_at, updated_at)
-             VALUES ($5, $6, $7, $4, $4)
+             SELECT $5::uuid, $6::text, $7::text, $4, $4 WHERE $5::uuid IS NOT NULL
              ON CONFLICT (id) DO NOTHING
          )
          INSERT INTO tenantry.user_roles (user_id, role_id)
-         SELECT $5, id FROM builtin WHERE name = 'Admin'
+         SELECT $5::uuid, id FROM builtin WHERE name = 'Admin' AND $5::uuid IS NOT NULL
          ON CONFLICT DO NOTHING",
         role(),
         role(),
         role(),
         clock.now(),
-        admin.user_id.as_uuid(),
-        admin.email.as_str(),
-        admin.password_hash.as_ref().map(PasswordHash::expose),
+        admin.map(|admin| admin.user_id.as_uuid()),
+        admin.map(|admin| admin.email.as_str()),
+        admin.and_then(|admin| admin.password_hash.as_ref()).map(PasswordHash::expose),
     )
     .execute(conn)
     .await?;
