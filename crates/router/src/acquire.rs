@@ -1,0 +1,302 @@
+//! From a route to a leased, proven connection.
+//!
+//! Whatever is wrong with a route, nothing is handed out that was not proven: a route that a change
+//! has overtaken is resolved anew, one whose login or database refuses or is another's is read anew
+//! once, and then it fails.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tenantry_types::{ErrorKind, TenantId};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use crate::Router;
+use crate::budget::{Asked, Grant, Limit};
+use crate::conn::TenantConn;
+use crate::connect::OpenError;
+use crate::failures::Failure;
+use crate::generation::Generation;
+use crate::lease::Gate;
+use crate::places::Drain;
+use crate::pools::{Lease, Open, Slot};
+use crate::resolve::{ResolveError, Route, served};
+use crate::session;
+
+/// An idle connection younger than this is handed out unasked, as long as nothing is suspect.
+const TRUSTED: Duration = Duration::from_secs(1);
+/// How long an idle connection may take to answer before it is given up.
+const ANSWER: Duration = Duration::from_secs(1);
+/// How often a route may turn out to be overtaken by changes before we give up.
+const OVERTAKEN: usize = 4;
+
+/// Why no connection was handed out.
+#[derive(Debug, thiserror::Error)]
+pub enum AcquireError {
+    /// All connections that may be open are in use, and none came back in time.
+    #[error("no connection became free in time")]
+    Busy(Limit),
+    /// The tenant's database cannot be reached.
+    #[error("the tenant's database is not available")]
+    Unavailable,
+    /// Another database answered than the tenant's. Fails closed; an alarm was raised.
+    #[error("the tenant's database could not be proven")]
+    WrongDatabase,
+    /// The server refuses the tenant's login: it was closed, or its password changed, and the
+    /// catalog knows no better.
+    #[error("the tenant's login is refused")]
+    Fenced,
+    /// The route was overtaken by a change, and the tenant may not be served any more.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+}
+
+impl AcquireError {
+    /// The kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Resolve(error) => error.kind(),
+            _ => ErrorKind::Unavailable,
+        }
+    }
+
+    /// The stable code of the failure.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Busy(Limit::Tenant) => "TENANT_BUSY",
+            Self::Busy(Limit::Cluster) => "POOL_EXHAUSTED",
+            Self::Unavailable | Self::WrongDatabase | Self::Fenced => "DATABASE_UNAVAILABLE",
+            Self::Resolve(error) => error.code(),
+        }
+    }
+
+    /// After how long another try makes sense, if it does.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Resolve(error) => error.retry_after(),
+            _ => Some(Duration::from_secs(1)),
+        }
+    }
+}
+
+/// Why a generation gave no lease.
+enum NoLease {
+    /// It was retired: resolve again.
+    Retired,
+    /// Its login, its database or its identity is not what the route says.
+    Stale(OpenError, Failure),
+    Failing(Failure),
+    Busy(Limit),
+    Unavailable,
+}
+
+impl Router {
+    /// A connection to the tenant's database, proven when it was opened.
+    ///
+    /// # Errors
+    /// By variant, see [`AcquireError`].
+    pub async fn acquire(&self, route: &Route) -> Result<TenantConn, AcquireError> {
+        self.pass_gate().await?;
+        let mut route = route.clone();
+        let mut read_anew = false;
+        for _ in 0..OVERTAKEN {
+            let generation = match &route.0.generation {
+                Some(generation) if !generation.is_retired() => Arc::clone(generation),
+                _ => {
+                    route = self.resolve_again(&route).await?;
+                    continue;
+                }
+            };
+            match self.lease(&generation, read_anew).await {
+                Ok(lease) => {
+                    // The wait may have outlived the router's own lease; what was granted goes back.
+                    if self.inner.lease.gate() != Gate::Open {
+                        self.pass_gate().await?;
+                        if generation.is_retired() {
+                            continue;
+                        }
+                    }
+                    return Ok(TenantConn::new(lease));
+                }
+                Err(NoLease::Retired) => {}
+                Err(NoLease::Busy(limit)) => return Err(AcquireError::Busy(limit)),
+                Err(NoLease::Unavailable) => return Err(AcquireError::Unavailable),
+                Err(NoLease::Failing(failure)) => return Err(failure.into()),
+                Err(NoLease::Stale(error, _)) if !read_anew => {
+                    read_anew = true;
+                    route = self.read_anew(&generation, &error).await?;
+                }
+                Err(NoLease::Stale(error, failure)) => {
+                    return Err(self.stale_for_good(&generation, &error, failure));
+                }
+            }
+        }
+        Err(AcquireError::Unavailable)
+    }
+
+    async fn resolve_again(&self, route: &Route) -> Result<Route, ResolveError> {
+        served(self.inner.cache.by_id(route.tenant_id()).await?)
+    }
+
+    /// The first time that a route is found wrong: perhaps only this router is behind.
+    async fn read_anew(
+        &self,
+        generation: &Arc<Generation>,
+        error: &OpenError,
+    ) -> Result<Route, ResolveError> {
+        tracing::warn!(
+            tenant = %generation.tenant,
+            error = error as &dyn std::error::Error,
+            "a route is stale: reading it anew"
+        );
+        let places = &self.inner.cache.places;
+        places.drain(generation, Drain::Cut);
+        self.inner.log.hint.notify_one();
+        served(self.inner.cache.reload(generation.tenant).await?)
+    }
+
+    /// The second time: the catalog itself leads to the wrong place.
+    fn stale_for_good(
+        &self,
+        generation: &Arc<Generation>,
+        error: &OpenError,
+        failure: Failure,
+    ) -> AcquireError {
+        if failure == Failure::WrongDatabase {
+            self.inner.wrong_database.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(
+                tenant = %generation.tenant,
+                error = error as &dyn std::error::Error,
+                "ALARM: the catalog's route leads to another database; nothing was handed out"
+            );
+        } else {
+            tracing::error!(
+                tenant = %generation.tenant,
+                error = error as &dyn std::error::Error,
+                "a tenant's login is refused"
+            );
+        }
+        self.inner.cache.places.drain(generation, Drain::Cut);
+        failure.into()
+    }
+
+    /// `final_try`: the route was read anew already, so that what is stale now stays so.
+    async fn lease(&self, generation: &Arc<Generation>, final_try: bool) -> Result<Lease, NoLease> {
+        let deadline = Instant::now() + self.inner.config.acquire_wait;
+        loop {
+            let grant = match generation.cluster.ask(generation) {
+                Asked::Now(grant) => grant,
+                Asked::Wait(waiter) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    waiter.wait(left).await.map_err(NoLease::Busy)?
+                }
+            };
+            match grant {
+                Grant::Lease(lease) => {
+                    if let Some(lease) = still_there(lease).await {
+                        return Ok(lease);
+                    }
+                }
+                Grant::Slot(slot) => return self.open(slot, final_try).await,
+                Grant::Retired => return Err(NoLease::Retired),
+                Grant::Failing => return Err(self.failing(generation.tenant)),
+            }
+        }
+    }
+
+    fn failing(&self, tenant: TenantId) -> NoLease {
+        match self.inner.failures.admit(tenant) {
+            Err(failure) => NoLease::Failing(failure),
+            Ok(_) => NoLease::Unavailable,
+        }
+    }
+
+    /// Opens a connection in a slot. It goes on when the one who asked goes away: what was begun
+    /// holds its slot to the end, and the next one finds a connection.
+    async fn open(&self, slot: Slot, final_try: bool) -> Result<Lease, NoLease> {
+        let (sender, receiver) = oneshot::channel();
+        let router = self.clone();
+        self.inner.tasks.spawn(async move {
+            // What nobody takes goes back by being dropped.
+            let _ = sender.send(router.opened(slot, final_try).await);
+        });
+        receiver.await.unwrap_or(Err(NoLease::Unavailable))
+    }
+
+    async fn opened(&self, slot: Slot, final_try: bool) -> Result<Lease, NoLease> {
+        let generation = Arc::clone(&slot.generation);
+        let attempt = match self.inner.failures.admit(generation.tenant) {
+            Ok(attempt) => attempt,
+            Err(failure) => {
+                drop(slot);
+                generation.cluster.fail_waiters(&generation);
+                return Err(NoLease::Failing(failure));
+            }
+        };
+        match self.inner.connector.open(&generation.place).await {
+            Ok(fresh) => {
+                attempt.succeeded();
+                let open = Open {
+                    conn: fresh.conn,
+                    backend: fresh.backend,
+                    idle_since: Instant::now(),
+                    slot,
+                };
+                match generation.cluster.opened(open) {
+                    Grant::Lease(lease) => Ok(lease),
+                    _ => Err(NoLease::Retired),
+                }
+            }
+            Err(error) => {
+                let failure = match &error {
+                    OpenError::WrongDatabase { .. } => Failure::WrongDatabase,
+                    OpenError::Refused { .. } => Failure::Fenced,
+                    OpenError::Sealed(_) | OpenError::Unavailable(_) => Failure::Unavailable,
+                };
+                if failure == Failure::Unavailable || final_try {
+                    attempt.failed(failure);
+                    generation.cluster.fail_waiters(&generation);
+                }
+                // The server may still be busy with an attempt that took too long; one that it
+                // answered is over.
+                if matches!(error, OpenError::Unavailable(_)) {
+                    self.inner.tasks.keep(slot);
+                } else {
+                    drop(slot);
+                }
+                if failure != Failure::Unavailable {
+                    return Err(NoLease::Stale(error, failure));
+                }
+                tracing::warn!(
+                    tenant = %generation.tenant,
+                    error = &error as &dyn std::error::Error,
+                    "a tenant's database cannot be reached"
+                );
+                Err(NoLease::Unavailable)
+            }
+        }
+    }
+}
+
+/// Asks an idle connection whether it is alive, unless it was used a moment ago.
+async fn still_there(mut lease: Lease) -> Option<Lease> {
+    let idle_since = lease.get().idle_since;
+    let cluster = Arc::clone(&lease.generation().cluster);
+    if idle_since.elapsed() < TRUSTED && !cluster.is_suspect(idle_since) {
+        return Some(lease);
+    }
+    // Cancelled in between, the answer is still to come: not simply put back.
+    lease.mark_used();
+    match timeout(ANSWER, session::is_idle(&mut lease.get_mut().conn)).await {
+        Ok(Ok(true)) => Some(lease),
+        _ => {
+            // Those that are as old will be asked too. Dropped, it is looked at and ended.
+            cluster.suspect();
+            None
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! What this router remembers: which name leads to which tenant, and where each tenant is.
+//!
+//! Keys are loaded and removed through moka's `and_try_compute_with` / `and_compute_with` and
+//! nothing else, on the key: `invalidate`, `try_get_with` and `and_compute_with` do not exclude one
+//! another, so that a plain removal could overtake a load in flight, whose result would then be
+//! stored after it. Why nothing stale is used even so is argued in [`crate::versions`].
+//!
+//! A change row names a tenant and no host. Names that lead to a tenant are therefore checked
+//! against that tenant's version on each use. Names that led nowhere are used for a short time, and
+//! not at all once any row was applied that may have given a name to a tenant.
+//!
+//! Nothing here decides what may be served.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use moka::future::Cache as Moka;
+use moka::ops::compute::Op;
+use tenantry_catalog::routes::Route as Row;
+use tenantry_catalog::tenants::TenantRef;
+use tenantry_types::{Slug, TenantId};
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::entry::{Entry, renew_at};
+use crate::host::HostName;
+use crate::places::Places;
+use crate::source::{Name, Source, Unavailable};
+use crate::versions::Versions;
+
+/// How often a load is repeated when changes overtake it, before it is given up as unavailable.
+const OVERTAKEN: usize = 8;
+
+/// The caches of a router.
+pub(crate) struct Cache {
+    pub(crate) versions: Versions,
+    pub(crate) places: Places,
+    tenants: Moka<TenantId, Arc<Entry>>,
+    /// Ids that belong to no tenant.
+    strangers: Moka<TenantId, i64>,
+    hosts: Names<HostName>,
+    slugs: Names<Slug>,
+    source: Source,
+    config: Arc<Config>,
+}
+
+/// Names of one sort.
+struct Names<K> {
+    known: Moka<K, Named>,
+    /// Names that led nowhere, and the change number at which that was so. A cache of its own, so
+    /// that a flood of made-up names pushes out no real one.
+    absent: Moka<K, i64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    tenant: TenantId,
+    read_at: i64,
+    renew_at: Instant,
+}
+
+/// What a name led to when it was looked for.
+enum Found {
+    Tenant(TenantId),
+    Nowhere,
+}
+
+impl Cache {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        source: Source,
+        places: Places,
+        versions: Versions,
+    ) -> Self {
+        // Entries outlive their own time by `away`: they are what is served without the catalog.
+        let ttl = config.cache_ttl + config.away;
+        let tenants = Moka::builder()
+            .max_capacity(config.cache_capacity)
+            .time_to_live(ttl)
+            .build();
+        let strangers = Moka::builder()
+            .max_capacity(config.negative_capacity)
+            .time_to_live(config.negative_ttl)
+            .build();
+        Self {
+            versions,
+            places,
+            tenants,
+            strangers,
+            hosts: Names::new(&config),
+            slugs: Names::new(&config),
+            source,
+            config,
+        }
+    }
+
+    /// The tenant at a host name.
+    pub(crate) async fn by_host(&self, host: &HostName) -> Result<Option<Arc<Entry>>, Unavailable> {
+        let name = match host {
+            HostName::Subdomain(slug) => Name::Domain(slug.as_str()),
+            HostName::Custom(domain) => Name::Domain(domain.as_str()),
+            HostName::Base | HostName::Unknown => return Ok(None),
+        };
+        self.by_name(&self.hosts, host, name).await
+    }
+
+    /// The tenant of an id or slug.
+    pub(crate) async fn by_ref(
+        &self,
+        tenant: &TenantRef,
+    ) -> Result<Option<Arc<Entry>>, Unavailable> {
+        match tenant {
+            TenantRef::Id(id) => self.by_id(*id).await,
+            TenantRef::Slug(slug) => self.by_name(&self.slugs, slug, Name::Slug(slug)).await,
+        }
+    }
+
+    /// The tenant of an id.
+    pub(crate) async fn by_id(&self, tenant: TenantId) -> Result<Option<Arc<Entry>>, Unavailable> {
+        if let Some(entry) = self.tenants.get(&tenant).await
+            && self.is_usable(&entry)
+        {
+            return Ok(Some(entry));
+        }
+        if self.is_stranger(tenant).await {
+            return Ok(None);
+        }
+        self.load(tenant, None).await
+    }
+
+    /// Reads a tenant anew, whatever is remembered of it.
+    pub(crate) async fn reload(&self, tenant: TenantId) -> Result<Option<Arc<Entry>>, Unavailable> {
+        self.forget(tenant, i64::MAX).await;
+        self.load(tenant, None).await
+    }
+
+    /// Forgets what was read of a tenant before `number`, waiting for a load in flight.
+    pub(crate) async fn forget(&self, tenant: TenantId, number: i64) {
+        self.tenants
+            .entry(tenant)
+            .and_compute_with(|entry| {
+                let stale = entry.is_some_and(|entry| {
+                    let entry = entry.value();
+                    entry.read_at < number
+                        || entry
+                            .generation
+                            .as_ref()
+                            .is_some_and(|g| g.born_at < number)
+                });
+                std::future::ready(if stale { Op::Remove } else { Op::Nop })
+            })
+            .await;
+    }
+
+    /// How many tenants are remembered, about.
+    pub(crate) fn len(&self) -> u64 {
+        self.tenants.entry_count()
+    }
+
+    /// Lets go of the memory after rows of the log were lost. That nothing of it is used is the
+    /// floor's doing, not this one's, which does not wait for loads in flight.
+    pub(crate) fn clear(&self) {
+        self.tenants.invalidate_all();
+        self.strangers.invalidate_all();
+        self.hosts.clear();
+        self.slugs.clear();
+    }
+
+    async fn by_name<K: Hash + Eq + Clone + Send + Sync + 'static>(
+        &self,
+        names: &Names<K>,
+        key: &K,
+        name: Name<'_>,
+    ) -> Result<Option<Arc<Entry>>, Unavailable> {
+        for _ in 0..OVERTAKEN {
+            let tenant = match self.remembered(names, key).await {
+                Some(Found::Tenant(tenant)) => tenant,
+                Some(Found::Nowhere) => return Ok(None),
+                None => match self.look_for(names, key, name).await? {
+                    Found::Tenant(tenant) => tenant,
+                    Found::Nowhere => return Ok(None),
+                },
+            };
+            if let Some(entry) = self.by_id(tenant).await? {
+                return Ok(Some(entry));
+            }
+            // The name led to a tenant that is no more. Its row of the log is on its way, so that
+            // the name is not refused on use yet.
+            names
+                .known
+                .entry_by_ref(key)
+                .and_compute_with(|_| std::future::ready(Op::Remove))
+                .await;
+        }
+        Err(Unavailable)
+    }
+
+    async fn remembered<K: Hash + Eq + Clone + Send + Sync + 'static>(
+        &self,
+        names: &Names<K>,
+        name: &K,
+    ) -> Option<Found> {
+        if let Some(named) = names.known.get(name).await {
+            if self.versions.is_fresh(named.tenant, named.read_at)
+                && (Instant::now() < named.renew_at || self.source.is_down())
+            {
+                return Some(Found::Tenant(named.tenant));
+            }
+            return None;
+        }
+        let read_at = names.absent.get(name).await?;
+        self.versions
+            .absent_is_fresh(read_at)
+            .then_some(Found::Nowhere)
+    }
+
+    /// Looks for a name in the catalog, one request for all who ask for it.
+    async fn look_for<K: Hash + Eq + Clone + Send + Sync + 'static>(
+        &self,
+        names: &Names<K>,
+        key: &K,
+        name: Name<'_>,
+    ) -> Result<Found, Unavailable> {
+        let mut found = Found::Nowhere;
+        let outcome = &mut found;
+        names
+            .known
+            .entry_by_ref(key)
+            .and_try_compute_with(|existing| async move {
+                // Another request may have found it while this one waited for its turn.
+                if let Some(remembered) = self.remembered(names, key).await {
+                    *outcome = remembered;
+                    return Ok(Op::Nop);
+                }
+                for _ in 0..OVERTAKEN {
+                    let (read_at, row) = match (self.source.find(name).await, &existing) {
+                        (Ok(read), _) => read,
+                        (Err(error), None) => return Err(error),
+                        // Known, only due to be read again: better than nothing.
+                        (Err(error), Some(named)) => {
+                            let Named {
+                                tenant, read_at, ..
+                            } = *named.value();
+                            if !self.versions.is_fresh(tenant, read_at) {
+                                return Err(error);
+                            }
+                            *outcome = Found::Tenant(tenant);
+                            return Ok(Op::Nop);
+                        }
+                    };
+                    let Some(row) = row else {
+                        if !self.versions.absent_is_fresh(read_at) {
+                            continue;
+                        }
+                        names.absent.insert(key.clone(), read_at).await;
+                        return Ok(Op::Remove);
+                    };
+                    let tenant = row.tenant_id;
+                    if !self.versions.is_fresh(tenant, read_at) {
+                        continue;
+                    }
+                    self.load(tenant, Some(row)).await?;
+                    *outcome = Found::Tenant(tenant);
+                    let renew_at = renew_at(tenant, self.config.cache_ttl);
+                    return Ok(Op::Put(Named {
+                        tenant,
+                        read_at,
+                        renew_at,
+                    }));
+                }
+                Err(Unavailable)
+            })
+            .await?;
+        Ok(found)
+    }
+
+    /// Loads a tenant, one request for all who ask for it; `row` is it as just read, if it was.
+    async fn load(
+        &self,
+        tenant: TenantId,
+        row: Option<Row>,
+    ) -> Result<Option<Arc<Entry>>, Unavailable> {
+        let mut loaded = None;
+        let outcome = &mut loaded;
+        let mut row = row;
+        self.tenants
+            .entry(tenant)
+            .and_try_compute_with(|existing| async move {
+                let existing = existing.map(|entry| Arc::clone(entry.value()));
+                let newest = row.as_ref().map_or(i64::MIN, |row| row.read_at);
+                if let Some(entry) = &existing
+                    && self.is_usable(entry)
+                    && entry.read_at >= newest
+                {
+                    *outcome = existing;
+                    return Ok(Op::Nop);
+                }
+                if row.is_none() && self.is_stranger(tenant).await {
+                    return Ok(Op::Remove);
+                }
+                for _ in 0..OVERTAKEN {
+                    let read = match row.take() {
+                        Some(row) => Ok((row.read_at, Some(row))),
+                        None => self.source.by_tenant(tenant).await,
+                    };
+                    let (read_at, row) = match (read, &existing) {
+                        (Ok(read), _) => read,
+                        // Known, only due to be read again: better than nothing.
+                        (Err(_), Some(entry)) if self.is_current(entry) => {
+                            *outcome = existing;
+                            return Ok(Op::Nop);
+                        }
+                        (Err(error), _) => return Err(error),
+                    };
+                    let Some(row) = row else {
+                        self.strangers.insert(tenant, read_at).await;
+                        return Ok(Op::Remove);
+                    };
+                    if !self.versions.is_fresh(tenant, read_at) {
+                        continue;
+                    }
+                    let entry = Arc::new(self.places.enter(row, self.config.cache_ttl));
+                    *outcome = Some(Arc::clone(&entry));
+                    return Ok(Op::Put(entry));
+                }
+                Err(Unavailable)
+            })
+            .await?;
+        Ok(loaded)
+    }
+
+    async fn is_stranger(&self, tenant: TenantId) -> bool {
+        let read_at = self.strangers.get(&tenant).await;
+        read_at.is_some_and(|read_at| self.versions.absent_is_fresh(read_at))
+    }
+
+    /// Not overtaken by a change, and its place not given up.
+    fn is_current(&self, entry: &Entry) -> bool {
+        self.versions.is_fresh(entry.tenant_id, entry.read_at)
+            && entry
+                .generation
+                .as_ref()
+                .is_none_or(|generation| !generation.is_retired())
+    }
+
+    /// Current, and not due to be read again; or due, and there is nothing to read it from.
+    fn is_usable(&self, entry: &Entry) -> bool {
+        self.is_current(entry) && (!entry.is_due() || self.source.is_down())
+    }
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static> Names<K> {
+    fn new(config: &Config) -> Self {
+        Self {
+            known: Moka::builder()
+                .max_capacity(config.cache_capacity)
+                .time_to_live(config.cache_ttl + config.away)
+                .build(),
+            absent: Moka::builder()
+                .max_capacity(config.negative_capacity)
+                .time_to_live(config.negative_ttl)
+                .build(),
+        }
+    }
+
+    fn clear(&self) {
+        self.known.invalidate_all();
+        self.absent.invalidate_all();
+    }
+}

@@ -1,0 +1,193 @@
+//! Following the change log: forget, drain, acknowledge.
+//!
+//! A notification is a hint to read now; the reading is what counts. It happens on every hint, at
+//! least once per `poll`, and after every reconnect of the listener, which loses messages silently.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tenantry_catalog::CatalogError;
+use tenantry_catalog::change_log::{self, CHANNEL, Change, Kind};
+use tokio::sync::{Mutex, Notify};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::Cache;
+use crate::failures::Failures;
+use crate::places::Drain;
+use crate::progress::Progress;
+
+/// Rows read at a time.
+const BATCH: u32 = 500;
+/// How long one reading may take.
+const BOUND: Duration = Duration::from_secs(5);
+
+/// The change log as this router follows it.
+pub(crate) struct ChangeLog {
+    catalog: PgPool,
+    cache: Arc<Cache>,
+    failures: Arc<Failures>,
+    progress: Arc<Progress>,
+    /// One reader at a time, so that rows are applied in order.
+    reading: Mutex<()>,
+    /// There may be something to read.
+    pub(crate) hint: Notify,
+}
+
+impl ChangeLog {
+    pub(crate) fn new(
+        catalog: PgPool,
+        cache: Arc<Cache>,
+        failures: Arc<Failures>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            catalog,
+            cache,
+            failures,
+            progress,
+            reading: Mutex::new(()),
+            hint: Notify::new(),
+        }
+    }
+
+    /// Applies every row that was committed before the call.
+    pub(crate) async fn catch_up(&self) -> Result<(), CatalogError> {
+        let _one = self.reading.lock().await;
+        loop {
+            let from = self.progress.applied();
+            let rows = timeout(BOUND, self.read(from))
+                .await
+                .map_err(|_| CatalogError::Unavailable(sqlx::Error::PoolTimedOut))??;
+            let Some(first) = rows.first() else {
+                return Ok(());
+            };
+            if first.number > from + 1 {
+                self.lost(first.number - 1);
+            }
+            self.apply(&rows).await;
+            if rows.len() < usize::try_from(BATCH).unwrap_or(usize::MAX) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads on every hint, and at least once per `poll`.
+    pub(crate) async fn follow(self: Arc<Self>, poll: Duration, stop: CancellationToken) {
+        let mut failing = false;
+        while !stop.is_cancelled() {
+            // What is applied is applied to its end: stopping in between would lose a drain.
+            match self.catch_up().await {
+                Ok(()) => failing = false,
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the change log cannot be read"
+                    );
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.hint.notified() => {}
+                () = tokio::time::sleep(poll) => {}
+            }
+        }
+    }
+
+    /// Turns notifications into hints.
+    pub(crate) async fn listen(self: Arc<Self>, poll: Duration, stop: CancellationToken) {
+        let listening = async {
+            loop {
+                // Whatever ended it, something may have been missed before and after.
+                let _ = self.listen_once().await;
+                self.hint.notify_one();
+                tokio::time::sleep(poll).await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = listening => {}
+        }
+    }
+
+    async fn listen_once(&self) -> Result<(), sqlx::Error> {
+        let mut listener = PgListener::connect_with(&self.catalog).await?;
+        listener.eager_reconnect(false);
+        listener.listen(CHANNEL).await?;
+        self.hint.notify_one();
+        while listener.try_recv().await?.is_some() {
+            self.hint.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn read(&self, from: i64) -> Result<Vec<Change>, CatalogError> {
+        let mut conn = self.catalog.acquire().await?;
+        change_log::after(&mut conn, from, BATCH).await
+    }
+
+    async fn apply(&self, rows: &[Change]) {
+        // All are noted before anything is removed: from here on nothing older is used, also of
+        // the last of them, however long a removal has to wait for a load in flight.
+        for row in rows {
+            let names = matches!(row.kind, Kind::Created | Kind::Updated | Kind::Restored);
+            self.cache.versions.note(row.tenant_id, row.number, names);
+        }
+        for row in rows {
+            self.cache.forget(row.tenant_id, row.number).await;
+            self.failures.forget(row.tenant_id);
+            self.settle(row).await;
+            self.progress.advance(row.number);
+        }
+    }
+
+    /// Decides what becomes of the tenant's open connections.
+    async fn settle(&self, row: &Change) {
+        let places = &self.cache.places;
+        let Some(living) = places.living(row.tenant_id) else {
+            return;
+        };
+        // Born later: its connections know of the change already. Retired: it drains already.
+        if living.born_at >= row.number || living.is_retired() {
+            return;
+        }
+        match row.kind {
+            Kind::Migrated => places.drain(&living, Drain::Soft),
+            Kind::Fenced | Kind::Purged | Kind::Disconnect => places.drain(&living, Drain::Cut),
+            Kind::Created | Kind::Updated | Kind::Restored => {
+                // A new name or plan is no reason to end anything; a new place is.
+                let same = match self.cache.by_id(row.tenant_id).await {
+                    Ok(Some(entry)) => {
+                        entry.is_served()
+                            && entry.generation.as_ref().is_some_and(|g| g.id == living.id)
+                    }
+                    Ok(None) | Err(_) => false,
+                };
+                if !same && !living.is_retired() {
+                    places.drain(&living, Drain::Cut);
+                }
+            }
+        }
+    }
+
+    /// Rows up to `number` were pruned unseen: they may have been about anybody.
+    fn lost(&self, number: i64) {
+        tracing::warn!(
+            from = self.progress.applied(),
+            to = number,
+            "rows of the change log were pruned before this router saw them: it forgets everything"
+        );
+        self.cache.versions.forget_before(number);
+        self.cache.clear();
+        for living in self.cache.places.all_living() {
+            if living.born_at < number {
+                self.cache.places.drain(&living, Drain::Cut);
+            }
+        }
+        self.progress.advance(number);
+    }
+}

@@ -1,0 +1,131 @@
+//! Ending connections, off the hot path, without losing their slot before the server is done.
+//!
+//! Where somebody waits for the slot, the session ends itself and the server's end of file is
+//! awaited: that leaves a line in the server's log ("terminating connection due to administrator
+//! command") and is certain. Where nobody waits, a quiet `Terminate` is sent and the slot is kept
+//! for a while, which the server needs a thousandth of.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::Connection;
+use tenantry_types::TenantId;
+use tokio::time::timeout;
+
+use crate::connect::Connector;
+use crate::generation::Generation;
+use crate::pools::{Backend, Open};
+use crate::session;
+
+/// How long a connection that was dropped in use has to show that it is idle.
+const IDLE_PROOF: Duration = Duration::from_millis(200);
+/// How long a server may take to end a session that it was asked to end.
+const END: Duration = Duration::from_secs(5);
+/// How long a slot is kept after a `Terminate` whose effect nobody saw.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+
+/// Ends connections.
+#[derive(Debug)]
+pub(crate) struct Closer {
+    connector: Arc<Connector>,
+    /// Connections whose end was not seen within the bounds.
+    unseen: AtomicU64,
+}
+
+impl Closer {
+    pub(crate) fn new(connector: Arc<Connector>) -> Self {
+        Self {
+            connector,
+            unseen: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn unseen(&self) -> u64 {
+        self.unseen.load(Ordering::Relaxed)
+    }
+
+    /// Ends an idle connection and waits until the server has.
+    pub(crate) async fn close(&self, mut open: Open) {
+        let ended = timeout(END, session::end(&mut open.conn)).await;
+        self.account(open.generation().tenant, matches!(ended, Ok(Ok(()))));
+    }
+
+    /// Ends an idle connection that nobody waits for.
+    pub(crate) async fn close_quietly(&self, open: Open) {
+        let Open { conn, slot, .. } = open;
+        let _ = timeout(LINGER, conn.close()).await;
+        tokio::time::sleep(LINGER).await;
+        drop(slot);
+    }
+
+    /// Finds out in which state a connection was dropped: idle, it goes back to its pool; in a
+    /// query or a transaction, it is ended. It counts as a lease until then.
+    pub(crate) async fn recover(&self, mut open: Open, lease: u64) {
+        let generation = Arc::clone(open.generation());
+        let cluster = &generation.cluster;
+        match timeout(IDLE_PROOF, session::is_idle(&mut open.conn)).await {
+            Ok(Ok(true)) => return cluster.put_back(open, lease),
+            Ok(Ok(false)) => {
+                let ended = timeout(END, session::abort(&mut open.conn)).await;
+                self.account(generation.tenant, matches!(ended, Ok(Ok(()))));
+            }
+            Ok(Err(sqlx::Error::Database(error))) => {
+                // A query that failed after its reader had gone, a transaction that had failed, or
+                // the server's last word (class 57) before it closes.
+                if error.code().is_some_and(|code| code.starts_with("57P")) {
+                    cluster.suspect();
+                }
+                let ended = timeout(END, session::abort(&mut open.conn)).await;
+                self.account(generation.tenant, matches!(ended, Ok(Ok(()))));
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(tenant = %generation.tenant, %error, "a connection came back broken");
+                cluster.suspect();
+            }
+            Err(_) => {
+                self.terminate(&generation, &[open.backend]).await;
+                let ended = timeout(END, session::closed(&mut open.conn)).await;
+                self.account(generation.tenant, matches!(ended, Ok(Ok(()))));
+            }
+        }
+        cluster.give_up(&generation, lease);
+        drop(open);
+    }
+
+    /// Ends backends of a generation on the server, through one more connection of the same login.
+    /// `false`: they could not be reached. A login that the server refuses was fenced, and whoever
+    /// fenced it has ended its backends.
+    pub(crate) async fn terminate(&self, generation: &Generation, backends: &[Backend]) -> bool {
+        let Ok(_one) = generation.cluster.reserve.acquire().await else {
+            return false;
+        };
+        let mut conn = match self.connector.open_reserve(&generation.place).await {
+            Ok(conn) => conn,
+            Err(crate::connect::OpenError::Refused { .. }) => return true,
+            Err(error) => {
+                tracing::warn!(
+                    tenant = %generation.tenant,
+                    error = &error as &dyn std::error::Error,
+                    "connections that are to be ended cannot be reached"
+                );
+                return false;
+            }
+        };
+        let mut all = true;
+        for backend in backends {
+            let name = &self.connector.application_name;
+            let ended = timeout(END, session::terminate(&mut conn, *backend, name)).await;
+            all &= matches!(ended, Ok(Ok(())));
+        }
+        let _ = timeout(END, session::end(&mut conn)).await;
+        all
+    }
+
+    fn account(&self, tenant: TenantId, seen: bool) {
+        if !seen {
+            self.unseen.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(%tenant, "a connection's end on the server was not seen in time");
+        }
+    }
+}

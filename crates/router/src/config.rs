@@ -1,0 +1,65 @@
+//! What can be set about a router.
+
+use std::time::Duration;
+
+use tenantry_types::DomainName;
+
+/// The settings of a [`Router`](crate::Router). `Config::default()` has every default below.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The domains whose subdomains are tenants. Default: `localhost`.
+    pub base_domains: Vec<DomainName>,
+    /// Connections that one tenant may hold at a time. Default: 10.
+    pub per_tenant_max: usize,
+    /// How long an unused connection is kept. Default: 60 s.
+    pub idle: Duration,
+    /// How long a request waits for a connection before it is told that there is none. Default: 3 s.
+    pub acquire_wait: Duration,
+    /// How long opening a connection and reading its identity may take together. Default: 3 s.
+    pub connect_timeout: Duration,
+    /// How many tenants, and how many names of tenants, are remembered. Default: 100,000.
+    pub cache_capacity: u64,
+    /// After how long a remembered tenant is read again though nothing was said to have changed;
+    /// each entry takes up to a tenth off, so that not all expire at once. Default: 5 min.
+    pub cache_ttl: Duration,
+    /// How long it is remembered that a name leads nowhere. Default: 2 s.
+    pub negative_ttl: Duration,
+    /// How many names that lead nowhere are remembered. Default: 10,000.
+    pub negative_capacity: u64,
+    /// How long this router counts as alive after its last renewal. Default: 5 s.
+    pub lease: Duration,
+    /// How often the change log is read though nobody said that there is something. Default: 1 s.
+    pub poll: Duration,
+    /// Whether to listen for notifications of changes. Off behind a pooler in transaction mode:
+    /// then a change takes up to one `poll`. Default: on.
+    pub listen: bool,
+    /// How long known tenants are served while the catalog cannot be reached. Default: 5 min.
+    pub away: Duration,
+    /// How long a lease may go on after its tenant was fenced, purged, disconnected or moved,
+    /// before its connection is ended on the server. Default: 3 s.
+    pub drain_deadline: Duration,
+    /// Replaces the connection budget of every cluster for this router. Default: none.
+    pub budget_override: Option<u32>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            base_domains: DomainName::parse("localhost").into_iter().collect(),
+            per_tenant_max: 10,
+            idle: Duration::from_secs(60),
+            acquire_wait: Duration::from_secs(3),
+            connect_timeout: Duration::from_secs(3),
+            cache_capacity: 100_000,
+            cache_ttl: Duration::from_secs(300),
+            negative_ttl: Duration::from_secs(2),
+            negative_capacity: 10_000,
+            lease: Duration::from_secs(5),
+            poll: Duration::from_secs(1),
+            listen: true,
+            away: Duration::from_secs(300),
+            drain_deadline: Duration::from_secs(3),
+            budget_override: None,
+        }
+    }
+}

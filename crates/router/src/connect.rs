@@ -1,0 +1,237 @@
+//! Opening a connection and proving which database answered. Nothing else in Tenantry logs in as a
+//! tenant.
+//!
+//! A password is opened from its seal here, for the time of one login. Whatever answers with another
+//! identity than the expected one is closed without having been used.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions, PgConnection};
+use tenantry_catalog::clusters::TlsMode;
+use tenantry_tenantdb::TenantDbError;
+use tenantry_tenantdb::identity::{self, Identity};
+use tenantry_types::{DatabaseId, DbName, InstallationId, RoleName, Secret};
+use tenantry_vault::{Place as SealedPlace, RouteKeys};
+
+use crate::generation::Place;
+use crate::pools::Backend;
+use crate::session;
+
+/// Where a cluster listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// Host name, IP address, or the folder of a Unix socket.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Whether and how the connection is encrypted.
+    pub tls: TlsMode,
+}
+
+/// Which database must answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The installation that made it.
+    pub installation: InstallationId,
+    /// The database.
+    pub database_id: DatabaseId,
+    /// The epoch of its tenant.
+    pub epoch: i64,
+}
+
+/// Why no proven connection was opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// Another database answered than the expected one, or one without an identity.
+    #[error("the database that answered is {found:?}, expected was {expected:?}")]
+    WrongDatabase {
+        expected: Expected,
+        found: Option<Identity>,
+    },
+    /// The server refused the login or the database: a password that was changed, a login that was
+    /// closed, a database that was renamed or closed.
+    #[error("the server refused the login ({sqlstate})")]
+    Refused {
+        sqlstate: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The sealed password does not open.
+    #[error("the password of the login cannot be opened")]
+    Sealed(#[source] tenantry_vault::OpenError),
+    /// Anything else: unreachable, starting, full, slow.
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A proven connection and who serves it.
+pub(crate) struct Fresh {
+    pub(crate) conn: PgConnection,
+    pub(crate) backend: Backend,
+}
+
+/// Opens connections.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    /// Made once: sqlx reads `PG…` variables of the environment each time it makes these.
+    base: PgConnectOptions,
+    keys: RouteKeys,
+    installation: InstallationId,
+    timeout: Duration,
+    /// `tenantry/<router>`: what counts against the budget.
+    pub(crate) application_name: String,
+    /// `tenantry/<router>/reserve`: what is on top of it.
+    pub(crate) reserve_name: String,
+}
+
+impl Connector {
+    pub(crate) fn new(
+        keys: RouteKeys,
+        installation: InstallationId,
+        timeout: Duration,
+        router: impl std::fmt::Display,
+    ) -> Self {
+        Self {
+            base: PgConnectOptions::new_without_pgpass(),
+            keys,
+            installation,
+            timeout,
+            application_name: format!("tenantry/{router}"),
+            reserve_name: format!("tenantry/{router}/reserve"),
+        }
+    }
+
+    /// A connection for a pool.
+    pub(crate) async fn open(&self, place: &Place) -> Result<Fresh, OpenError> {
+        let options = self
+            .options_of(place)?
+            .application_name(&self.application_name);
+        self.bounded(self.proven(options, self.expected(place)))
+            .await
+    }
+
+    /// A connection outside of the budget, for ending others of the same login.
+    pub(crate) async fn open_reserve(&self, place: &Place) -> Result<PgConnection, OpenError> {
+        let options = self.options_of(place)?.application_name(&self.reserve_name);
+        self.bounded(login(options)).await
+    }
+
+    /// A connection outside of the budget, with a password in clear.
+    pub(crate) async fn open_with(
+        &self,
+        address: &Address,
+        database: &DbName,
+        login: &RoleName,
+        password: &Secret,
+        expected: Expected,
+    ) -> Result<Fresh, OpenError> {
+        let options = self
+            .options(address, database, login, password)
+            .application_name(&self.reserve_name);
+        self.bounded(self.proven(options, expected)).await
+    }
+
+    pub(crate) fn expected(&self, place: &Place) -> Expected {
+        Expected {
+            installation: self.installation,
+            database_id: place.database_id,
+            epoch: place.epoch,
+        }
+    }
+
+    fn options_of(&self, place: &Place) -> Result<PgConnectOptions, OpenError> {
+        let password = self
+            .keys
+            .open(
+                &SealedPlace::login(place.database_id, "router"),
+                &place.sealed,
+            )
+            .map_err(OpenError::Sealed)?;
+        Ok(self.options(&place.address, &place.database, &place.login, &password))
+    }
+
+    fn options(
+        &self,
+        address: &Address,
+        database: &DbName,
+        login: &RoleName,
+        password: &Secret,
+    ) -> PgConnectOptions {
+        let tls = match address.tls {
+            TlsMode::Disable => PgSslMode::Disable,
+            TlsMode::Prefer => PgSslMode::Prefer,
+            TlsMode::Require => PgSslMode::Require,
+            TlsMode::VerifyFull => PgSslMode::VerifyFull,
+        };
+        self.base
+            .clone()
+            .host(&address.host)
+            .port(address.port)
+            .ssl_mode(tls)
+            .database(database.as_str())
+            .username(login.as_str())
+            .password(password.expose())
+    }
+
+    /// Logs in and asks for the identity before anything else is sent.
+    async fn proven(
+        &self,
+        options: PgConnectOptions,
+        expected: Expected,
+    ) -> Result<Fresh, OpenError> {
+        let mut conn = login(options).await?;
+        let found = match identity::read(&mut conn).await {
+            Ok(found) => found,
+            Err(TenantDbError::IdentityUnreadable(_)) => None,
+            Err(error) => return Err(OpenError::Unavailable(Box::new(error))),
+        };
+        let right = found.as_ref().is_some_and(|found| {
+            found.installation == expected.installation
+                && found.database_id == expected.database_id
+                && found.epoch == expected.epoch
+        });
+        if !right {
+            return Err(OpenError::WrongDatabase { expected, found });
+        }
+        let backend = session::backend(&mut conn)
+            .await
+            .map_err(|error| OpenError::Unavailable(Box::new(error)))?;
+        Ok(Fresh { conn, backend })
+    }
+
+    async fn bounded<T>(
+        &self,
+        opening: impl Future<Output = Result<T, OpenError>>,
+    ) -> Result<T, OpenError> {
+        match tokio::time::timeout(self.timeout, opening).await {
+            Ok(result) => result,
+            Err(elapsed) => Err(OpenError::Unavailable(Box::new(elapsed))),
+        }
+    }
+}
+
+async fn login(options: PgConnectOptions) -> Result<PgConnection, OpenError> {
+    options
+        .connect()
+        .await
+        .map_err(|error| match refusal(&error) {
+            Some(sqlstate) => OpenError::Refused {
+                sqlstate,
+                source: error,
+            },
+            None => OpenError::Unavailable(Box::new(error)),
+        })
+}
+
+/// The SQLSTATE when the server refused this login or this database, rather than being ill:
+/// wrong password or no such login (28P01, 28000), no CONNECT (42501), no such database (3D000),
+/// a database that takes no connections (55000).
+fn refusal(error: &sqlx::Error) -> Option<String> {
+    let code = error.as_database_error()?.code()?;
+    matches!(
+        code.as_ref(),
+        "28P01" | "28000" | "42501" | "3D000" | "55000"
+    )
+    .then(|| code.into_owned())
+}

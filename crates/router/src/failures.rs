@@ -1,0 +1,171 @@
+//! Tenants whose database just failed, and when to try it again.
+//!
+//! Kept apart from the pools: a pool that was emptied and born again must not begin at the first
+//! try. While a tenant fails, one request at a time tries it; the others are told at once, so that
+//! a dead server costs a request microseconds and not a timeout.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tenantry_types::TenantId;
+use tokio::time::Instant;
+
+use crate::acquire::AcquireError;
+
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(3);
+/// After this long without a request a failure is forgotten.
+const KEPT: Duration = Duration::from_secs(60);
+/// Beyond this many, old ones are looked for and removed.
+const MANY: usize = 4_096;
+
+/// The tenants that fail.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    failing: Mutex<HashMap<TenantId, Failing>>,
+}
+
+#[derive(Debug)]
+struct Failing {
+    times: u32,
+    until: Instant,
+    probing: bool,
+    what: Failure,
+}
+
+/// What was told to the one that tried last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Unavailable,
+    WrongDatabase,
+    Fenced,
+}
+
+impl From<Failure> for AcquireError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unavailable => Self::Unavailable,
+            Failure::WrongDatabase => Self::WrongDatabase,
+            Failure::Fenced => Self::Fenced,
+        }
+    }
+}
+
+/// The right to try. Dropped without a word, the next one may try.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a> {
+    failures: &'a Failures,
+    tenant: TenantId,
+    probe: bool,
+}
+
+impl Failures {
+    /// Whether opening a connection for this tenant may be tried now.
+    pub(crate) fn admit(&self, tenant: TenantId) -> Result<Attempt<'_>, Failure> {
+        let mut failing = self.lock();
+        let probe = match failing.get_mut(&tenant) {
+            None => false,
+            Some(entry) if entry.probing || Instant::now() < entry.until => return Err(entry.what),
+            Some(entry) => {
+                entry.probing = true;
+                true
+            }
+        };
+        Ok(Attempt {
+            failures: self,
+            tenant,
+            probe,
+        })
+    }
+
+    /// What changed about the tenant may have repaired it: try again at once.
+    pub(crate) fn forget(&self, tenant: TenantId) {
+        self.lock().remove(&tenant);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Failing>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attempt<'_> {
+    /// It worked.
+    pub(crate) fn succeeded(mut self) {
+        self.probe = false;
+        self.failures.lock().remove(&self.tenant);
+    }
+
+    /// It failed: not again before a while, each time twice as long.
+    pub(crate) fn failed(mut self, what: Failure) {
+        self.probe = false;
+        let now = Instant::now();
+        let mut failing = self.failures.lock();
+        if failing.len() >= MANY {
+            failing.retain(|_, entry| now < entry.until + KEPT);
+        }
+        let entry = failing.entry(self.tenant).or_insert(Failing {
+            times: 0,
+            until: now,
+            probing: false,
+            what,
+        });
+        // Several that were under way at once when it began are one failure, not many.
+        if entry.probing || now >= entry.until {
+            entry.times = entry.times.saturating_add(1);
+            entry.until = now
+                + FIRST
+                    .saturating_mul(1 << (entry.times - 1).min(10))
+                    .min(LONGEST);
+        }
+        entry.probing = false;
+        entry.what = what;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.probe
+            && let Some(entry) = self.failures.lock().get_mut(&self.tenant)
+        {
+            entry.probing = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant() -> TenantId {
+        TenantId::from_uuid(uuid::Uuid::from_u128(1))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failing_tenant_is_tried_by_one_at_a_time_and_less_and_less_often() {
+        let failures = Failures::default();
+        failures
+            .admit(tenant())
+            .expect("the first try")
+            .failed(Failure::Unavailable);
+        assert_eq!(failures.admit(tenant()).err(), Some(Failure::Unavailable));
+        tokio::time::advance(FIRST).await;
+        let probe = failures.admit(tenant()).expect("one probe");
+        assert!(failures.admit(tenant()).is_err(), "and only one");
+        drop(probe);
+        failures
+            .admit(tenant())
+            .expect("a probe that gave up is replaced")
+            .failed(Failure::Fenced);
+        tokio::time::advance(FIRST).await;
+        assert_eq!(
+            failures.admit(tenant()).err(),
+            Some(Failure::Fenced),
+            "twice as long now"
+        );
+        tokio::time::advance(FIRST).await;
+        failures.admit(tenant()).expect("a probe").succeeded();
+        failures.admit(tenant()).expect("well again");
+        failures.admit(tenant()).expect("for everybody");
+    }
+}

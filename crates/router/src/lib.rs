@@ -1,0 +1,53 @@
+//! From a host name, token or id to a tenant, and from there to a proven connection.
+//!
+//! This is the only opener of connections to tenants' databases. What it promises:
+//! - A connection is handed out only after its own database answered with the expected installation,
+//!   database and epoch, in the first round trip. Anything else fails closed ([`connect`]).
+//! - Nothing that was read before a change of the tenant is used after the change was applied
+//!   ([`versions`]), and nothing is handed out while others may believe this router dead ([`lease`]).
+//! - Open connections on a cluster stay within the budget; one that is being closed counts until
+//!   the server has ended it ([`budget`], [`closing`]).
+//! - No connection is closed under a running query: what has to end is waited for, up to a deadline,
+//!   and then ended on the server ([`places`]).
+//!
+//! It serves known tenants while the catalog is away, because a suspended, deleted or moved tenant
+//! is held by Postgres itself: its logins are closed there, and another database than the expected
+//! one fails the identity check.
+//!
+//! It must not decide who may do what, run a customer's SQL, or know of a current tenant: there is
+//! no ambient one. A [`TenantConn`] is made from a [`Route`], and a [`Route`] by resolving.
+
+mod acquire;
+mod budget;
+mod cache;
+mod change_log;
+mod closing;
+mod config;
+mod conn;
+mod connect;
+mod entry;
+mod failures;
+mod generation;
+mod host;
+mod lease;
+mod places;
+mod pools;
+mod progress;
+mod prove;
+mod registration;
+mod resolve;
+mod router;
+mod session;
+mod source;
+mod tasks;
+mod versions;
+
+pub use acquire::AcquireError;
+pub use budget::Limit;
+pub use config::Config;
+pub use conn::TenantConn;
+pub use connect::{Address, Expected};
+pub use host::{BadHost, HostName};
+pub use prove::{ProveError, ProvenConn, Target};
+pub use resolve::{Asked, ResolveError, Route};
+pub use router::{Router, Stats};

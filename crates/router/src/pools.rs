@@ -1,0 +1,129 @@
+//! What a pool holds: a connection with its slot, idle or leased.
+//!
+//! A slot follows its connection until the server has ended it. Whoever drops a lease gives the
+//! connection back; nobody outside of this crate ever holds a bare [`Open`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+use tokio::time::Instant;
+
+use crate::generation::Generation;
+
+/// A server process, as far as we know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Backend {
+    /// Its process id.
+    pub(crate) pid: i32,
+}
+
+/// Room for one connection of one generation on its cluster. Dropped when the server has ended it.
+pub(crate) struct Slot {
+    pub(crate) generation: Arc<Generation>,
+    closing: bool,
+}
+
+impl Slot {
+    /// For the cluster's state alone, which has counted it.
+    pub(crate) fn new(generation: Arc<Generation>) -> Self {
+        Self {
+            generation,
+            closing: false,
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.generation
+            .cluster
+            .slot_free(&self.generation, self.closing);
+    }
+}
+
+/// An open, proven connection. The connection comes before its slot: it is dropped first.
+pub(crate) struct Open {
+    pub(crate) conn: PgConnection,
+    pub(crate) backend: Backend,
+    pub(crate) idle_since: Instant,
+    pub(crate) slot: Slot,
+}
+
+impl Open {
+    pub(crate) fn generation(&self) -> &Arc<Generation> {
+        &self.slot.generation
+    }
+
+    /// For the cluster's state alone, which counts it among those that close.
+    pub(crate) fn mark_closing(&mut self) {
+        self.slot.closing = true;
+    }
+}
+
+/// An open connection in somebody's hands.
+pub(crate) struct Lease {
+    open: Option<Open>,
+    number: u64,
+    used: bool,
+}
+
+impl Lease {
+    /// For the cluster's state alone, which has recorded it.
+    pub(crate) fn new(open: Open, number: u64) -> Self {
+        Self {
+            open: Some(open),
+            number,
+            used: false,
+        }
+    }
+
+    /// From now on a drop must find out in which state the connection was left.
+    pub(crate) fn mark_used(&mut self) {
+        self.used = true;
+    }
+
+    /// The caller has left the connection as it found it.
+    pub(crate) fn put_back(mut self) {
+        self.used = false;
+    }
+
+    pub(crate) fn generation(&self) -> &Arc<Generation> {
+        self.get().generation()
+    }
+
+    pub(crate) fn get(&self) -> &Open {
+        #[expect(clippy::expect_used, reason = "only `drop` takes it out")]
+        self.open
+            .as_ref()
+            .expect("a lease holds its connection until it is dropped")
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut Open {
+        #[expect(clippy::expect_used, reason = "only `drop` takes it out")]
+        self.open
+            .as_mut()
+            .expect("a lease holds its connection until it is dropped")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let cluster = Arc::clone(&open.generation().cluster);
+        if self.used {
+            cluster.tasks.recover(open, self.number);
+        } else {
+            cluster.put_back(open, self.number);
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("tenant", &self.generation().tenant)
+            .field("pid", &self.get().backend.pid)
+            .finish_non_exhaustive()
+    }
+}

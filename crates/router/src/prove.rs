@@ -1,0 +1,202 @@
+//! Connections with a password in clear: owner logins for migrations, the first login at a birth.
+//!
+//! They are proven like all others, and are outside of the budget: the reserve on top of it is what
+//! admin work and migrations use.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use sqlx::{Connection, PgConnection};
+use tenantry_types::{DbName, ErrorKind, RoleName, Secret, TenantId};
+use tokio::time::Instant;
+
+use crate::Router;
+use crate::connect::{Address, Expected, Fresh, OpenError};
+use crate::pools::{Backend, Open};
+use crate::session;
+
+/// Where to log in, and as whom.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The cluster's address.
+    pub address: Address,
+    /// The database.
+    pub database: DbName,
+    /// The login.
+    pub login: RoleName,
+    /// Its password.
+    pub password: Secret,
+}
+
+/// Why no proven connection was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// The server cannot be reached, is starting, full or slow.
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The server refused the login or the database.
+    #[error("the server refused the login ({sqlstate})")]
+    Refused {
+        /// The server's code for it.
+        sqlstate: String,
+        /// What it said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another database answered than the expected one.
+    #[error("another database answered than the expected one: {0}")]
+    WrongDatabase(String),
+}
+
+/// A proven connection that belongs to no pool. Dropped, its session ends.
+pub struct ProvenConn {
+    conn: PgConnection,
+    backend: Backend,
+    address: Address,
+    database: DbName,
+    login: RoleName,
+    expected: Expected,
+}
+
+impl ProveError {
+    /// The kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Refused { .. } | Self::WrongDatabase(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// The stable code of the failure.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "DATABASE_UNAVAILABLE",
+            Self::Refused { .. } => "LOGIN_REFUSED",
+            Self::WrongDatabase(_) => "WRONG_DATABASE",
+        }
+    }
+}
+
+impl From<OpenError> for ProveError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::WrongDatabase { .. } => Self::WrongDatabase(error.to_string()),
+            OpenError::Refused { sqlstate, source } => Self::Refused { sqlstate, source },
+            OpenError::Unavailable(source) => Self::Unavailable(source),
+            OpenError::Sealed(source) => Self::Unavailable(Box::new(source)),
+        }
+    }
+}
+
+impl ProvenConn {
+    /// Ends the session properly.
+    ///
+    /// # Errors
+    /// When the server cannot be told.
+    pub async fn close(self) -> Result<(), sqlx::Error> {
+        self.conn.close().await
+    }
+}
+
+impl Deref for ProvenConn {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.conn
+    }
+}
+
+impl DerefMut for ProvenConn {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.conn
+    }
+}
+
+impl fmt::Debug for ProvenConn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProvenConn")
+            .field("database", &self.database)
+            .field("login", &self.login)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Router {
+    /// Logs in with a password in clear and proves which database answered.
+    ///
+    /// # Errors
+    /// By variant, see [`ProveError`].
+    pub async fn prove(
+        &self,
+        target: &Target,
+        expected: &Expected,
+    ) -> Result<ProvenConn, ProveError> {
+        let Target {
+            address,
+            database,
+            login,
+            password,
+        } = target;
+        let connector = &self.inner.connector;
+        let Fresh { conn, backend } = connector
+            .open_with(address, database, login, password, *expected)
+            .await?;
+        Ok(ProvenConn {
+            conn,
+            backend,
+            address: address.clone(),
+            database: database.clone(),
+            login: login.clone(),
+            expected: *expected,
+        })
+    }
+
+    /// Takes a proven connection over as a pooled one of a tenant; `false`, and the connection is
+    /// closed, unless it leads exactly where the tenant's route leads, as the same login, is idle,
+    /// and there is room.
+    ///
+    /// The tenant need not be served yet: at its birth this comes before the first request.
+    pub async fn adopt(&self, tenant: TenantId, mut proven: ProvenConn) -> bool {
+        let entry = self.inner.cache.by_id(tenant).await.ok().flatten();
+        let generation = entry.and_then(|entry| entry.generation.clone());
+        let Some(generation) = generation.filter(|generation| proven.leads_to(self, generation))
+        else {
+            let _ = proven.close().await;
+            return false;
+        };
+        let name = &self.inner.connector.application_name;
+        let ready = match session::is_idle(&mut proven.conn).await {
+            Ok(true) => session::set_application_name(&mut proven.conn, name)
+                .await
+                .is_ok(),
+            _ => false,
+        };
+        let slot = generation.cluster.try_slot(&generation).filter(|_| ready);
+        let Some(slot) = slot else {
+            let _ = proven.close().await;
+            return false;
+        };
+        let ProvenConn { conn, backend, .. } = proven;
+        let open = Open {
+            conn,
+            backend,
+            idle_since: Instant::now(),
+            slot,
+        };
+        // A lease that was not used: dropped, it goes back to the pool.
+        drop(generation.cluster.opened(open));
+        true
+    }
+}
+
+impl ProvenConn {
+    fn leads_to(&self, router: &Router, generation: &crate::generation::Generation) -> bool {
+        let place = &generation.place;
+        self.expected == router.inner.connector.expected(place)
+            && self.address == place.address
+            && self.database == place.database
+            && self.login == place.login
+    }
+}

@@ -1,0 +1,100 @@
+//! Keeping this router registered in the catalog: renewing its lease, reporting how far it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tenantry_catalog::{CatalogError, routers};
+use tenantry_types::RouterId;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::change_log::ChangeLog;
+use crate::lease::Lease;
+use crate::progress::Progress;
+
+/// This router's row in the catalog.
+pub(crate) struct Registration {
+    pub(crate) catalog: PgPool,
+    pub(crate) id: RouterId,
+    pub(crate) name: String,
+    pub(crate) length: Duration,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) log: Arc<ChangeLog>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+impl Registration {
+    /// Renews the lease every third of its length, when somebody waits for it, and whenever there
+    /// is something to acknowledge.
+    pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
+        let mut acked = self.progress.watch_acked();
+        let mut reported = *acked.borrow_and_update();
+        while !stop.is_cancelled() {
+            let number = *acked.borrow_and_update();
+            if self.renew(number).await {
+                reported = number;
+            }
+            // After a failure the number is still to be reported, but not in a tight loop.
+            let pause = if reported < number {
+                self.length / 10
+            } else {
+                self.length / 3
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+                () = self.lease.wanted.notified() => {}
+                _ = acked.changed() => {}
+            }
+        }
+    }
+
+    /// One renewal; registers and catches up where that is needed. `false`: not reached.
+    pub(crate) async fn renew(&self, acked: i64) -> bool {
+        let sent = Instant::now();
+        match timeout(self.length, self.send(acked)).await {
+            Ok(Ok(was_registered)) => {
+                // A lease that never lapsed is simply longer now. One that did lapse, here or
+                // there, left time for a change that nobody waited for us with: the gate opens
+                // only after the log was read from now on. See `crate::lease`.
+                if !(was_registered && self.lease.is_running())
+                    && let Err(error) = self.log.catch_up().await
+                {
+                    self.failed(sent, &error);
+                    return false;
+                }
+                self.lease.renewed(sent);
+                true
+            }
+            Ok(Err(error)) => {
+                self.failed(sent, &error);
+                false
+            }
+            Err(elapsed) => {
+                self.failed(sent, &elapsed);
+                false
+            }
+        }
+    }
+
+    /// Takes this router out of the catalog, so that nobody waits for it.
+    pub(crate) async fn remove(&self) -> Result<(), CatalogError> {
+        let mut conn = self.catalog.acquire().await?;
+        routers::remove(&mut conn, self.id).await
+    }
+
+    async fn send(&self, acked: i64) -> Result<bool, CatalogError> {
+        let mut conn = self.catalog.acquire().await?;
+        if routers::renew(&mut conn, self.id, acked, self.length).await? {
+            return Ok(true);
+        }
+        routers::register(&mut conn, self.id, &self.name, acked, self.length).await?;
+        Ok(false)
+    }
+
+    fn failed(&self, sent: Instant, error: &(dyn std::error::Error + 'static)) {
+        self.lease.failed(sent);
+        tracing::warn!(error, "the router's lease could not be renewed");
+    }
+}

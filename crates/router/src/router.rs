@@ -1,0 +1,298 @@
+//! The router itself: its parts, its start and its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::{Connection, PgPool};
+use tenantry_catalog::{CatalogError, change_log, routers};
+use tenantry_types::{Clock, Entropy, InstallationId, RouterId, TenantId};
+use tenantry_vault::RouteKeys;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::Cache;
+use crate::change_log::ChangeLog;
+use crate::closing::Closer;
+use crate::config::Config;
+use crate::connect::Connector;
+use crate::failures::Failures;
+use crate::host::{self, BadHost, HostName};
+use crate::lease::{Gate, Lease};
+use crate::places::{Drain, Places};
+use crate::progress::Progress;
+use crate::registration::Registration;
+use crate::source::Source;
+use crate::tasks::Tasks;
+use crate::versions::Versions;
+
+/// Finds the tenant of a request and hands out proven connections to its database.
+///
+/// Cheap to clone; all clones are one router.
+#[derive(Clone)]
+pub struct Router {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Arc<Config>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) failures: Arc<Failures>,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) log: Arc<ChangeLog>,
+    pub(crate) tasks: Tasks,
+    pub(crate) stop: CancellationToken,
+    pub(crate) wrong_database: AtomicU64,
+    progress: Arc<Progress>,
+    registration: Arc<Registration>,
+    id: RouterId,
+}
+
+/// How a router is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Tenants that it remembers, about.
+    pub tenants: u64,
+    /// Slots taken over all clusters: connections being opened, leased, idle or being closed.
+    pub open: usize,
+    /// Connections that wait for a request.
+    pub idle: usize,
+    /// Connections in use, also those that were dropped and are still being looked at.
+    pub leased: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// The change up to which nothing older is used.
+    pub applied: i64,
+    /// The change up to which, besides, nothing older is open.
+    pub acked: i64,
+    /// Whether its lease in the catalog is running.
+    pub lease_ok: bool,
+    /// Whether it serves what it knows because the catalog cannot be reached.
+    pub away: bool,
+    /// How often the catalog led to a database that was not the expected one. Any is an alarm.
+    pub wrong_database: u64,
+    /// Connections whose end on the server was not seen in time.
+    pub unseen_ends: u64,
+}
+
+impl Router {
+    /// Registers a router and starts following the change log. `catalog` needs to read routes,
+    /// domains and the change log and to write `routers`; one of its connections is kept for
+    /// listening. `name` is for people.
+    ///
+    /// # Errors
+    /// When the catalog does not answer.
+    pub async fn start(
+        config: Config,
+        catalog: PgPool,
+        keys: RouteKeys,
+        installation: InstallationId,
+        clock: Clock,
+        entropy: Entropy,
+        name: &str,
+    ) -> Result<Self, CatalogError> {
+        let config = Arc::new(config);
+        let id = RouterId::generate(&clock, &entropy);
+        let lease = Arc::new(Lease::new(config.lease, config.away));
+        let sent = Instant::now();
+        let number = {
+            let mut conn = catalog.acquire().await?;
+            // Nothing is remembered yet, so everything up to here has been applied.
+            let number = change_log::current(&mut conn).await?;
+            routers::register(&mut conn, id, name, number, config.lease).await?;
+            number
+        };
+        lease.renewed(sent);
+
+        let connector = Connector::new(keys, installation, config.connect_timeout, id);
+        let connector = Arc::new(connector);
+        let tasks = Tasks::new(Arc::new(Closer::new(Arc::clone(&connector))));
+        let progress = Arc::new(Progress::starting_at(number));
+        let places = Places::new(Arc::clone(&config), Arc::clone(&progress), tasks.clone());
+        let source = Source::new(catalog.clone());
+        let versions = Versions::starting_at(number);
+        let cache = Arc::new(Cache::new(Arc::clone(&config), source, places, versions));
+        let failures = Arc::new(Failures::default());
+        let log = Arc::new(ChangeLog::new(
+            catalog.clone(),
+            Arc::clone(&cache),
+            Arc::clone(&failures),
+            Arc::clone(&progress),
+        ));
+        let registration = Arc::new(Registration {
+            catalog,
+            id,
+            name: name.to_owned(),
+            length: config.lease,
+            lease: Arc::clone(&lease),
+            log: Arc::clone(&log),
+            progress: Arc::clone(&progress),
+        });
+        let inner = Arc::new(Inner {
+            config,
+            cache,
+            connector,
+            failures,
+            lease,
+            log,
+            tasks,
+            stop: CancellationToken::new(),
+            wrong_database: AtomicU64::new(0),
+            progress,
+            registration,
+            id,
+        });
+        inner.begin();
+        Ok(Self { inner })
+    }
+
+    /// This router's id: `application_name` of its connections is `tenantry/<id>`.
+    #[must_use]
+    pub fn id(&self) -> RouterId {
+        self.inner.id
+    }
+
+    /// What a `Host` header names.
+    ///
+    /// # Errors
+    /// When it is no host name with an optional port.
+    pub fn parse_host(&self, host_header: &str) -> Result<HostName, BadHost> {
+        host::parse(host_header, &self.inner.config.base_domains)
+    }
+
+    /// Forgets a tenant and ends its connections: idle ones at once, leased ones when they come
+    /// back, or at the drain deadline. The next request resolves and connects anew. Says how many
+    /// connections there were. This router only; for all, append a `disconnect` row.
+    pub async fn disconnect(&self, tenant: TenantId) -> usize {
+        let places = &self.inner.cache.places;
+        self.inner.cache.forget(tenant, i64::MAX).await;
+        let Some(living) = places.living(tenant) else {
+            return 0;
+        };
+        let connections = living.cluster.held(&living);
+        places.drain(&living, Drain::Cut);
+        connections
+    }
+
+    /// The change up to which nothing that was read earlier is used any more.
+    #[must_use]
+    pub fn applied(&self) -> i64 {
+        self.inner.progress.applied()
+    }
+
+    /// Waits until nothing that was read before change `number` is used any more by this router.
+    /// Ends with the router, too.
+    pub async fn wait_applied(&self, number: i64) {
+        let mut applied = self.inner.progress.watch_applied();
+        self.inner.log.hint.notify_one();
+        tokio::select! {
+            () = self.inner.stop.cancelled() => {}
+            _ = applied.wait_for(|applied| *applied >= number) => {}
+        }
+    }
+
+    /// As [`Router::wait_applied`], and until the connections that the changes end are over.
+    pub async fn wait_drained(&self, number: i64) {
+        let mut acked = self.inner.progress.watch_acked();
+        self.inner.log.hint.notify_one();
+        tokio::select! {
+            () = self.inner.stop.cancelled() => {}
+            _ = acked.wait_for(|acked| *acked >= number) => {}
+        }
+    }
+
+    /// How it is doing.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let count = self.inner.cache.places.count();
+        let gate = self.inner.lease.gate();
+        Stats {
+            tenants: self.inner.cache.len(),
+            open: count.open,
+            idle: count.idle,
+            leased: count.leased,
+            waiting: count.waiting,
+            applied: self.inner.progress.applied(),
+            acked: self.inner.progress.acked(),
+            lease_ok: gate == Gate::Open,
+            away: gate == Gate::Away,
+            wrong_database: self.inner.wrong_database.load(Ordering::Relaxed),
+            unseen_ends: self.inner.tasks.closer.unseen(),
+        }
+    }
+
+    /// Hands out nothing any more, waits for leases up to the drain deadline, closes what is idle
+    /// and takes this router out of the catalog.
+    pub async fn shutdown(self) {
+        self.inner.stop.cancel();
+        let inner = &self.inner;
+        let deadline = Instant::now() + inner.config.drain_deadline;
+        while inner.cache.places.count().leased > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for cluster in inner.cache.places.clusters() {
+            let closing: Vec<_> = cluster
+                .take_all_idle()
+                .into_iter()
+                .map(|open| async move {
+                    let _ = timeout(Duration::from_secs(1), open.conn.close()).await;
+                })
+                .collect();
+            futures::future::join_all(closing).await;
+        }
+        inner.tasks.tracker.close();
+        let _ = timeout(inner.config.drain_deadline, inner.tasks.tracker.wait()).await;
+        if let Err(error) = inner.registration.remove().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the router could not be taken out of the catalog; its lease will run out"
+            );
+        }
+    }
+}
+
+impl Inner {
+    fn begin(self: &Arc<Self>) {
+        let (poll, stop) = (self.config.poll, &self.stop);
+        self.tasks
+            .spawn(Arc::clone(&self.log).follow(poll, stop.clone()));
+        if self.config.listen {
+            self.tasks
+                .spawn(Arc::clone(&self.log).listen(poll, stop.clone()));
+        }
+        self.tasks
+            .spawn(Arc::clone(&self.registration).keep(stop.clone()));
+        let cache = Arc::clone(&self.cache);
+        self.tasks
+            .spawn(sweep(cache, self.config.idle, stop.clone()));
+    }
+}
+
+/// Closes connections that were idle for too long, from the oldest end of each cluster's list.
+async fn sweep(cache: Arc<Cache>, idle: Duration, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let now = Instant::now();
+        let next = cache
+            .places
+            .clusters()
+            .iter()
+            .filter_map(|cluster| cluster.sweep(idle))
+            .min();
+        let next = next
+            .unwrap_or(now + idle)
+            .max(now + Duration::from_millis(10));
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep_until(next) => {}
+        }
+    }
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router")
+            .field("id", &self.inner.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,107 @@
+//! Statements about the session itself: who serves it, whether it is idle, ending it.
+//!
+//! The only SQL of this crate. Nothing here touches a table; every function is named with its
+//! schema, because the session's `search_path` belongs to the tenant.
+
+use sqlx::{Connection, Executor, PgConnection, Row};
+
+use crate::pools::Backend;
+
+/// The server process of this session. Simple query: one round trip.
+pub(crate) async fn backend(conn: &mut PgConnection) -> Result<Backend, sqlx::Error> {
+    let row = sqlx::raw_sql("SELECT pg_catalog.pg_backend_pid()")
+        .fetch_one(conn)
+        .await?;
+    Ok(Backend {
+        pid: row.try_get(0)?,
+    })
+}
+
+/// Reads what is outstanding, lets a queued rollback happen, and says whether the session is then
+/// outside of any transaction. One round trip.
+///
+/// `begin_with` refuses a statement after which the server reports no open transaction, so the
+/// refusal of one that begins none means idle; sqlx has no other way to its view of the server's
+/// state, which also knows a `BEGIN` that was sent as plain text. It must be a real statement: a
+/// failed transaction would let an empty one pass, and sqlx counts that state as no transaction.
+pub(crate) async fn is_idle(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match conn.begin_with("SELECT 1").await {
+        Err(sqlx::Error::BeginFailed) => Ok(true),
+        Ok(open) => {
+            drop(open);
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Names a session that was opened under another name.
+pub(crate) async fn set_application_name(
+    conn: &mut PgConnection,
+    name: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_catalog.set_config('application_name', $1, false)")
+        .bind(name)
+        .persistent(false)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Has the session end itself and waits until the server has closed its end, which it does last of
+/// all (`socket_close` in PostgreSQL's pqcomm.c leaves the socket to the end of the process for
+/// exactly this).
+///
+/// A `Terminate` message would be quieter in the server's log; but sqlx closes the socket right
+/// after sending it, and then nobody sees when the server is done.
+pub(crate) async fn end(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let _ = conn
+        .execute("SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())")
+        .await;
+    closed(conn).await
+}
+
+/// As [`end`], for a session that may be inside a transaction, failed or not.
+pub(crate) async fn abort(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if conn.execute("ROLLBACK").await.is_err() {
+        return closed(conn).await;
+    }
+    end(conn).await
+}
+
+/// Reads until the server has closed its end.
+pub(crate) async fn closed(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    loop {
+        match conn.ping().await {
+            Err(sqlx::Error::Io(_)) => return Ok(()),
+            // The server's last word before it closes, or the end of what was outstanding.
+            Err(sqlx::Error::Database(_)) => {}
+            Ok(()) => {
+                return Err(sqlx::Error::Protocol(
+                    "the session answers instead of ending".into(),
+                ));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Ends another session of the same login and waits up to a second until it is gone.
+///
+/// A process id can be used again; login and application name keep a stranger out of it.
+pub(crate) async fn terminate(
+    conn: &mut PgConnection,
+    backend: Backend,
+    application_name: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "SELECT pg_catalog.pg_terminate_backend(pid, 1000) FROM pg_catalog.pg_stat_activity
+         WHERE pid = $1 AND usename = session_user AND application_name = $2",
+    )
+    .bind(backend.pid)
+    .bind(application_name)
+    .persistent(false)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

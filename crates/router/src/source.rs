@@ -1,0 +1,113 @@
+//! Reading routes from the catalog, bounded, and remembering for a moment that it did not answer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+use tenantry_catalog::CatalogError;
+use tenantry_catalog::routes::{self, Route};
+use tenantry_types::{Slug, TenantId};
+use tokio::time::Instant;
+
+/// How long one reading may take, with waiting for a connection.
+const BOUND: Duration = Duration::from_secs(3);
+/// For how long nobody asks again after the catalog did not answer: requests for what is not
+/// remembered then fail at once, and do not queue up behind one another's timeouts.
+const DOWN: Duration = Duration::from_millis(250);
+
+/// The catalog, as a place to read routes from.
+#[derive(Debug)]
+pub(crate) struct Source {
+    catalog: PgPool,
+    base: Instant,
+    /// Milliseconds after `base`.
+    down_until: AtomicU64,
+}
+
+/// What to look for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Name<'a> {
+    Domain(&'a str),
+    Slug(&'a Slug),
+}
+
+/// The catalog did not answer, or not in a way that can be used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unavailable;
+
+impl Source {
+    pub(crate) fn new(catalog: PgPool) -> Self {
+        Self {
+            catalog,
+            base: Instant::now(),
+            down_until: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether it did not answer a moment ago.
+    pub(crate) fn is_down(&self) -> bool {
+        self.now() < self.down_until.load(Ordering::Relaxed)
+    }
+
+    /// The route that a name leads to.
+    pub(crate) async fn find(&self, name: Name<'_>) -> Result<(i64, Option<Route>), Unavailable> {
+        self.read(async |conn| match name {
+            Name::Domain(name) => routes::by_host(conn, name).await,
+            Name::Slug(slug) => routes::by_slug(conn, slug).await,
+        })
+        .await
+    }
+
+    /// The route of a tenant.
+    pub(crate) async fn by_tenant(
+        &self,
+        tenant: TenantId,
+    ) -> Result<(i64, Option<Route>), Unavailable> {
+        self.read(async |conn| routes::by_tenant(conn, tenant).await)
+            .await
+    }
+
+    async fn read<T>(
+        &self,
+        query: impl AsyncFnOnce(&mut PgConnection) -> Result<T, CatalogError>,
+    ) -> Result<T, Unavailable> {
+        if self.is_down() {
+            return Err(Unavailable);
+        }
+        let reading = async {
+            let mut conn = self.catalog.acquire().await?;
+            query(&mut conn).await
+        };
+        match tokio::time::timeout(BOUND, reading).await {
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(error @ CatalogError::Unavailable(_))) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the catalog did not answer"
+                );
+                Err(self.down())
+            }
+            Ok(Err(error)) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a route cannot be read"
+                );
+                Err(Unavailable)
+            }
+            Err(_) => {
+                tracing::warn!(after = ?BOUND, "the catalog did not answer");
+                Err(self.down())
+            }
+        }
+    }
+
+    fn down(&self) -> Unavailable {
+        let until = self.now() + u64::try_from(DOWN.as_millis()).unwrap_or(0);
+        self.down_until.fetch_max(until, Ordering::Relaxed);
+        Unavailable
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.base.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
