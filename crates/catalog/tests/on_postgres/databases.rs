@@ -1,0 +1,186 @@
+//! Databases and their logins.
+
+use sqlx::Connection;
+use tenantry_catalog::databases::{self, NameError, NewDatabase, State};
+use tenantry_catalog::logins::{self, Login, LoginRole};
+use tenantry_types::{DatabaseId, DbName, RoleName, Secret};
+use tenantry_vault::Place;
+
+use crate::world::Db;
+
+pub async fn two_who_want_a_spare_get_different_ones(db: Db) {
+    let cluster = db.cluster("one").await;
+    let (first, second) = (db.making(cluster, "a").await, db.making(cluster, "b").await);
+    let mut conn = db.conn().await;
+    assert_eq!(
+        databases::lock_spare(&mut conn, cluster, "s1")
+            .await
+            .expect("asked"),
+        None
+    );
+    for id in [first, second] {
+        assert!(
+            databases::set_state(&mut conn, id, State::Spare)
+                .await
+                .expect("set")
+        );
+    }
+    let mut other = db.conn().await;
+    let (mut one, mut two) = (
+        conn.begin().await.expect("begun"),
+        other.begin().await.expect("begun"),
+    );
+    let a = databases::lock_spare(&mut one, cluster, "s1")
+        .await
+        .expect("asked")
+        .expect("a spare");
+    let b = databases::lock_spare(&mut two, cluster, "s1")
+        .await
+        .expect("asked")
+        .expect("a spare");
+    assert_eq!((a.id, b.id), (first, second));
+    let mut third = db.conn().await;
+    assert_eq!(
+        databases::lock_spare(&mut third, cluster, "s1")
+            .await
+            .expect("asked"),
+        None
+    );
+    drop(two);
+    let of_other_schema = databases::lock_spare(&mut third, cluster, "s2").await;
+    assert_eq!(of_other_schema.expect("asked"), None);
+    assert_eq!(
+        databases::spares(&mut third, cluster)
+            .await
+            .expect("listed")
+            .len(),
+        2
+    );
+}
+
+pub async fn a_claimed_database_is_nobody_elses(db: Db) {
+    let cluster = db.cluster("one").await;
+    let id = db.making(cluster, "spare").await;
+    let (ann, ben) = (
+        db.tenant(cluster, "ann").await,
+        db.tenant(cluster, "ben").await,
+    );
+    let mut conn = db.conn().await;
+    let name = DbName::parse("tenant_ann").expect("a name");
+    databases::claim(&mut conn, id, ann, &name)
+        .await
+        .expect("claimed");
+    databases::claim(&mut conn, id, ann, &name)
+        .await
+        .expect("claimed once more");
+    let refused = databases::claim(&mut conn, id, ben, &name).await;
+    assert!(matches!(refused, Err(NameError::NotFree(refused)) if refused == id));
+    let found = databases::by_tenant(&mut conn, ann)
+        .await
+        .expect("read")
+        .expect("there");
+    assert_eq!(
+        (found.id, found.name, found.state),
+        (id, name, State::Claimed)
+    );
+
+    // Given back, it has no tenant any more.
+    assert!(
+        databases::set_state(&mut conn, id, State::Making)
+            .await
+            .expect("set")
+    );
+    assert_eq!(
+        databases::by_tenant(&mut conn, ann).await.expect("read"),
+        None
+    );
+    assert!(databases::remove(&mut conn, id).await.expect("removed"));
+    assert!(!databases::remove(&mut conn, id).await.expect("removed"));
+    assert_eq!(databases::by_id(&mut conn, id).await.expect("read"), None);
+}
+
+pub async fn a_name_is_taken_once_per_cluster(db: Db) {
+    let (one, two) = (db.cluster("one").await, db.cluster("two").await);
+    let id = db.making(one, "taken").await;
+    let name = DbName::parse("taken").expect("a name");
+    let mut conn = db.conn().await;
+    let new = |cluster_id| NewDatabase {
+        id: DatabaseId::generate(&db.clock, &db.entropy),
+        cluster_id,
+        name: &name,
+        operation_id: None,
+        schema: "s1",
+    };
+    let refused = databases::insert_making(&mut conn, &new(one)).await;
+    assert!(matches!(refused, Err(NameError::NameTaken(taken)) if taken == name));
+    databases::insert_making(&mut conn, &new(two))
+        .await
+        .expect("another cluster");
+    let free = DbName::parse("free").expect("a name");
+    assert!(
+        databases::name_taken(&mut conn, one, &name)
+            .await
+            .expect("asked")
+    );
+    assert!(
+        !databases::name_taken(&mut conn, one, &free)
+            .await
+            .expect("asked")
+    );
+    databases::rename(&mut conn, id, &free)
+        .await
+        .expect("renamed");
+    assert!(
+        !databases::name_taken(&mut conn, one, &name)
+            .await
+            .expect("asked")
+    );
+    let other = db.making(one, "taken").await;
+    let refused = databases::rename(&mut conn, other, &free).await;
+    assert!(matches!(refused, Err(NameError::NameTaken(_))));
+}
+
+pub async fn a_secret_is_forgotten_and_the_login_stays(db: Db) {
+    let cluster = db.cluster("one").await;
+    let id = db.making(cluster, "a").await;
+    let mut conn = db.conn().await;
+    let (keys, secret) = (db.keys.admin(), Secret::new("of the user"));
+    let place = Place::login(id, LoginRole::User.as_str());
+    let login = Login {
+        database_id: id,
+        role: LoginRole::User,
+        name: RoleName::parse("new_user").expect("a name"),
+        sealed: Some(keys.seal(&db.entropy, &place, &secret).expect("sealed")),
+    };
+    logins::insert(&mut conn, &login).await.expect("inserted");
+    let read = logins::by_database(&mut conn, id).await.expect("read");
+    assert_eq!(read, [login.clone()]);
+    let sealed = read[0].sealed.as_ref().expect("a secret");
+    assert_eq!(keys.open(&place, sealed), Ok(secret));
+
+    let name = RoleName::parse("tenant_a_user").expect("a name");
+    assert!(
+        logins::rename(&mut conn, id, LoginRole::User, &name)
+            .await
+            .expect("renamed")
+    );
+    assert!(
+        logins::forget_secret(&mut conn, id, LoginRole::User)
+            .await
+            .expect("forgotten")
+    );
+    assert!(
+        !logins::forget_secret(&mut conn, id, LoginRole::Owner)
+            .await
+            .expect("asked")
+    );
+    let read = logins::by_database(&mut conn, id).await.expect("read");
+    assert_eq!(
+        read,
+        [Login {
+            name,
+            sealed: None,
+            ..login
+        }]
+    );
+}

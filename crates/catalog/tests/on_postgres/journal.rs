@@ -1,0 +1,98 @@
+//! The journal of operations, and their secrets.
+
+use chrono::Duration;
+use serde_json::json;
+use tenantry_catalog::journal::{self, Event};
+use tenantry_catalog::operation_secrets;
+use tenantry_vault::{Place, Sealed};
+
+use crate::world::{Db, LONG};
+
+pub async fn lines_are_numbered_in_order_also_when_written_at_once(db: Db) {
+    let mut conn = db.conn().await;
+    let id = db.operation(&mut conn, None, LONG).await.expect("begun");
+    let mut writers = Vec::new();
+    for writer in 0..4 {
+        let mut conn = db.conn().await;
+        writers.push(tokio::spawn(async move {
+            for line in 0..5 {
+                let step = format!("{writer}.{line}");
+                let written =
+                    journal::append(&mut conn, id, 1, &step, Event::Done, &json!({"n": line}))
+                        .await;
+                assert!(written.expect("written"));
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.expect("written");
+    }
+    let lines = journal::of(&mut conn, id).await.expect("read");
+    let numbers: Vec<_> = lines.iter().map(|line| line.seq).collect();
+    assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
+    let of_one: Vec<_> = lines
+        .iter()
+        .filter(|line| line.step.starts_with("2."))
+        .collect();
+    assert!(of_one.is_sorted_by_key(|line| &line.step));
+    assert_eq!(
+        (of_one[3].detail.clone(), of_one[3].fence),
+        (json!({"n": 3}), 1)
+    );
+    assert_eq!(of_one[3].event, Event::Done);
+}
+
+pub async fn secrets_are_taken_once_and_the_answer_outlives_the_operation(db: Db) {
+    let mut conn = db.conn().await;
+    let id = db.operation(&mut conn, None, LONG).await.expect("begun");
+    let seal = |name: &str| -> Sealed {
+        let place = Place::operation_secret(id, name);
+        let keys = db.keys.admin();
+        keys.seal(&db.entropy, &place, &name.to_owned().into())
+            .expect("sealed")
+    };
+    let expires = db.clock.now() + Duration::hours(24);
+    for (name, expires_at) in [("working", None), ("answer", Some(expires))] {
+        let put = operation_secrets::put(&mut conn, id, name, &seal("first"), None).await;
+        put.expect("put");
+        let put = operation_secrets::put(&mut conn, id, name, &seal(name), expires_at).await;
+        put.expect("put over it");
+    }
+    operation_secrets::remove_working(&mut conn, id)
+        .await
+        .expect("removed");
+    let left = operation_secrets::get(&mut conn, id, "working")
+        .await
+        .expect("read");
+    assert_eq!(left, None);
+    let answer = operation_secrets::get(&mut conn, id, "answer")
+        .await
+        .expect("read");
+    let place = Place::operation_secret(id, "answer");
+    let opened = db
+        .keys
+        .admin()
+        .open(&place, &answer.expect("there"))
+        .expect("opened");
+    assert_eq!(opened.expose(), "answer");
+
+    let takers: Vec<_> = [db.conn().await, db.conn().await]
+        .into_iter()
+        .map(|mut conn| {
+            tokio::spawn(async move { operation_secrets::take(&mut conn, id, "answer").await })
+        })
+        .collect();
+    let mut taken = 0;
+    for taker in takers {
+        taken += usize::from(taker.await.expect("no panic").expect("asked").is_some());
+    }
+    assert_eq!(taken, 1);
+
+    let put = operation_secrets::put(&mut conn, id, "answer", &seal("answer"), Some(expires)).await;
+    put.expect("put");
+    let early = operation_secrets::remove_expired(&mut conn, db.clock.now()).await;
+    assert_eq!(early.expect("removed"), 0);
+    db.clock.advance(Duration::hours(25));
+    let late = operation_secrets::remove_expired(&mut conn, db.clock.now()).await;
+    assert_eq!(late.expect("removed"), 1);
+}

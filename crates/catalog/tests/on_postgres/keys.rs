@@ -1,0 +1,183 @@
+//! Idempotency keys, operators, the installation, clusters: what there is only once.
+
+use sqlx::Connection;
+use tenantry_catalog::clusters::{self, InsertError as ClusterError, NewCluster, TlsMode};
+use tenantry_catalog::idempotency::{self, Found, InsertError};
+use tenantry_catalog::{installation, operators};
+use tenantry_types::{ClusterId, InstallationId, OperatorId};
+use tenantry_vault::Sealed;
+
+use crate::world::{Db, LONG, waits};
+
+async fn operator(db: &Db, name: &str) -> OperatorId {
+    let id = OperatorId::generate(&db.clock, &db.entropy);
+    operators::insert(&mut db.conn().await, id, name, db.entropy.bytes())
+        .await
+        .expect("inserted");
+    id
+}
+
+pub async fn of_two_equal_requests_one_begins_an_operation(db: Db) {
+    let ann = operator(&db, "ann").await;
+    let (mut one, mut two) = (db.conn().await, db.conn().await);
+    let mut first = one.begin().await.expect("begun");
+    let winner = db.operation(&mut first, None, LONG).await.expect("begun");
+    idempotency::insert(&mut first, ann, "k", [1; 32], winner)
+        .await
+        .expect("inserted");
+
+    let loser = db.operation(&mut two, None, LONG).await.expect("begun");
+    let mut second =
+        tokio::spawn(async move { idempotency::insert(&mut two, ann, "k", [1; 32], loser).await });
+    assert!(waits(&mut second).await);
+    first.commit().await.expect("committed");
+    let refused = second.await.expect("no panic");
+    assert!(matches!(refused, Err(InsertError::KeyTaken)));
+    let found = idempotency::find(&mut one, ann, "k").await.expect("read");
+    let expected = Found {
+        request_hash: [1; 32],
+        operation_id: winner,
+    };
+    assert_eq!(found, Some(expected));
+
+    let later = db.clock.now() + chrono::Duration::hours(1);
+    assert_eq!(
+        idempotency::prune(&mut one, later).await.expect("pruned"),
+        1
+    );
+    assert_eq!(
+        idempotency::find(&mut one, ann, "k").await.expect("read"),
+        None
+    );
+}
+
+pub async fn a_key_is_an_operators_own(db: Db) {
+    let (ann, ben) = (operator(&db, "ann").await, operator(&db, "ben").await);
+    let mut conn = db.conn().await;
+    let id = db.operation(&mut conn, None, LONG).await.expect("begun");
+    idempotency::insert(&mut conn, ann, "k", [1; 32], id)
+        .await
+        .expect("inserted");
+    assert_eq!(
+        idempotency::find(&mut conn, ben, "k").await.expect("read"),
+        None
+    );
+    idempotency::insert(&mut conn, ben, "k", [2; 32], id)
+        .await
+        .expect("inserted");
+}
+
+pub async fn a_revoked_token_is_unknown_and_the_name_is_free(db: Db) {
+    let mut conn = db.conn().await;
+    let insert = async |name: &str, hash| {
+        let id = OperatorId::generate(&db.clock, &db.entropy);
+        operators::insert(&mut db.conn().await, id, name, hash)
+            .await
+            .map(|()| id)
+    };
+    let ann = insert("ann", [1; 32]).await.expect("inserted");
+    let again = insert("ann", [2; 32]).await;
+    assert!(matches!(again, Err(operators::InsertError::NameTaken)));
+    let nameless = insert("", [2; 32]).await;
+    assert!(matches!(nameless, Err(operators::InsertError::InvalidName)));
+    let found = operators::by_token_hash(&mut conn, &[1; 32])
+        .await
+        .expect("read");
+    assert_eq!(found.map(|operator| operator.id), Some(ann));
+
+    let revoked = operators::revoke(&mut conn, "ann")
+        .await
+        .expect("revoked")
+        .expect("there");
+    assert!(revoked.id == ann && revoked.revoked_at.is_some());
+    assert_eq!(
+        operators::revoke(&mut conn, "ann").await.expect("asked"),
+        None
+    );
+    let found = operators::by_token_hash(&mut conn, &[1; 32])
+        .await
+        .expect("read");
+    assert_eq!(found, None);
+    let second = insert("ann", [3; 32]).await.expect("the name is free");
+    let revoked = operators::revoke(&mut conn, &second.to_string())
+        .await
+        .expect("revoked");
+    assert_eq!(revoked.map(|operator| operator.id), Some(second));
+    assert_eq!(operators::list(&mut conn).await.expect("listed").len(), 2);
+}
+
+pub async fn two_first_starts_agree_on_one_installation(db: Db) {
+    let mut conn = db.conn().await;
+    assert_eq!(installation::get(&mut conn).await.expect("read"), None);
+    let starts: Vec<_> = [db.conn().await, db.conn().await]
+        .into_iter()
+        .map(|mut conn| {
+            let id = InstallationId::generate(&db.clock, &db.entropy);
+            tokio::spawn(async move { installation::ensure(&mut conn, id).await })
+        })
+        .collect();
+    let mut ids = Vec::new();
+    for start in starts {
+        ids.push(start.await.expect("no panic").expect("ensured"));
+    }
+    assert_eq!(ids[0], ids[1]);
+    assert_eq!(
+        installation::get(&mut conn).await.expect("read"),
+        Some(ids[0])
+    );
+}
+
+pub async fn a_cluster_has_its_name_and_address_alone(db: Db) {
+    let mut conn = db.conn().await;
+    assert_eq!(clusters::default(&mut conn).await.expect("read"), None);
+    let one = db.cluster("one").await;
+    let two = db.cluster("two").await;
+    let admin = Sealed {
+        key_id: "k1".to_owned(),
+        bytes: vec![0; 28],
+    };
+    let new = |name, host| NewCluster {
+        id: ClusterId::generate(&db.clock, &db.entropy),
+        name,
+        host,
+        port: 5432,
+        maintenance_db: "postgres",
+        tls: TlsMode::VerifyFull,
+        admin_login: "admin",
+        admin: &admin,
+        connection_budget: 10,
+    };
+    let refused = clusters::insert(&mut conn, &new("one", "elsewhere")).await;
+    assert!(matches!(refused, Err(ClusterError::NameTaken)));
+    let refused = clusters::insert(&mut conn, &new("three", "one")).await;
+    assert!(matches!(refused, Err(ClusterError::AddressTaken)));
+    let refused = clusters::set_address(&mut conn, two, "one", 5432).await;
+    assert!(matches!(refused, Err(ClusterError::AddressTaken)));
+    assert!(
+        clusters::set_address(&mut conn, two, "one", 5433)
+            .await
+            .expect("set")
+    );
+
+    let found = clusters::default(&mut conn)
+        .await
+        .expect("read")
+        .expect("there");
+    assert_eq!(
+        (found.id, found.name.as_str(), found.port),
+        (one, "one", 5432)
+    );
+    let found = clusters::by_address(&mut conn, "one", 5433)
+        .await
+        .expect("read");
+    assert_eq!(found.map(|cluster| cluster.id), Some(two));
+    let found = clusters::by_name(&mut conn, "two").await.expect("read");
+    assert_eq!(found.map(|cluster| cluster.id), Some(two));
+    assert_eq!(
+        clusters::by_address(&mut conn, "two", 5432)
+            .await
+            .expect("read"),
+        None
+    );
+    assert_eq!(clusters::list(&mut conn).await.expect("listed").len(), 2);
+}

@@ -1,0 +1,102 @@
+//! The catalog on a real Postgres: one server for all cases, a database for each, cloned from a
+//! migrated template. `CATALOG_CASE=text` runs only the cases whose name holds the text.
+//!
+//! One `#[test]` for all, so that the server is stopped at the end, whatever the runner: a runner
+//! with a process per test would start a server per test and stop none.
+
+mod changes;
+mod databases;
+mod fleet;
+mod journal;
+mod keys;
+mod leases;
+mod migrating;
+mod router_login;
+mod routes;
+mod tenants;
+mod words;
+mod world;
+
+use world::{Case, Running, World};
+
+macro_rules! cases {
+    ($($module:ident { $($case:ident,)+ })+) => {
+        vec![$($((
+            concat!(stringify!($module), "::", stringify!($case)),
+            Box::new(|db| -> Running { Box::pin($module::$case(db)) }) as Case,
+        ),)+)+]
+    };
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_real_postgres() {
+    let cases: Vec<(&'static str, Case)> = cases![
+        changes {
+            numbers_are_in_the_order_of_the_commits,
+            a_notification_carries_the_number_and_comes_with_the_commit,
+            pruning_spares_what_a_live_router_lacks_and_the_newest_row,
+            a_router_counts_until_its_lease_ends,
+        }
+        databases {
+            two_who_want_a_spare_get_different_ones,
+            a_claimed_database_is_nobody_elses,
+            a_name_is_taken_once_per_cluster,
+            a_secret_is_forgotten_and_the_login_stays,
+        }
+        fleet {
+            a_migration_covers_tenants_and_spares_but_none_in_the_making,
+        }
+        journal {
+            lines_are_numbered_in_order_also_when_written_at_once,
+            secrets_are_taken_once_and_the_answer_outlives_the_operation,
+        }
+        keys {
+            of_two_equal_requests_one_begins_an_operation,
+            a_key_is_an_operators_own,
+            a_revoked_token_is_unknown_and_the_name_is_free,
+            two_first_starts_agree_on_one_installation,
+            a_cluster_has_its_name_and_address_alone,
+        }
+        leases {
+            a_worker_with_an_old_fence_changes_nothing,
+            only_a_lease_that_has_ended_is_taken,
+            of_many_workers_each_operation_gets_one,
+            a_held_operation_is_not_taken_and_still_renewed,
+            a_claim_in_flight_makes_the_old_worker_wait_and_lose,
+            a_tenant_has_one_operation_at_a_time,
+            of_two_operations_begun_at_once_one_is_refused,
+            a_parked_operation_is_left_alone,
+        }
+        migrating {
+            two_who_migrate_at_once_both_succeed,
+            an_unmigrated_or_changed_catalog_is_refused,
+            a_login_of_the_server_cannot_connect,
+            a_database_that_cannot_be_closed_is_an_error,
+            a_catalog_that_is_down_is_unavailable_at_once,
+        }
+        router_login {
+            it_reads_what_routing_needs_and_nothing_else,
+            its_password_is_in_no_statement,
+            made_many_times_at_once_it_is_one_login,
+            grants_are_repaired_and_a_lost_password_is_made_anew,
+            without_the_right_to_make_roles_there_is_none,
+        }
+        routes {
+            the_number_comes_also_without_a_row,
+            a_route_tells_the_way_to_the_database,
+            row_and_number_are_of_one_moment,
+            a_row_we_would_not_have_written_is_named,
+        }
+        tenants {
+            a_slug_and_a_domain_lead_to_one_tenant,
+            pages_follow_each_other_without_gaps,
+            search_takes_its_text_literally,
+            a_purge_frees_the_names_and_forgets_no_database,
+            what_is_due_for_purge_has_no_open_operation,
+        }
+        words {
+            are_those_of_the_checks,
+        }
+    ];
+    World::run(cases).await;
+}

@@ -1,0 +1,40 @@
+//! The words that columns take, in the program and in the database.
+
+use std::collections::BTreeSet;
+
+use tenantry_catalog::{
+    change_log, clusters, databases, domains, journal, logins, operations, tenants,
+};
+
+use crate::world::Db;
+
+pub async fn are_those_of_the_checks(db: Db) {
+    let mut conn = db.conn().await;
+    macro_rules! same {
+        ($constraint:literal, $words:ty) => {
+            let definition: String = sqlx::query_scalar(
+                "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1",
+            )
+            .bind($constraint)
+            .fetch_one(&mut conn)
+            .await
+            .expect($constraint);
+            // 'a'::text, 'b'::text: every second piece is a word.
+            let database: BTreeSet<_> = definition.split('\'').skip(1).step_by(2).collect();
+            let program: BTreeSet<_> = <$words>::ALL.iter().map(|word| word.as_str()).collect();
+            assert_eq!(database, program, $constraint);
+            for word in <$words>::ALL {
+                assert_eq!(word.as_str().parse::<$words>().as_ref(), Ok(word));
+            }
+            assert!("".parse::<$words>().is_err());
+        };
+    }
+    same!("tenants_status_known", tenants::Status);
+    same!("domains_kind_known", domains::Kind);
+    same!("databases_state_known", databases::State);
+    same!("logins_role_known", logins::LoginRole);
+    same!("operations_status_known", operations::Status);
+    same!("operation_steps_event_known", journal::Event);
+    same!("changes_kind_known", change_log::Kind);
+    same!("clusters_tls_known", clusters::TlsMode);
+}
