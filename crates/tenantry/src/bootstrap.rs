@@ -1,0 +1,315 @@
+//! Preparing a catalog, for `init` and `dev`: migrate it, register the cluster, issue a token.
+//! Each step may be repeated and then changes nothing.
+
+use reqwest::Url;
+use serde_json::json;
+use sqlx::PgPool;
+use tenantry_catalog::{CatalogError, audit, clusters, installation, operators};
+use tenantry_cluster::{groups, preflight};
+use tenantry_types::{
+    AuditId, Clock, ClusterId, Entropy, InstallationId, OperatorId, RoleName, Secret,
+};
+use tenantry_vault::{AdminKeys, Place};
+
+use crate::cluster_url::ClusterUrl;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, chain};
+use crate::output::note;
+
+/// Time and randomness of this process.
+pub struct Sources {
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Entropy,
+}
+
+impl Sources {
+    /// The machine's own.
+    #[must_use]
+    pub fn system() -> Self {
+        Self {
+            clock: Clock::system(),
+            entropy: Entropy::system(),
+        }
+    }
+}
+
+/// A few connections to the catalog, for a command that works on it.
+///
+/// # Errors
+/// When it cannot be reached or the login is refused, with what to do.
+pub async fn connect(url: &Secret) -> Result<PgPool> {
+    connect_pool(url, 2).await
+}
+
+/// Connections to the catalog.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_pool(url: &Secret, max: u32) -> Result<PgPool> {
+    tenantry_catalog::connect(url, max, "tenantry/control")
+        .await
+        .map_err(|error| catalog_failure("the catalog cannot be reached", &error))
+}
+
+/// Brings the catalog to this program's migrations.
+///
+/// # Errors
+/// When it cannot be migrated.
+pub async fn migrate(catalog: &PgPool) -> Result<()> {
+    let failed = |error| catalog_failure("the catalog cannot be migrated", &error);
+    let mut conn = catalog
+        .acquire()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    tenantry_catalog::migrate(&mut conn).await.map_err(failed)
+}
+
+/// The catalog's id, made where there is none.
+///
+/// # Errors
+/// When the catalog fails.
+pub async fn ensure_installation(catalog: &PgPool, sources: &Sources) -> Result<InstallationId> {
+    let failed = |error| catalog_failure("the installation cannot be recorded", &error);
+    let mut conn = catalog
+        .acquire()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    let new = InstallationId::generate(&sources.clock, &sources.entropy);
+    installation::ensure(&mut conn, new).await.map_err(failed)
+}
+
+/// Registers a cluster under a name, after a look at whether it is fit, and prepares its groups.
+/// One that is registered stays as it is, but for its address if `may_move`.
+///
+/// # Errors
+/// When it is not fit, or the name or address is another cluster's.
+pub async fn ensure_cluster(
+    catalog: &PgPool,
+    keys: &AdminKeys,
+    sources: &Sources,
+    name: &str,
+    url: &ClusterUrl,
+    may_move: bool,
+) -> Result<ClusterId> {
+    let failed = |error| catalog_failure("the cluster cannot be registered", &error);
+    let mut conn = catalog
+        .acquire()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    if let Some(known) = clusters::by_name(&mut conn, name).await.map_err(failed)? {
+        keys.open(&Place::cluster_admin(known.id), &known.admin).map_err(|_| {
+            Failure::usage("the keys are not those of this catalog: its secrets do not open")
+                .next("set TENANTRY_KEYS to what `tenantry init` printed when this catalog was made")
+        })?;
+        if (known.host.as_str(), known.port) != (url.host.as_str(), url.port) {
+            if !may_move {
+                let what = format!(
+                    "the cluster `{name}` is registered at {}:{}",
+                    known.host, known.port
+                );
+                return Err(
+                    Failure::new(Exit::Conflict, what).next("choose another --cluster-name")
+                );
+            }
+            clusters::set_address(&mut conn, known.id, &url.host, url.port)
+                .await
+                .map_err(not_inserted)?;
+        }
+        prepare(url).await?;
+        return Ok(known.id);
+    }
+    let report = prepare(url).await?;
+    let id = ClusterId::generate(&sources.clock, &sources.entropy);
+    let sealed = keys
+        .seal(&sources.entropy, &Place::cluster_admin(id), &url.password)
+        .map_err(|error| Failure::because("the admin's password cannot be sealed", &error))?;
+    let new = clusters::NewCluster {
+        id,
+        name,
+        host: &url.host,
+        port: url.port,
+        maintenance_db: url.maintenance_db.as_str(),
+        tls: url.tls,
+        admin_login: url.login.as_str(),
+        admin: &sealed,
+        connection_budget: budget(&report),
+    };
+    clusters::insert(&mut conn, &new)
+        .await
+        .map_err(not_inserted)?;
+    Ok(id)
+}
+
+/// Looks whether the cluster is fit and makes its groups.
+async fn prepare(url: &ClusterUrl) -> Result<preflight::Report> {
+    let place = format!("{}:{}", url.host, url.port);
+    let failed = |error: tenantry_cluster::ClusterError| {
+        Failure::of_kind(error.kind(), format!("the cluster at {place} cannot be used"), &error)
+            .next("check host, port, login and password of the cluster's URL, and that its pg_hba.conf lets this machine in")
+    };
+    let mut admin = url.admin().connect("tenantry/init").await.map_err(failed)?;
+    let report = preflight::check(&mut admin).await.map_err(failed)?;
+    if !report.usable() {
+        let lines = report.problems.join("\n  - ");
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("the cluster at {place} is not fit:\n  - {lines}"),
+        )
+        .next("correct these as its superuser, then run the same command again"));
+    }
+    groups::ensure(&mut admin).await.map_err(|error| {
+        Failure::of_kind(
+            error.kind(),
+            format!("the groups on {place} cannot be made"),
+            &error,
+        )
+    })?;
+    admin.close().await;
+    Ok(report)
+}
+
+/// Says what an operator should know of a new cluster.
+///
+/// # Errors
+/// As for a registration.
+pub async fn warn_of(url: &ClusterUrl) -> Result<()> {
+    for warning in prepare(url).await?.warnings {
+        note(&format!("warning: {warning}"));
+    }
+    Ok(())
+}
+
+/// What tenants' connections may take: a quarter, and 30 at least, stays for admins, migrations and
+/// whatever else runs there; on a small server half is left to both.
+fn budget(report: &preflight::Report) -> u32 {
+    let free = u32::try_from(report.max_connections - report.reserved_connections).unwrap_or(0);
+    let reserve = (free / 4).max(30).min(free / 2);
+    (free - reserve).max(1)
+}
+
+/// Issues a token to a new operator.
+///
+/// # Errors
+/// When the name is taken or the catalog fails.
+pub async fn issue_token(catalog: &PgPool, sources: &Sources, name: &str) -> Result<Secret> {
+    let failed = |error| catalog_failure("the operator cannot be recorded", &error);
+    let token = tenantry_api::new_operator_token(&sources.entropy);
+    let id = OperatorId::generate(&sources.clock, &sources.entropy);
+    let mut tx = catalog
+        .begin()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    operators::insert(&mut tx, id, name, tenantry_api::hash_token(&token))
+        .await
+        .map_err(|error| {
+            Failure::of_kind(
+                error.kind(),
+                format!("no token was issued to `{name}`"),
+                &error,
+            )
+        })?;
+    let detail = json!({ "operatorId": id, "name": name });
+    let entry = audit::Entry {
+        actor: "local",
+        action: "operator.create",
+        tenant: None,
+        request_id: None,
+        reason: Some("issued on the machine of the catalog"),
+        detail: &detail,
+    };
+    audit::record(
+        &mut tx,
+        AuditId::generate(&sources.clock, &sources.entropy),
+        &entry,
+    )
+    .await
+    .map_err(failed)?;
+    tx.commit().await.map_err(|error| failed(error.into()))?;
+    Ok(token)
+}
+
+/// The same catalog with another login.
+///
+/// # Errors
+/// When the URL is none.
+pub fn as_login(url: &Secret, login: &RoleName, password: &Secret) -> Result<Secret> {
+    let mut url = Url::parse(url.expose())
+        .map_err(|error| Failure::usage(format!("`catalog_url` is no URL: {error}")))?;
+    // As parameters, which win over what stands before the host: a URL of a socket has no host
+    // and so no room for a login.
+    url.query_pairs_mut()
+        .append_pair("user", login.as_str())
+        .append_pair("password", password.expose());
+    Ok(Secret::new(url.as_str()))
+}
+
+/// A failure of the catalog, with what to do where that is known.
+pub fn catalog_failure(doing: &str, error: &CatalogError) -> Failure {
+    let text = format!("{doing}: {}", chain(error));
+    let state = match error {
+        CatalogError::Unavailable(source) | CatalogError::Query(source) => {
+            source.as_database_error().and_then(|report| report.code())
+        }
+        _ => None,
+    };
+    match (error, state.as_deref()) {
+        (CatalogError::Unavailable(_), _) => Failure::new(Exit::Unavailable, text).next(
+            "check that its server runs and that TENANTRY_CATALOG_URL names its host and port",
+        ),
+        (CatalogError::Query(sqlx::Error::Configuration(_)), _) => Failure::usage(text)
+            .next("write TENANTRY_CATALOG_URL like postgres://login:password@host:5432/database"),
+        (_, Some("28P01" | "28000")) => Failure::new(Exit::NotAllowed, text)
+            .next("check login and password in TENANTRY_CATALOG_URL"),
+        (_, Some("3D000")) => Failure::new(Exit::NotFound, text)
+            .next("create the database, owned by the login in TENANTRY_CATALOG_URL"),
+        // Its message names the command to run.
+        _ => Failure::new(Exit::from(error.kind()), text),
+    }
+}
+
+fn not_inserted(error: clusters::InsertError) -> Failure {
+    match &error {
+        clusters::InsertError::Catalog(error) => {
+            catalog_failure("the cluster cannot be registered", error)
+        }
+        _ => Failure::of_kind(error.kind(), "the cluster cannot be registered", &error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_login_wins_over_the_one_in_the_url() {
+        let login = RoleName::parse("tenantry_router_1").expect("a name");
+        let url = as_login(
+            &Secret::new("postgres://a:b@h:1/db"),
+            &login,
+            &Secret::new("p/w&="),
+        )
+        .expect("a URL");
+        assert_eq!(
+            url.expose(),
+            "postgres://a:b@h:1/db?user=tenantry_router_1&password=p%2Fw%26%3D"
+        );
+    }
+
+    #[test]
+    fn a_budget_leaves_room_for_admins() {
+        let report = |max_connections| preflight::Report {
+            version_num: 150_000,
+            version: String::new(),
+            max_connections,
+            reserved_connections: 3,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        };
+        assert_eq!(budget(&report(300)), 223);
+        assert_eq!(budget(&report(100)), 67);
+        assert_eq!(budget(&report(23)), 10);
+        assert_eq!(budget(&report(3)), 1);
+    }
+}

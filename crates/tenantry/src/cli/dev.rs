@@ -1,0 +1,191 @@
+//! `tenantry dev`: everything on this machine, with a private Postgres.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sqlx::PgPool;
+use tenantry_catalog::operators;
+use tenantry_types::{DbName, Secret};
+
+use super::Global;
+use crate::bootstrap::{self, Sources, catalog_failure};
+use crate::cluster_url::ClusterUrl;
+use crate::compose::compose;
+use crate::config::{Config, Overrides, Variables};
+use crate::dev::{EnvFile, Folder, Postgres, Secrets, banner, folder, postgres};
+use crate::failure::Result;
+use crate::listen::Listeners;
+use crate::stop::Stop;
+use crate::{output, run};
+
+/// The operator whose token lies in the folder.
+const OPERATOR: &str = "dev";
+/// The private server as a cluster.
+const CLUSTER: &str = "default";
+
+/// Its own flags.
+#[derive(Args, Debug)]
+pub struct Dev {
+    /// The port to serve on, on the loopback; 0 takes a free one
+    #[arg(long, default_value_t = 3000)]
+    port: u16,
+    /// The folder of Postgres's programs [default: looked for]
+    #[arg(long, env = "TENANTRY_PG_BIN", value_name = "DIR")]
+    pg_bin: Option<PathBuf>,
+}
+
+impl Dev {
+    /// Serves until it is told to stop.
+    ///
+    /// # Errors
+    /// What stands in the way of a start.
+    pub async fn run(self, global: &Global) -> Result<()> {
+        let stop = Stop::on_signals()?;
+        // Nothing is touched before folder, port and configuration are known to be ours and right.
+        let data = Folder::take(global.data.as_deref().unwrap_or(Path::new(folder::DEFAULT)))?;
+        let listeners = Listeners::loopback(self.port).await?;
+        let mut config = configuration(global, &listeners)?;
+        let sources = Sources::system();
+        let secrets = Secrets::ensure(&data, &sources.entropy)?;
+        let starting = Postgres::start(&data, &secrets, self.pg_bin.as_deref());
+        let Some(postgres) = stop.unless(starting).await.transpose()? else {
+            return Ok(());
+        };
+        config.catalog.catalog_url = Some(postgres.url(&secrets, postgres::CATALOG));
+        config.catalog.router_catalog_url = None;
+        config.catalog.keys = Some(secrets.keys.to_setting());
+        let room = Room {
+            data,
+            secrets,
+            sources,
+            config,
+        };
+        let served = room.serve(&postgres, listeners, &stop).await;
+        let stopped = postgres.stop().await;
+        served.and(stopped)
+    }
+}
+
+/// What is there once Postgres runs.
+struct Room {
+    data: Folder,
+    secrets: Secrets,
+    sources: Sources,
+    config: Config,
+}
+
+impl Room {
+    async fn serve(&self, postgres: &Postgres, listeners: Listeners, stop: &Stop) -> Result<()> {
+        let starting = async {
+            let token = self.prepare(postgres).await?;
+            self.write_env(postgres, &token)?;
+            Ok::<_, crate::failure::Failure>((compose(&self.config).await?, token))
+        };
+        let Some((composed, token)) = stop.unless(starting).await.transpose()? else {
+            return Ok(());
+        };
+        let url = self.config.web.public()?.text;
+        output::line(&banner(&url, self.data.path(), &token))?;
+        run::until_stopped(composed, listeners, stop).await
+    }
+
+    /// The catalog, the cluster and the token: made, or found as they were.
+    async fn prepare(&self, postgres: &Postgres) -> Result<Secret> {
+        let server = ClusterUrl::parse(&postgres.url(&self.secrets, "postgres"))?;
+        create_catalog(&postgres.url(&self.secrets, "postgres")).await?;
+        let catalog = bootstrap::connect(self.config.catalog.url()?).await?;
+        bootstrap::migrate(&catalog).await?;
+        bootstrap::ensure_installation(&catalog, &self.sources).await?;
+        let admin = self.secrets.keys.admin();
+        bootstrap::ensure_cluster(&catalog, &admin, &self.sources, CLUSTER, &server, true).await?;
+        let token = self.token(&catalog).await?;
+        catalog.close().await;
+        Ok(token)
+    }
+
+    /// The token of the folder. If the file was lost or is none of ours, another is issued and the
+    /// old one ends.
+    async fn token(&self, catalog: &PgPool) -> Result<Secret> {
+        let failed = |error| catalog_failure("the operator's token cannot be checked", &error);
+        let mut conn = catalog
+            .acquire()
+            .await
+            .map_err(|error| failed(error.into()))?;
+        if let Some(text) = self.data.read(folder::OPERATOR_TOKEN)? {
+            let token = Secret::new(text.expose().trim());
+            let hash = tenantry_api::hash_token(&token);
+            if operators::by_token_hash(&mut conn, &hash)
+                .await
+                .map_err(failed)?
+                .is_some()
+            {
+                return Ok(token);
+            }
+        }
+        operators::revoke(&mut conn, OPERATOR)
+            .await
+            .map_err(failed)?;
+        drop(conn);
+        let token = bootstrap::issue_token(catalog, &self.sources, OPERATOR).await?;
+        self.data.write(
+            folder::OPERATOR_TOKEN,
+            &Secret::new(format!("{}\n", token.expose())),
+        )?;
+        Ok(token)
+    }
+
+    fn write_env(&self, postgres: &Postgres, token: &Secret) -> Result<()> {
+        let web = &self.config.web;
+        let public = web.public()?;
+        let file = EnvFile::new(
+            "Written by `tenantry dev` on each start. Use it with: set -a; . <this file>; set +a",
+        )
+        .set("TENANTRY_CATALOG_URL", self.config.catalog.url()?.expose())?
+        .set("TENANTRY_KEYS", self.secrets.keys.to_setting().expose())?
+        .set("TENANTRY_BASE_DOMAINS", &web.base_domains.join(","))?
+        .set("TENANTRY_PUBLIC_URL", &public.text)?
+        .set(
+            "TENANTRY_ALLOW_TENANT_HEADER",
+            &web.allow_tenant_header.to_string(),
+        )?
+        .set("TENANTRY_SECURE_COOKIES", &web.secure_cookies.to_string())?
+        .set("TENANTRY_URL", &public.text)?
+        .set("TENANTRY_TOKEN", token.expose())?
+        .set("PGHOST", &postgres.host)?
+        .set("PGPORT", &postgres.port.to_string())?
+        .set("PGUSER", postgres::SUPERUSER)?
+        .set("PGPASSWORD", self.secrets.superuser_password.expose())?
+        .set("PGDATABASE", "postgres")?;
+        self.data.write(folder::ENV, &file.print())
+    }
+}
+
+/// The file and variables as for `serve`, with what suits one machine.
+fn configuration(global: &Global, listeners: &Listeners) -> Result<Config> {
+    let defaults = Overrides::default()
+        .switch("allow_tenant_header", true)
+        .switch("secure_cookies", false);
+    let flags = Overrides::default().text("listen", listeners.address().to_string());
+    let mut config = Config::load(
+        global.config.as_deref(),
+        &Variables::of_process(),
+        &defaults,
+        &flags,
+    )?;
+    // Whatever a shell that read another folder's `env` may say, here people come by this port.
+    let domain = config.web.domains()?[0].clone();
+    config.web.public_url = Some(format!("http://{domain}:{}", listeners.address().port()));
+    config.web.public()?;
+    Ok(config)
+}
+
+/// Creates the catalog's database where it is missing; it belongs to the product's own login.
+async fn create_catalog(maintenance: &Secret) -> Result<()> {
+    let failed = |error| catalog_failure("the catalog's database cannot be created", &error);
+    let name = DbName::parse(postgres::CATALOG)
+        .map_err(|error| crate::failure::Failure::because("the catalog's name", &error))?;
+    tenantry_catalog::database::ensure(maintenance, &name)
+        .await
+        .map(drop)
+        .map_err(failed)
+}

@@ -1,0 +1,169 @@
+//! `tenantry init`: prepares a catalog on the machine that can reach it. Run again, it changes
+//! nothing and says so.
+
+use clap::Args;
+use serde_json::json;
+use sqlx::PgPool;
+use tenantry_catalog::{clusters, operators, router_login};
+use tenantry_types::Secret;
+use tenantry_vault::Keyring;
+
+use super::Global;
+use crate::bootstrap::{self, Sources, catalog_failure};
+use crate::cluster_url::ClusterUrl;
+use crate::config::{Config, Overrides, Variables};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::output::{self, Output, note};
+
+/// The operator whose token is printed.
+const FIRST_OPERATOR: &str = "first";
+
+/// Its own flags.
+#[derive(Args, Debug)]
+pub struct Init {
+    /// The first Postgres server for tenants, with its admin login: postgres://admin:password@host:port/postgres
+    #[arg(long, env = "TENANTRY_CLUSTER_URL", hide_env_values = true, value_name = "URL", value_parser = super::secret)]
+    cluster_url: Secret,
+    /// Its name
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    cluster_name: String,
+    /// Issue a token under this name though there is an operator already, e.g. when the first token was lost
+    #[arg(long, value_name = "NAME")]
+    issue_token: Option<String>,
+}
+
+impl Init {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What stands in the way, with what to do.
+    pub async fn run(self, global: &Global) -> Result<()> {
+        let none = Overrides::default();
+        let config = Config::load(
+            global.config.as_deref(),
+            &Variables::of_process(),
+            &none,
+            &none,
+        )?;
+        let cluster = ClusterUrl::parse(&self.cluster_url)?;
+        let sources = Sources::system();
+        let catalog = bootstrap::connect(config.catalog.url()?).await?;
+        bootstrap::migrate(&catalog).await?;
+        let given = config.catalog.keyring()?;
+        if given.is_none() && has_clusters(&catalog).await? {
+            return Err(Failure::new(
+                Exit::Conflict,
+                "this catalog was initialised before, with keys that are not configured here",
+            )
+            .next("set TENANTRY_KEYS to what that `tenantry init` printed"));
+        }
+        let made = given.is_none();
+        let keys = given.unwrap_or_else(|| Keyring::generate(&sources.entropy));
+        // Before anything is sealed with them: whatever happens next, they are not lost.
+        if made && global.output == Output::Table {
+            print_keys(&keys)?;
+        }
+        let installation = bootstrap::ensure_installation(&catalog, &sources).await?;
+        bootstrap::warn_of(&cluster).await?;
+        let admin = keys.admin();
+        let cluster_id = bootstrap::ensure_cluster(
+            &catalog,
+            &admin,
+            &sources,
+            &self.cluster_name,
+            &cluster,
+            false,
+        )
+        .await?;
+        ensure_router_login(&catalog, &keys, &sources, installation).await?;
+        let token = self.token(&catalog, &sources).await?;
+        catalog.close().await;
+        match global.output {
+            Output::Json => output::json(&json!({
+                "installationId": installation,
+                "clusterId": cluster_id,
+                "keys": made.then(|| keys.to_setting().expose().to_owned()),
+                "operatorToken": token.as_ref().map(Secret::expose),
+            })),
+            Output::Table => self.print(token.as_ref()),
+        }
+    }
+
+    /// The first token, or another one if it was asked for.
+    async fn token(&self, catalog: &PgPool, sources: &Sources) -> Result<Option<Secret>> {
+        let name = match &self.issue_token {
+            Some(name) => name,
+            None if has_operators(catalog).await? => return Ok(None),
+            None => FIRST_OPERATOR,
+        };
+        bootstrap::issue_token(catalog, sources, name)
+            .await
+            .map(Some)
+    }
+
+    fn print(&self, token: Option<&Secret>) -> Result<()> {
+        note(&format!(
+            "The catalog is ready and the cluster `{}` is registered.",
+            self.cluster_name
+        ));
+        let Some(token) = token else {
+            note(
+                "There is an operator already; `tenantry operators create` or `init --issue-token NAME` makes another.",
+            );
+            return Ok(());
+        };
+        output::line(&format!("TENANTRY_TOKEN={}", token.expose()))?;
+        note("Keep the operator's token now: it is not shown again. Start with `tenantry serve`.");
+        Ok(())
+    }
+}
+
+fn print_keys(keys: &Keyring) -> Result<()> {
+    output::line(&format!("TENANTRY_KEYS={}", keys.to_setting().expose()))?;
+    note(
+        "Keep these keys in a safe place now: they are shown this once, are stored nowhere, and without",
+    );
+    note(
+        "them no database of this catalog can be opened. `tenantry serve` needs them as TENANTRY_KEYS.",
+    );
+    Ok(())
+}
+
+async fn has_clusters(catalog: &PgPool) -> Result<bool> {
+    let failed = |error| catalog_failure("the catalog cannot be read", &error);
+    let mut conn = catalog
+        .acquire()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    Ok(!clusters::list(&mut conn).await.map_err(failed)?.is_empty())
+}
+
+async fn has_operators(catalog: &PgPool) -> Result<bool> {
+    let failed = |error| catalog_failure("the operators cannot be read", &error);
+    let mut conn = catalog
+        .acquire()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    let all = operators::list(&mut conn).await.map_err(failed)?;
+    Ok(all.iter().any(|operator| operator.revoked_at.is_none()))
+}
+
+/// Where the catalog's login may not make it, that is said in the log and the router uses the
+/// catalog's own login.
+async fn ensure_router_login(
+    catalog: &PgPool,
+    keys: &Keyring,
+    sources: &Sources,
+    installation: tenantry_types::InstallationId,
+) -> Result<()> {
+    let failed = |error| catalog_failure("the router's login cannot be made", &error);
+    let mut conn = catalog
+        .acquire()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    router_login::ensure(&mut conn, &keys.route(), &sources.entropy, installation)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! The command line: what can be typed. One file per command.
+
+mod catalog;
+mod config;
+mod dev;
+mod init;
+mod migrate_all;
+mod operators;
+mod serve;
+mod tenants;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use tenantry_types::Secret;
+
+use crate::failure::Result;
+use crate::output::Output;
+use crate::telemetry::LogFormat;
+
+/// One Postgres database per customer: control plane and connection router.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tenantry",
+    version,
+    about,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 not allowed, 6 unavailable."
+)]
+pub struct Cli {
+    /// What every command understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command understands.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// The control plane to ask; found by itself where `tenantry dev` runs
+    #[arg(long, global = true, env = "TENANTRY_URL", value_name = "URL")]
+    pub url: Option<String>,
+
+    /// The operator token; found by itself where `tenantry dev` runs
+    #[arg(long, global = true, env = "TENANTRY_TOKEN", value_name = "TOKEN", hide_env_values = true, value_parser = secret)]
+    pub token: Option<Secret>,
+
+    /// The data folder of `tenantry dev` [default: .tenantry here or in a parent folder]
+    #[arg(long, global = true, env = "TENANTRY_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// A table for people or one JSON document for programs
+    #[arg(
+        long,
+        global = true,
+        env = "TENANTRY_OUTPUT",
+        value_enum,
+        default_value_t
+    )]
+    pub output: Output,
+
+    /// The configuration file [default: tenantry.toml, where there is one]
+    #[arg(long, global = true, env = "TENANTRY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The shape of log lines; TENANTRY_LOG chooses which are shown
+    #[arg(
+        long,
+        global = true,
+        env = "TENANTRY_LOG_FORMAT",
+        value_enum,
+        default_value_t
+    )]
+    pub log_format: LogFormat,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything on this machine, with a private Postgres
+    Dev(dev::Dev),
+    /// Run the control plane and router on a configured catalog
+    Serve(serve::Serve),
+    /// Prepare a catalog: migrate it, register the first cluster, issue the first token
+    Init(init::Init),
+    /// Work on the central database itself
+    #[command(subcommand)]
+    Catalog(catalog::Catalog),
+    /// Create, look at and delete tenants
+    #[command(subcommand)]
+    Tenants(tenants::Tenants),
+    /// Bring every tenant, template and spare to the built-in migrations
+    MigrateAll(migrate_all::MigrateAll),
+    /// Create, list and revoke operators
+    #[command(subcommand)]
+    Operators(operators::Operators),
+    /// List what can be configured: keys, variables, defaults
+    Config(config::Config),
+}
+
+impl Command {
+    /// Whether it runs a server, which tells what it does in its log.
+    #[must_use]
+    pub fn is_server(&self) -> bool {
+        matches!(self, Self::Dev(_) | Self::Serve(_))
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What stood in the way.
+    pub async fn run(self, global: &Global) -> Result<()> {
+        match self {
+            // Boxed: they hold the whole program, the others only a request.
+            Self::Dev(command) => Box::pin(command.run(global)).await,
+            Self::Serve(command) => Box::pin(command.run(global)).await,
+            Self::Init(command) => command.run(global).await,
+            Self::Catalog(command) => command.run(global).await,
+            Self::Tenants(command) => command.run(global).await,
+            Self::MigrateAll(command) => command.run(global).await,
+            Self::Operators(command) => command.run(global).await,
+            Self::Config(command) => command.run(global),
+        }
+    }
+}
+
+/// Takes a secret from the command line.
+fn secret(text: &str) -> std::result::Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_token_is_not_shown_by_debug() {
+        let cli =
+            Cli::try_parse_from(["tenantry", "--token", "hunter2", "migrate-all"]).expect("parsed");
+        assert!(!format!("{cli:?}").contains("hunter2"));
+    }
+}

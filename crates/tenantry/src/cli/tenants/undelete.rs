@@ -1,0 +1,28 @@
+//! `tenantry tenants undelete`: `POST /setup/tenants/{id or slug}/undelete`.
+
+use clap::Args;
+
+use crate::cli::Global;
+use crate::client::Client;
+use crate::failure::Result;
+use crate::output::{self, Output};
+
+/// Its own arguments.
+#[derive(Args, Debug)]
+pub struct Undelete {
+    /// Its id or slug
+    tenant: String,
+}
+
+impl Undelete {
+    pub(super) async fn run(self, global: &Global) -> Result<()> {
+        let client = Client::connect(global)?;
+        let tenant = client
+            .post(&["tenants", &self.tenant, "undelete"], None, None)
+            .await?;
+        match global.output {
+            Output::Json => output::json(&tenant),
+            Output::Table => super::print(&tenant),
+        }
+    }
+}

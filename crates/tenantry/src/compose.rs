@@ -1,0 +1,303 @@
+//! The one place where the parts are put together, and where keys are split by purpose: the router
+//! gets what opens tenants' logins, the lifecycle what opens admin logins, the API what signs.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tenantry_api::{ApiConfig, ApiDeps};
+use tenantry_catalog::{clusters, installation, router_login};
+use tenantry_lifecycle::engine::Faults;
+use tenantry_lifecycle::{Deps, Lifecycle};
+use tenantry_router::Router;
+use tenantry_tenantdb::passwords::Hashing;
+use tenantry_types::{Clock, Entropy, InstallationId, Secret};
+use tenantry_vault::{Keyring, Place};
+use tokio::task::AbortHandle;
+
+use crate::bootstrap;
+use crate::config::{Config, Naming};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+
+/// Connections of the router to the catalog: one listens, the others read routes.
+const ROUTER_CATALOG_CONNECTIONS: u32 = 8;
+/// How long each part may take to end.
+const END: Duration = Duration::from_secs(10);
+
+/// All parts, ready to serve.
+pub struct Composed {
+    service: axum::Router,
+    lifecycle: Lifecycle,
+    router: Router,
+    pools: [PgPool; 2],
+    templates: AbortHandle,
+}
+
+/// Puts all parts together. The catalog must be migrated and initialised.
+///
+/// # Errors
+/// When the catalog cannot be used as it is, with what to do about it.
+pub async fn compose(config: &Config) -> Result<Composed> {
+    let keys = config.catalog.keyring()?.ok_or_else(no_keys)?;
+    let faults = faults()?;
+    let (clock, entropy) = (Clock::system(), Entropy::system());
+    let catalog =
+        bootstrap::connect_pool(config.catalog.url()?, config.catalog.catalog_connections).await?;
+    let installation = ready(&catalog, &keys).await?;
+    let router_url = router_url(config, &catalog, &keys, &entropy, installation).await?;
+    let router_catalog =
+        tenantry_catalog::connect(&router_url, ROUTER_CATALOG_CONNECTIONS, "tenantry/router")
+            .await
+            .map_err(|error| {
+                bootstrap::catalog_failure("the router cannot use the catalog", &error)
+            })?;
+    let router = start_router(
+        config,
+        &router_catalog,
+        &keys,
+        installation,
+        &clock,
+        &entropy,
+    )
+    .await?;
+    let lifecycle = Lifecycle::new(Deps {
+        catalog: catalog.clone(),
+        admin_keys: keys.admin(),
+        route_keys: keys.route(),
+        router: router.clone(),
+        installation,
+        hashing: Hashing::new(&entropy),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        settings: lifecycle_settings(config),
+        faults,
+    });
+    let service = tenantry_api::service(ApiDeps {
+        lifecycle: lifecycle.clone(),
+        router: router.clone(),
+        catalog: catalog.clone(),
+        signing: keys.signing(),
+        clock,
+        entropy,
+        config: api_config(config)?,
+    });
+    let templates =
+        tokio::spawn(prepare_templates(catalog.clone(), lifecycle.clone())).abort_handle();
+    Ok(Composed {
+        service,
+        lifecycle,
+        router,
+        pools: [catalog, router_catalog],
+        templates,
+    })
+}
+
+impl Composed {
+    /// What answers requests.
+    pub fn service(&self) -> &axum::Router {
+        &self.service
+    }
+
+    /// Begins the work that nobody asked for: operations left over, grace periods that ended.
+    pub fn start(&self) {
+        self.lifecycle.start_workers();
+    }
+
+    /// Ends workers, then connections to tenants, then those to the catalog.
+    pub async fn shutdown(self) {
+        self.templates.abort();
+        within("workers", self.lifecycle.shutdown()).await;
+        within("the router", self.router.shutdown()).await;
+        for pool in &self.pools {
+            within("a catalog pool", pool.close()).await;
+        }
+    }
+}
+
+async fn within(what: &'static str, end: impl Future<Output = ()>) {
+    if tokio::time::timeout(END, end).await.is_err() {
+        tracing::warn!(
+            what,
+            seconds = END.as_secs(),
+            "did not end in time and is left behind"
+        );
+    }
+}
+
+/// Makes the database to clone from, so that the first customer does not wait for it.
+async fn prepare_templates(catalog: PgPool, lifecycle: Lifecycle) {
+    let all = async { clusters::list(&mut *catalog.acquire().await?).await };
+    let all = match all.await {
+        Ok(all) => all,
+        Err(error) => {
+            return tracing::warn!(
+                error = crate::failure::chain(&error),
+                "clusters cannot be listed"
+            );
+        }
+    };
+    for cluster in all {
+        if let Err(error) = lifecycle.ensure_template(cluster.id).await {
+            tracing::warn!(
+                cluster = cluster.name,
+                error = crate::failure::chain(&error),
+                "the template is not ready; the next creation makes it"
+            );
+        }
+    }
+}
+
+/// Whether this catalog is migrated, initialised, and opens with these keys.
+async fn ready(catalog: &PgPool, keys: &Keyring) -> Result<InstallationId> {
+    let failed = |error| bootstrap::catalog_failure("the catalog cannot be used", &error);
+    let mut conn = catalog
+        .acquire()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    tenantry_catalog::check_migrated(&mut conn)
+        .await
+        .map_err(failed)?;
+    let installation = installation::get(&mut conn)
+        .await
+        .map_err(failed)?
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Failed,
+                "the catalog is migrated but was never initialised",
+            )
+            .next("run `tenantry init --cluster-url …`")
+        })?;
+    if let Some(cluster) = clusters::default(&mut conn).await.map_err(failed)? {
+        keys.admin()
+            .open(&Place::cluster_admin(cluster.id), &cluster.admin)
+            .map_err(|_| wrong_keys())?;
+    }
+    Ok(installation)
+}
+
+/// The catalog as the router sees it: with its own login where there is one.
+async fn router_url(
+    config: &Config,
+    catalog: &PgPool,
+    keys: &Keyring,
+    entropy: &Entropy,
+    installation: InstallationId,
+) -> Result<Secret> {
+    if let Some(url) = &config.catalog.router_catalog_url {
+        return Ok(url.clone());
+    }
+    let failed =
+        |error| bootstrap::catalog_failure("the router's login cannot be prepared", &error);
+    let mut conn = catalog
+        .acquire()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    let login = router_login::ensure(&mut conn, &keys.route(), entropy, installation)
+        .await
+        .map_err(failed)?;
+    let url = config.catalog.url()?;
+    match login {
+        Some((name, password)) => bootstrap::as_login(url, &name, &password),
+        None => {
+            tracing::warn!(
+                "the router uses the control plane's own login to the catalog; set `router_catalog_url` to one that reads only what routing needs"
+            );
+            Ok(url.clone())
+        }
+    }
+}
+
+async fn start_router(
+    config: &Config,
+    catalog: &PgPool,
+    keys: &Keyring,
+    installation: InstallationId,
+    clock: &Clock,
+    entropy: &Entropy,
+) -> Result<Router> {
+    let settings = &config.router;
+    let router = tenantry_router::Config {
+        base_domains: config.web.domains()?,
+        per_tenant_max: settings.per_tenant_max,
+        idle: settings.idle,
+        acquire_wait: settings.acquire_wait,
+        connect_timeout: settings.connect_timeout,
+        cache_capacity: settings.cache_capacity,
+        cache_ttl: settings.cache_ttl,
+        negative_ttl: settings.negative_ttl,
+        negative_capacity: settings.negative_capacity,
+        lease: settings.lease,
+        poll: settings.poll,
+        listen: settings.listen,
+        away: settings.away,
+        drain_deadline: settings.drain_deadline,
+        ..tenantry_router::Config::default()
+    };
+    let name = format!("{}@{}", std::process::id(), config.web.listen);
+    Router::start(
+        router,
+        catalog.clone(),
+        keys.route(),
+        installation,
+        clock.clone(),
+        entropy.clone(),
+        &name,
+    )
+    .await
+    .map_err(|error| Failure::of_kind(error.kind(), "the router cannot be started", &error))
+}
+
+fn lifecycle_settings(config: &Config) -> tenantry_lifecycle::Settings {
+    tenantry_lifecycle::Settings {
+        purge_after: config.tenants.purge_after,
+        naming: match config.tenants.names {
+            Naming::Readable => tenantry_lifecycle::Naming::Readable,
+            Naming::Opaque => tenantry_lifecycle::Naming::Opaque,
+        },
+        ..tenantry_lifecycle::Settings::default()
+    }
+}
+
+fn api_config(config: &Config) -> Result<ApiConfig> {
+    let public = config.web.public()?;
+    Ok(ApiConfig {
+        base_domains: config.web.domains()?,
+        allow_tenant_header: config.web.allow_tenant_header,
+        secure_cookies: config.web.secure_cookies,
+        body_limit: config.limits.body_limit,
+        request_timeout: config.limits.request_timeout,
+        access_token_ttl: config.web.access_token_ttl,
+        refresh_token_ttl: config.web.refresh_token_ttl,
+        public_scheme: public.scheme,
+        public_port: public.port,
+        issuer: public.text,
+    })
+}
+
+/// The fault that a test asked for.
+#[cfg(feature = "faults")]
+fn faults() -> Result<Faults> {
+    match std::env::var("TENANTRY_FAULT") {
+        Ok(text) if !text.is_empty() => text
+            .parse()
+            .map_err(|error| Failure::usage(format!("TENANTRY_FAULT: {error}"))),
+        _ => Ok(Faults::none()),
+    }
+}
+
+/// None: without the feature, the variable is refused as unknown.
+#[cfg(not(feature = "faults"))]
+#[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
+fn faults() -> Result<Faults> {
+    Ok(Faults::none())
+}
+
+fn no_keys() -> Failure {
+    Failure::usage("no keys are configured")
+        .next("set TENANTRY_KEYS, or `keys` in tenantry.toml, to what `tenantry init` printed")
+}
+
+fn wrong_keys() -> Failure {
+    Failure::usage("the configured keys are not those of this catalog: its secrets do not open")
+        .next("set TENANTRY_KEYS to what `tenantry init` printed when this catalog was made")
+}

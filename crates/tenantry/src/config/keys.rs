@@ -1,0 +1,119 @@
+//! The list of all keys: what may be written, what it means, what holds without it.
+//!
+//! The structs beside this file read them; a test sets each key and sees that one of them does.
+
+/// One setting.
+pub struct Key {
+    /// Its name in the file, with the table before a dot: `router.idle`.
+    pub path: &'static str,
+    /// How a variable's text is read.
+    pub shape: Shape,
+    /// What holds when it is not set, as it would be written.
+    pub default: &'static str,
+    /// What it does.
+    pub about: &'static str,
+}
+
+/// How the text of a variable becomes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As it is; durations like `15m` are text too.
+    Text,
+    /// Texts between commas.
+    List,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Switch,
+}
+
+impl Key {
+    /// Its variable: `TENANTRY_ROUTER_IDLE`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("TENANTRY_{}", self.path.replace('.', "_").to_uppercase())
+    }
+}
+
+const fn key(path: &'static str, shape: Shape, default: &'static str, about: &'static str) -> Key {
+    Key {
+        path,
+        shape,
+        default,
+        about,
+    }
+}
+
+use Shape::{List, Number, Switch, Text};
+
+/// All settings.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("catalog_url", Text, "none; required", "The central database: postgres://login:password@host:port/database."),
+    key("router_catalog_url", Text, "made by `tenantry init`", "The central database as the router reads it, with a login that sees only what routing needs."),
+    key("catalog_connections", Number, "16", "The most connections to the central database, of the control plane; the router has 8 more."),
+    key("keys", Text, "none; required", "The keys that seal passwords and sign tokens, as `tenantry init` printed them."),
+    key("listen", Text, "127.0.0.1:3000", "The address and port of the public listener."),
+    key("base_domains", List, "localhost", "Domains whose subdomains are tenants. The setup API answers at the domain itself."),
+    key("public_url", Text, "https://<first base domain>", "How people reach the base domain; its scheme and port go into the URLs in answers."),
+    key("allow_tenant_header", Switch, "false; true in `dev`", "Whether `x-tenant-id` may choose the tenant. Only for development."),
+    key("secure_cookies", Switch, "true; false in `dev`", "Whether cookies are sent over TLS only."),
+    key("access_token_ttl", Text, "15m", "How long an access token is good for."),
+    key("refresh_token_ttl", Text, "30d", "How long a sign-in lasts."),
+    key("purge_after", Text, "7d", "How long a deleted tenant can be brought back."),
+    key("names", Text, "readable", "Names of databases and logins: `readable` holds the slug, `opaque` hides it."),
+    key("request_timeout", Text, "30s", "The longest that one request may take."),
+    key("body_limit", Number, "262144", "The largest request body, in bytes."),
+    key("router.per_tenant_max", Number, "10", "The most connections of one tenant."),
+    key("router.idle", Text, "1m", "How long an unused connection is kept."),
+    key("router.acquire_wait", Text, "3s", "How long a request waits for a connection."),
+    key("router.connect_timeout", Text, "3s", "How long opening a connection may take."),
+    key("router.cache_capacity", Number, "100000", "How many tenants' routes are remembered."),
+    key("router.cache_ttl", Text, "5m", "How long a route is remembered without a change."),
+    key("router.negative_ttl", Text, "2s", "How long it is remembered that a host leads nowhere."),
+    key("router.negative_capacity", Number, "10000", "How many hosts that lead nowhere are remembered."),
+    key("router.lease", Text, "5s", "How long a router that is not heard of still counts as alive."),
+    key("router.poll", Text, "1s", "How often the change log is read when no notification came."),
+    key("router.listen", Switch, "true", "Whether to listen for notifications of changes; off behind a pooler in transaction mode."),
+    key("router.away", Text, "5m", "How long known tenants are served without the central database."),
+    key("router.drain_deadline", Text, "3s", "How long a fenced tenant's running requests may finish."),
+];
+
+/// The key of this path.
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The known name most like a wrong one, if any is near enough to be meant.
+pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::normalized_damerau_levenshtein(wrong, name), name))
+        .filter(|(likeness, _)| *likeness > 0.6)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_keys_share_a_variable() {
+        let mut names: Vec<_> = KEYS.iter().map(Key::variable).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), KEYS.len());
+    }
+
+    #[test]
+    fn each_key_says_what_it_is_for() {
+        for key in KEYS {
+            assert!(
+                key.about.ends_with('.') && !key.default.is_empty(),
+                "{}",
+                key.path
+            );
+        }
+    }
+}

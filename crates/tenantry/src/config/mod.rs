@@ -1,0 +1,254 @@
+//! The configuration: `tenantry.toml`, then `TENANTRY_…` variables, then flags.
+//!
+//! One struct per concern, each with its defaults; [`keys::KEYS`] lists every key once. A key or
+//! variable that is not in the list is an error: a setting that was misspelt must not silently
+//! leave its default in force.
+
+mod catalog;
+mod duration;
+mod env;
+mod keys;
+mod layers;
+mod limits;
+mod router;
+mod tenants;
+mod web;
+
+use std::path::Path;
+
+use figment::Figment;
+use serde::Deserialize;
+
+use crate::failure::Result;
+
+pub use catalog::CatalogSettings;
+pub use env::Variables;
+pub use keys::KEYS;
+pub use layers::Overrides;
+pub use limits::LimitSettings;
+pub use router::RouterSettings;
+pub use tenants::{Naming, TenantSettings};
+pub use web::WebSettings;
+
+/// Everything that can be set.
+#[derive(Debug)]
+pub struct Config {
+    /// The central database and the keys.
+    pub catalog: CatalogSettings,
+    /// Where we listen and how people reach us.
+    pub web: WebSettings,
+    /// What is done with tenants.
+    pub tenants: TenantSettings,
+    /// What one request may take.
+    pub limits: LimitSettings,
+    /// Connections to tenants' databases.
+    pub router: RouterSettings,
+}
+
+impl Config {
+    /// Reads all layers; `defaults` lie under the file, `overrides` (flags) above the variables.
+    ///
+    /// `file` must exist when it is given; without one, `./tenantry.toml` is read if it is there.
+    ///
+    /// # Errors
+    /// When a key or variable is unknown, or a value is not usable; the message names all of them.
+    pub fn load(
+        file: Option<&Path>,
+        variables: &Variables,
+        defaults: &Overrides,
+        overrides: &Overrides,
+    ) -> Result<Self> {
+        let file = layers::file(file)?;
+        variables.refuse_unknown()?;
+        let figment = Figment::from(defaults)
+            .merge(file)
+            .merge(variables)
+            .merge(overrides);
+        Ok(Self {
+            catalog: part(&figment)?,
+            web: part::<WebSettings>(&figment)?.checked()?,
+            tenants: part(&figment)?,
+            limits: part(&figment)?,
+            router: part::<RouterSection>(&figment)?.router,
+        })
+    }
+}
+
+/// The `[router]` table.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RouterSection {
+    router: RouterSettings,
+}
+
+/// The structs share one flat namespace: each takes its own keys and ignores the others'.
+fn part<'de, T: Deserialize<'de>>(figment: &Figment) -> Result<T> {
+    figment.extract().map_err(layers::explain)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::exit::Exit;
+
+    fn load(file: &str, variables: &[(&str, &str)], flags: Overrides) -> Result<Config> {
+        let mut toml = tempfile::NamedTempFile::new().expect("a file");
+        toml.write_all(file.as_bytes()).expect("written");
+        let variables = Variables::of(variables.iter().copied());
+        Config::load(Some(toml.path()), &variables, &Overrides::default(), &flags)
+    }
+
+    fn refused(file: &str, variables: &[(&str, &str)]) -> String {
+        let failure = load(file, variables, Overrides::default()).expect_err("refused");
+        assert_eq!(failure.exit(), Exit::Usage);
+        failure.text()
+    }
+
+    #[test]
+    fn without_anything_the_defaults_hold() {
+        let config = load("", &[], Overrides::default()).expect("a configuration");
+        assert_eq!(config.web.listen.to_string(), "127.0.0.1:3000");
+        assert_eq!(config.web.base_domains, ["localhost"]);
+        assert!(
+            !config.web.allow_tenant_header,
+            "off unless it is asked for"
+        );
+        assert!(config.web.secure_cookies);
+        assert_eq!(config.tenants.purge_after.as_secs(), 7 * 24 * 3600);
+        assert!(config.catalog.catalog_url.is_none());
+    }
+
+    #[test]
+    fn a_variable_wins_over_the_file_and_a_flag_over_both() {
+        let file = "listen = \"127.0.0.1:1\"\npurge_after = \"1h\"\n[router]\nidle = \"5s\"";
+        let variables = [
+            ("TENANTRY_LISTEN", "127.0.0.1:2"),
+            ("TENANTRY_ROUTER_IDLE", "7s"),
+        ];
+        let config = load(file, &variables, Overrides::default()).expect("a configuration");
+        assert_eq!(config.web.listen.port(), 2);
+        assert_eq!(config.tenants.purge_after.as_secs(), 3600);
+        assert_eq!(config.router.idle.as_secs(), 7);
+        let flags = Overrides::default().text("listen", "127.0.0.1:3");
+        let config = load(file, &variables, flags).expect("a configuration");
+        assert_eq!(config.web.listen.port(), 3);
+    }
+
+    #[test]
+    fn variables_give_lists_numbers_and_switches() {
+        let config = load(
+            "",
+            &[
+                ("TENANTRY_BASE_DOMAINS", "example.com, example.org"),
+                ("TENANTRY_ROUTER_PER_TENANT_MAX", "4"),
+                ("TENANTRY_ALLOW_TENANT_HEADER", "true"),
+                ("TENANTRY_KEYS", "12345"),
+                ("TENANTRY_CATALOG_URL", "postgres://a:b@c/d"),
+            ],
+            Overrides::default(),
+        )
+        .expect("a configuration");
+        assert_eq!(config.web.base_domains, ["example.com", "example.org"]);
+        assert_eq!(config.router.per_tenant_max, 4);
+        assert!(config.web.allow_tenant_header);
+        let keys = config
+            .catalog
+            .keys
+            .expect("keys that look like a number stay text");
+        assert_eq!(keys.expose(), "12345");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_name() {
+        let text = refused("catalog_ulr = \"x\"", &[]);
+        assert!(
+            text.contains("catalog_ulr") && text.contains("did you mean `catalog_url`"),
+            "{text}"
+        );
+        let text = refused("[router]\nidel = \"5s\"", &[]);
+        assert!(
+            text.contains("router.idel") && text.contains("`router.idle`"),
+            "{text}"
+        );
+        assert!(refused("[reuter]\nidle = \"5s\"", &[]).contains("`reuter.idle`"));
+    }
+
+    #[test]
+    fn an_unknown_variable_is_refused_with_the_nearest_name() {
+        let text = refused("", &[("TENANTRY_CATALOG_ULR", "x")]);
+        assert!(text.contains("TENANTRY_CATALOG_ULR"), "{text}");
+        assert!(
+            text.contains("did you mean `TENANTRY_CATALOG_URL`"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_command_lines_own_variables_are_let_through() {
+        let known = [
+            ("TENANTRY_URL", "x"),
+            ("TENANTRY_TOKEN", "x"),
+            ("TENANTRY_TEST_PG", "16"),
+        ];
+        assert!(load("", &known, Overrides::default()).is_ok());
+    }
+
+    #[test]
+    fn faults_are_known_only_where_they_are_built_in() {
+        let loaded = load("", &[("TENANTRY_FAULT", "x")], Overrides::default());
+        assert_eq!(loaded.is_ok(), cfg!(feature = "faults"));
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_key_and_where_it_came_from() {
+        let text = refused("purge_after = \"soon\"", &[]);
+        assert!(
+            text.contains("purge_after") && text.contains("7d"),
+            "{text}"
+        );
+        let text = refused("", &[("TENANTRY_ROUTER_LEASE", "5")]);
+        assert!(text.contains("TENANTRY_ROUTER_LEASE"), "{text}");
+        let text = refused("", &[("TENANTRY_SECURE_COOKIES", "perhaps")]);
+        assert!(text.contains("TENANTRY_SECURE_COOKIES"), "{text}");
+        let text = refused("", &[("TENANTRY_NAMES", "pretty")]);
+        assert!(
+            text.contains("readable") && text.contains("opaque"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_broken_file_says_where() {
+        assert!(refused("listen = ", &[]).contains("line 1"));
+    }
+
+    #[test]
+    fn every_listed_key_is_read_by_a_struct() {
+        for key in KEYS {
+            let (table, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+            let head = if table.is_empty() {
+                String::new()
+            } else {
+                format!("[{table}]\n")
+            };
+            let file = format!("{head}{name} = {{ no = \"value has this shape\" }}");
+            assert!(
+                load(&file, &[], Overrides::default()).is_err(),
+                "nothing reads `{}`",
+                key.path
+            );
+        }
+    }
+
+    #[test]
+    fn what_holds_a_secret_is_masked_when_printed() {
+        let variables = [
+            ("TENANTRY_CATALOG_URL", "postgres://a:hunter2@c/d"),
+            ("TENANTRY_KEYS", "hunter2"),
+        ];
+        let config = load("", &variables, Overrides::default()).expect("a configuration");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

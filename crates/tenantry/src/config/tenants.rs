@@ -1,0 +1,36 @@
+//! What is done with tenants.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// How tenants are named and how long deleted ones are kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct TenantSettings {
+    /// `purge_after`: 7d.
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub purge_after: Duration,
+    /// `names`: readable.
+    pub names: Naming,
+}
+
+/// Names of databases and logins. Any login of a cluster can list its databases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Naming {
+    /// `tenant_acme`: holds the slug.
+    #[default]
+    Readable,
+    /// Hides who the customers are.
+    Opaque,
+}
+
+impl Default for TenantSettings {
+    fn default() -> Self {
+        Self {
+            purge_after: Duration::from_secs(7 * 24 * 3600),
+            names: Naming::Readable,
+        }
+    }
+}
