@@ -1,0 +1,197 @@
+//! What operations answer, with the secrets that may be told once.
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tenantry_catalog::tenants::{self, Status, Tenant};
+use tenantry_catalog::{journal, operation_secrets, operations};
+use tenantry_types::{OperationId, Secret, TenantId, Timestamp};
+use tenantry_vault::Place;
+
+use crate::Lifecycle;
+use crate::deps::Deps;
+use crate::engine::{Failure, StepError};
+use crate::error::StartError;
+use crate::place;
+
+/// Under this name the answer of a creation is sealed.
+const ANSWER: &str = "answer";
+
+/// What a creation made.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The tenant as it is now.
+    pub tenant: Tenant,
+    /// The login that was made for the product.
+    pub db_username: String,
+    /// Its password, as long as it may be told.
+    pub db_password: Option<Secret>,
+    /// The first person's password, where we made it and as long as it may be told.
+    pub admin_password: Option<Secret>,
+}
+
+/// An operation as its asker sees it.
+#[derive(Clone, Debug)]
+pub struct OperationView {
+    /// Its id.
+    pub id: OperationId,
+    /// Its kind, e.g. `create`.
+    pub kind: String,
+    /// Its tenant, where it is about one.
+    pub tenant_id: Option<TenantId>,
+    /// How it stands.
+    pub status: operations::Status,
+    /// What it told at its end, without secrets.
+    pub result: Option<serde_json::Value>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// Its journal.
+    pub steps: Vec<StepView>,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// One line of an operation's journal.
+#[derive(Clone, Debug)]
+pub struct StepView {
+    /// The step's name.
+    pub step: String,
+    /// What happened: `started`, `done`, `failed`, `undo_started`, `undone`, `undo_failed`.
+    pub event: journal::Event,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The secrets of a creation's answer, as sealed.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Answer {
+    pub db_password: String,
+    pub admin_password: Option<String>,
+}
+
+/// Whether the secrets of an answer stay for a replay of the same `Idempotency-Key`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// Told now and kept until they expire: the request had an idempotency key.
+    AndKeep,
+    /// Told now and never again.
+    Once,
+}
+
+impl Lifecycle {
+    /// The answer of a creation that is done.
+    ///
+    /// # Errors
+    /// [`StartError::UnknownTenant`] when the tenant is gone again.
+    pub async fn created(
+        &self,
+        operation: OperationId,
+        telling: Telling,
+    ) -> Result<Created, StartError> {
+        let mut conn = self.deps().catalog.acquire().await?;
+        let tenant_id = operations::by_id(&mut conn, operation)
+            .await?
+            .and_then(|operation| operation.tenant_id)
+            .ok_or(StartError::UnknownTenant)?;
+        let tenant = tenants::by_id(&mut conn, tenant_id)
+            .await?
+            .filter(|tenant| tenant.status != Status::Provisioning)
+            .ok_or(StartError::UnknownTenant)?;
+        let sealed = match telling {
+            Telling::AndKeep => operation_secrets::get(&mut conn, operation, ANSWER).await?,
+            Telling::Once => operation_secrets::take(&mut conn, operation, ANSWER).await?,
+        };
+        let answer = sealed
+            .map(|sealed| open(self.deps(), operation, &sealed))
+            .transpose()?;
+        let db_username = tenant
+            .db_name
+            .as_ref()
+            .map(|base| {
+                tenantry_cluster::names::login_names(base)
+                    .user
+                    .as_str()
+                    .to_owned()
+            })
+            .unwrap_or_default();
+        let (db_password, admin_password) = answer.map_or((None, None), |answer| {
+            (
+                Some(Secret::new(answer.db_password)),
+                answer.admin_password.map(Secret::new),
+            )
+        });
+        Ok(Created {
+            tenant,
+            db_username,
+            db_password,
+            admin_password,
+        })
+    }
+
+    /// An operation and its journal.
+    ///
+    /// # Errors
+    /// When the catalog cannot be used.
+    pub async fn operation(&self, id: OperationId) -> Result<Option<OperationView>, StartError> {
+        let mut conn = self.deps().catalog.acquire().await?;
+        let Some(operation) = operations::by_id(&mut conn, id).await? else {
+            return Ok(None);
+        };
+        let steps = journal::of(&mut conn, id)
+            .await?
+            .into_iter()
+            .map(|entry| StepView {
+                step: entry.step,
+                event: entry.event,
+                at: entry.at,
+            })
+            .collect();
+        Ok(Some(OperationView {
+            id,
+            kind: operation.kind,
+            tenant_id: operation.tenant_id,
+            status: operation.status,
+            result: operation.result,
+            error: operation
+                .error
+                .and_then(|error| serde_json::from_value(error).ok()),
+            steps,
+            created_at: operation.created_at,
+            finished_at: operation.finished_at,
+        }))
+    }
+}
+
+/// Seals what has to be told.
+pub(crate) async fn seal(
+    deps: &Deps,
+    conn: &mut PgConnection,
+    operation: OperationId,
+    answer: &Answer,
+    until: Timestamp,
+) -> Result<(), StepError> {
+    let text = serde_json::to_string(answer).map_err(|error| place::vault_failure(&error))?;
+    let sealed = deps
+        .admin_keys
+        .seal(
+            &deps.entropy,
+            &Place::operation_secret(operation, ANSWER),
+            &Secret::new(text),
+        )
+        .map_err(|error| place::vault_failure(&error))?;
+    operation_secrets::put(conn, operation, ANSWER, &sealed, Some(until)).await?;
+    Ok(())
+}
+
+fn open(
+    deps: &Deps,
+    operation: OperationId,
+    sealed: &tenantry_vault::Sealed,
+) -> Result<Answer, StartError> {
+    let text = deps
+        .admin_keys
+        .open(&Place::operation_secret(operation, ANSWER), sealed)
+        .map_err(|error| StartError::Vault(Box::new(error)))?;
+    serde_json::from_str(text.expose()).map_err(|error| StartError::Vault(Box::new(error)))
+}

@@ -1,0 +1,391 @@
+//! How a creation begins, and how its beginning is taken back.
+
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+use tenantry_catalog::clusters::{self, Cluster};
+use tenantry_catalog::operations::{self, Operation};
+use tenantry_catalog::tenants::{NewTenant, Status};
+use tenantry_catalog::{change_log, domains, idempotency, operation_secrets, tenants};
+use tenantry_tenantdb::passwords;
+use tenantry_types::{DatabaseId, OperationId, Secret, TenantId, UserId};
+use tenantry_vault::Place;
+use tokio::sync::Mutex;
+
+use super::{ClusterChoice, Create, CreateTenant, Params, PrimaryDomain, SealedAdmin};
+use crate::asker::{Asker, Idempotency};
+use crate::engine::{Kind, Lease, StepError};
+use crate::error::StartError;
+use crate::place::{self, Session};
+use crate::{Lifecycle, Started};
+
+/// Under this name the first person is sealed in the operation.
+const ADMIN: &str = "admin";
+
+impl Lifecycle {
+    /// Begins to make a tenant; see [`Lifecycle::wait`] for its end and [`Lifecycle::created`] for
+    /// the answer.
+    ///
+    /// The cluster is reached before anything is written, so a server that is down leaves no trace.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing was changed.
+    pub async fn create(
+        &self,
+        wanted: CreateTenant,
+        asker: Asker,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Started, StartError> {
+        if let Some(key) = &idempotency
+            && let Some(started) = self.replayed(key).await?
+        {
+            return Ok(started);
+        }
+        let deps = self.deps();
+        let mut conn = deps.catalog.acquire().await?;
+        let cluster = choose(&mut conn, &wanted.cluster).await?;
+        drop(conn);
+
+        let operation_id = OperationId::generate(&deps.clock, &deps.entropy);
+        let session = Session::first(self, &cluster, operation_id).await?;
+        let birth = Birth::of(self, &wanted, &cluster, operation_id);
+
+        let fence = match birth
+            .record(self, &wanted, &asker, idempotency.as_ref())
+            .await
+        {
+            Err(Recorded::KeyTaken) => {
+                let key = idempotency.as_ref().ok_or(StartError::KeyReused)?;
+                return self.replayed(key).await?.ok_or(StartError::KeyReused);
+            }
+            Err(Recorded::Refused(error)) => return Err(error),
+            Ok(fence) => fence,
+        };
+        let lease = Arc::new(Lease::keep(
+            deps.catalog.clone(),
+            operation_id,
+            fence,
+            deps.settings.lease,
+        ));
+        let hashing = birth
+            .admin
+            .as_ref()
+            .map(|admin| hash(self, &admin.password));
+        let create = Create {
+            life: self.clone(),
+            tenant_id: birth.tenant_id,
+            params: Mutex::new(birth.params),
+            session: session.under(lease.clone()),
+            lease: lease.clone(),
+            hashing: Mutex::new(hashing),
+        };
+        self.carry(lease, operations::Status::Running, None, create);
+        Ok(Started {
+            operation_id,
+            tenant_id: Some(birth.tenant_id),
+            replay: false,
+        })
+    }
+
+    /// What the same key began before, if it did and did not fail.
+    async fn replayed(&self, key: &Idempotency) -> Result<Option<Started>, StartError> {
+        let mut conn = self.deps().catalog.acquire().await?;
+        let Some(found) = idempotency::find(&mut conn, key.operator, &key.key).await? else {
+            return Ok(None);
+        };
+        if found.request_hash != key.request_hash {
+            return Err(StartError::KeyReused);
+        }
+        let operation = operations::by_id(&mut conn, found.operation_id).await?;
+        match operation {
+            // A failed try left nothing: the same request may try again under the same key.
+            Some(operation) if operation.status == operations::Status::Failed => {
+                idempotency::forget(&mut conn, key.operator, &key.key, operation.id).await?;
+                Ok(None)
+            }
+            Some(operation) => Ok(Some(Started {
+                operation_id: operation.id,
+                tenant_id: operation.tenant_id,
+                replay: true,
+            })),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Create {
+    /// Takes a creation up again.
+    pub(crate) async fn resume(
+        life: &Lifecycle,
+        operation: &Operation,
+        lease: Arc<Lease>,
+    ) -> Result<Self, StepError> {
+        let params: Params = crate::worker::params(operation)?;
+        let tenant_id = operation
+            .tenant_id
+            .ok_or_else(|| place::missing("The operation names no tenant."))?;
+        let mut conn = life.deps().catalog.acquire().await?;
+        let cluster = place::cluster(&mut conn, params.cluster_id).await?;
+        Ok(Self {
+            life: life.clone(),
+            tenant_id,
+            params: Mutex::new(params),
+            session: Session::resumed(life, cluster, lease.clone()),
+            lease,
+            hashing: Mutex::new(None),
+        })
+    }
+
+    /// The first person, unsealed.
+    pub(super) async fn admin(
+        &self,
+        conn: &mut PgConnection,
+    ) -> Result<Option<SealedAdmin>, StepError> {
+        let operation = self.lease.operation();
+        let Some(sealed) = operation_secrets::get(conn, operation, ADMIN).await? else {
+            return Ok(None);
+        };
+        let text = self
+            .life
+            .deps()
+            .admin_keys
+            .open(&Place::operation_secret(operation, ADMIN), &sealed)
+            .map_err(|error| place::vault_failure(&error))?;
+        serde_json::from_str(text.expose())
+            .map(Some)
+            .map_err(|error| place::vault_failure(&error))
+    }
+
+    /// The hash of the first person's password: worked out since the beginning, or now after a crash.
+    pub(super) async fn password_hash(
+        &self,
+        admin: &SealedAdmin,
+    ) -> Result<passwords::PasswordHash, StepError> {
+        let begun = self.hashing.lock().await.take();
+        let task = begun.unwrap_or_else(|| hash(&self.life, &Secret::new(admin.password.clone())));
+        match task.await {
+            Ok(Ok(hash)) => Ok(hash),
+            Ok(Err(error)) => Err(place::vault_failure(&error)),
+            Err(error) => Err(place::vault_failure(&error)),
+        }
+    }
+}
+
+/// The rows were written when the operation began; there is nothing left to do.
+pub(super) async fn reserved(_work: &Create) -> Result<(), StepError> {
+    Ok(())
+}
+
+/// Frees the names: the tenant never was.
+pub(super) async fn unreserve(work: &Create) -> Result<(), StepError> {
+    let deps = work.life.deps();
+    let mut tx = deps.catalog.begin().await?;
+    crate::worker::guard(&mut tx, &work.lease).await?;
+    operation_secrets::remove_all(&mut tx, work.lease.operation()).await?;
+    tenants::remove(&mut tx, work.tenant_id).await?;
+    change_log::append(&mut tx, work.tenant_id, change_log::Kind::Purged).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn choose(conn: &mut PgConnection, choice: &ClusterChoice) -> Result<Cluster, StartError> {
+    match choice {
+        ClusterChoice::Default => clusters::default(conn).await?.ok_or(StartError::NoCluster),
+        ClusterChoice::Named(name) => clusters::by_name(conn, name)
+            .await?
+            .ok_or_else(|| StartError::UnknownCluster(name.clone())),
+        ClusterChoice::At { host, port } => clusters::by_address(conn, host, *port)
+            .await?
+            .ok_or_else(|| StartError::UnknownCluster(format!("{host}:{port}"))),
+    }
+}
+
+fn hash(life: &Lifecycle, password: &Secret) -> super::Hashing {
+    let (password, hashing) = (password.clone(), life.deps().hashing.clone());
+    tokio::spawn(async move { hashing.hash(password).await })
+}
+
+/// What a creation is born with.
+struct Birth {
+    operation_id: OperationId,
+    tenant_id: TenantId,
+    params: Params,
+    admin: Option<FirstPerson>,
+}
+
+struct FirstPerson {
+    email: String,
+    password: Secret,
+    made: bool,
+}
+
+enum Recorded {
+    KeyTaken,
+    Refused(StartError),
+}
+
+impl<E: Into<StartError>> From<E> for Recorded {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl Birth {
+    fn of(
+        life: &Lifecycle,
+        wanted: &CreateTenant,
+        cluster: &Cluster,
+        operation_id: OperationId,
+    ) -> Self {
+        let (clock, entropy) = (&life.deps().clock, &life.deps().entropy);
+        Self {
+            operation_id,
+            tenant_id: TenantId::generate(clock, entropy),
+            params: Params {
+                slug: wanted.slug.as_str().to_owned(),
+                cluster_id: cluster.id,
+                database_id: DatabaseId::generate(clock, entropy),
+                admin_id: wanted
+                    .admin
+                    .as_ref()
+                    .map(|_| UserId::generate(clock, entropy)),
+                base: None,
+            },
+            admin: wanted.admin.as_ref().map(|admin| FirstPerson {
+                email: admin.email.as_str().to_owned(),
+                password: admin.password.clone().unwrap_or_else(|| entropy.password()),
+                made: admin.password.is_none(),
+            }),
+        }
+    }
+
+    /// Writes everything that makes the tenant exist, in one transaction.
+    async fn record(
+        &self,
+        life: &Lifecycle,
+        wanted: &CreateTenant,
+        asker: &Asker,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<i64, Recorded> {
+        let deps = life.deps();
+        let mut tx = deps.catalog.begin().await?;
+        tenants::insert(
+            &mut tx,
+            &NewTenant {
+                id: self.tenant_id,
+                slug: &wanted.slug,
+                name: &wanted.name,
+                plan: &wanted.plan,
+                status: Status::Provisioning,
+                metadata: &wanted.metadata,
+                cluster_id: self.params.cluster_id,
+            },
+        )
+        .await
+        .map_err(tenant_refused)?;
+        self.record_domains(&mut tx, wanted).await?;
+        let params = serde_json::to_value(&self.params).unwrap_or_default();
+        let fence = life
+            .record_operation(
+                &mut tx,
+                self.operation_id,
+                Create::NAME,
+                Some(self.tenant_id),
+                &params,
+                asker,
+            )
+            .await?;
+        self.seal_admin(life, &mut tx).await?;
+        if let Some(key) = idempotency {
+            match idempotency::insert(
+                &mut tx,
+                key.operator,
+                &key.key,
+                key.request_hash,
+                self.operation_id,
+            )
+            .await
+            {
+                Ok(()) => {}
+                Err(idempotency::InsertError::KeyTaken) => return Err(Recorded::KeyTaken),
+                Err(idempotency::InsertError::Catalog(error)) => return Err(error.into()),
+            }
+        }
+        life.audit(
+            &mut tx,
+            asker,
+            "tenant.create",
+            Some(self.tenant_id),
+            None,
+            serde_json::json!({ "slug": wanted.slug.as_str(), "operationId": self.operation_id }),
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(fence)
+    }
+
+    async fn record_domains(
+        &self,
+        conn: &mut PgConnection,
+        wanted: &CreateTenant,
+    ) -> Result<(), StartError> {
+        let other = match &wanted.primary_domain {
+            Some(PrimaryDomain::Subdomain(label)) if *label != wanted.slug => {
+                Some((label.as_str(), domains::Kind::Subdomain))
+            }
+            Some(PrimaryDomain::Custom(name)) => Some((name.as_str(), domains::Kind::Custom)),
+            _ => None,
+        };
+        let own = (wanted.slug.as_str(), domains::Kind::Subdomain);
+        for (name, kind) in std::iter::once(own).chain(other) {
+            let domain = domains::Domain {
+                name: name.to_owned(),
+                tenant_id: self.tenant_id,
+                kind,
+                is_primary: other.is_none_or(|(primary, _)| primary == name),
+            };
+            domains::insert(conn, &domain)
+                .await
+                .map_err(domain_refused)?;
+        }
+        Ok(())
+    }
+
+    async fn seal_admin(
+        &self,
+        life: &Lifecycle,
+        conn: &mut PgConnection,
+    ) -> Result<(), StartError> {
+        let Some(admin) = &self.admin else {
+            return Ok(());
+        };
+        let text = serde_json::to_string(&SealedAdmin {
+            email: admin.email.clone(),
+            password: admin.password.expose().to_owned(),
+            made: admin.made,
+        })
+        .map_err(|error| StartError::Vault(Box::new(error)))?;
+        let place = Place::operation_secret(self.operation_id, ADMIN);
+        let sealed = life
+            .deps()
+            .admin_keys
+            .seal(&life.deps().entropy, &place, &Secret::new(text))
+            .map_err(|error| StartError::Vault(Box::new(error)))?;
+        operation_secrets::put(conn, self.operation_id, ADMIN, &sealed, None).await?;
+        Ok(())
+    }
+}
+
+fn tenant_refused(error: tenants::InsertError) -> StartError {
+    match error {
+        tenants::InsertError::SlugTaken => StartError::SlugTaken,
+        tenants::InsertError::Catalog(error) => StartError::Catalog(error),
+    }
+}
+
+fn domain_refused(error: domains::InsertError) -> StartError {
+    match error {
+        domains::InsertError::DomainTaken(_) => StartError::DomainTaken,
+        domains::InsertError::Catalog(error) => StartError::Catalog(error),
+    }
+}

@@ -1,0 +1,205 @@
+//! The second half of a birth: the spare database becomes the tenant's.
+
+use chrono::Duration;
+use tenantry_catalog::logins::{self, LoginRole};
+use tenantry_catalog::tenants::{self, Status};
+use tenantry_catalog::{change_log, databases, operation_secrets, operations};
+use tenantry_cluster::{ClusterError, names};
+use tenantry_router::Expected;
+use tenantry_tenantdb::seed;
+use tenantry_types::{DbName, Email, Slug};
+
+use super::spare::FIRST_EPOCH;
+use super::{Create, Params};
+use crate::answer::{self, Answer};
+use crate::deps::Naming;
+use crate::engine::StepError;
+use crate::place::{self, cluster_failure};
+
+/// Gives the database and its logins the tenant's name.
+pub(super) async fn claim(work: &Create) -> Result<(), StepError> {
+    let deps = work.life.deps();
+    let base = rename(work).await?;
+    let database_id = work.params.lock().await.database_id;
+    let names = names::login_names(&base);
+    let mut tx = deps.catalog.begin().await?;
+    crate::worker::guard(&mut tx, &work.lease).await?;
+    databases::claim(&mut tx, database_id, work.tenant_id, &base)
+        .await
+        .map_err(super::spare::name_refused)?;
+    for role in [LoginRole::Owner, LoginRole::Router, LoginRole::User] {
+        logins::rename(
+            &mut tx,
+            database_id,
+            role,
+            &super::spare::name_of(&names, role),
+        )
+        .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Renames in Postgres. A name that somebody took between our look and our rename is given up for
+/// the next free one.
+async fn rename(work: &Create) -> Result<DbName, StepError> {
+    for _ in 0..5 {
+        let base = choose_base(work).await?;
+        let params = work.params.lock().await.clone();
+        let spare = names::spare(params.database_id);
+        let mark = super::spare::mark(work, &params);
+        let mut admin = work.session.admin().await?;
+        match tenantry_cluster::databases::rename_with_logins(&mut admin, &spare, &base, &mark)
+            .await
+        {
+            Ok(()) => return Ok(base),
+            Err(ClusterError::NameTaken(_)) => {
+                drop(admin);
+                let mut params = work.params.lock().await;
+                params.base = None;
+                keep_params(work, &params).await?;
+            }
+            Err(error) => return Err(cluster_failure(error)),
+        }
+    }
+    Err(place::missing(
+        "No free name was found for the tenant's database.",
+    ))
+}
+
+/// Logs in as the tenant's router login, proves the way, writes the first rows, and leaves the
+/// connection to the router as the tenant's first one.
+pub(super) async fn seed(work: &Create) -> Result<(), StepError> {
+    let deps = work.life.deps();
+    let params = work.params.lock().await.clone();
+    let mut conn = deps.catalog.acquire().await?;
+    let admin = work.admin(&mut conn).await?;
+    let database = databases::by_id(&mut conn, params.database_id)
+        .await?
+        .ok_or_else(|| place::missing("The tenant's database is not in the catalog."))?;
+    let login = logins::by_database(&mut conn, params.database_id)
+        .await?
+        .into_iter()
+        .find(|login| login.role == LoginRole::Router)
+        .ok_or_else(|| place::missing("The tenant's router login is not in the catalog."))?;
+    drop(conn);
+
+    let password = place::open_login(deps, &login)?;
+    let target = place::target(work.session.cluster(), database.name, login.name, password);
+    let expected = Expected {
+        installation: deps.installation,
+        database_id: params.database_id,
+        epoch: FIRST_EPOCH,
+    };
+    let mut proven = deps
+        .router
+        .prove(&target, &expected)
+        .await
+        .map_err(prove_failure)?;
+    let first = match (admin, params.admin_id) {
+        (Some(admin), Some(user_id)) => Some(seed::Admin {
+            user_id,
+            email: Email::parse(&admin.email).map_err(|error| place::vault_failure(&error))?,
+            password_hash: Some(work.password_hash(&admin).await?),
+        }),
+        _ => None,
+    };
+    work.lease.assert_held().await?;
+    seed::seed(&mut proven, first.as_ref(), &deps.clock, &deps.entropy)
+        .await
+        .map_err(tenantdb_failure)?;
+    deps.router.adopt(work.tenant_id, proven).await;
+    Ok(())
+}
+
+/// The router forgets the tenant, so that its connections do not hold up the drop.
+pub(super) async fn unseed(work: &Create) -> Result<(), StepError> {
+    work.life.deps().router.disconnect(work.tenant_id).await;
+    Ok(())
+}
+
+/// Opens the tenant for requests, and seals what has to be told.
+pub(super) async fn activate(work: &Create) -> Result<(), StepError> {
+    let deps = work.life.deps();
+    let params = work.params.lock().await.clone();
+    let operation = work.lease.operation();
+
+    let mut tx = deps.catalog.begin().await?;
+    crate::worker::guard(&mut tx, &work.lease).await?;
+    let user = logins::by_database(&mut tx, params.database_id)
+        .await?
+        .into_iter()
+        .find(|login| login.role == LoginRole::User);
+    // Gone when a crash came after this transaction: then the answer is sealed already.
+    if let Some(user) = user.filter(|login| login.sealed.is_some()) {
+        let admin = work.admin(&mut tx).await?;
+        let answer = Answer {
+            db_password: place::open_login(deps, &user)?.expose().to_owned(),
+            admin_password: admin.filter(|admin| admin.made).map(|admin| admin.password),
+        };
+        operation_secrets::remove_all(&mut tx, operation).await?;
+        let until = deps.clock.now()
+            + Duration::from_std(deps.settings.answers_kept).unwrap_or(Duration::hours(24));
+        answer::seal(deps, &mut tx, operation, &answer, until).await?;
+        logins::forget_secret(&mut tx, params.database_id, LoginRole::User).await?;
+    }
+    tenants::set_status(&mut tx, work.tenant_id, Status::Active, None).await?;
+    let number = change_log::append(&mut tx, work.tenant_id, change_log::Kind::Created).await?;
+    tx.commit().await?;
+    // Our own router forgets at once that there was nothing at this name; others within a moment.
+    deps.router.wait_applied(number).await;
+    Ok(())
+}
+
+/// Chooses the name once and keeps it in the operation before anything carries it.
+async fn choose_base(work: &Create) -> Result<DbName, StepError> {
+    let deps = work.life.deps();
+    let mut params = work.params.lock().await;
+    if let Some(base) = &params.base {
+        return DbName::parse(base).map_err(|error| place::vault_failure(&error));
+    }
+    let slug = Slug::parse(&params.slug).map_err(|error| place::vault_failure(&error))?;
+    let wanted = match deps.settings.naming {
+        Naming::Readable => names::Naming::Readable(&slug),
+        Naming::Opaque => names::Naming::Opaque(params.database_id),
+    };
+    let mut admin = work.session.admin().await?;
+    let base = names::free_base(&mut admin, wanted)
+        .await
+        .map_err(cluster_failure)?;
+    drop(admin);
+    params.base = Some(base.as_str().to_owned());
+    keep_params(work, &params).await?;
+    Ok(base)
+}
+
+async fn keep_params(work: &Create, params: &Params) -> Result<(), StepError> {
+    let mut conn = work.life.deps().catalog.acquire().await?;
+    let value = serde_json::to_value(params).unwrap_or_default();
+    let (id, fence) = (work.lease.operation(), work.lease.fence());
+    if operations::set_params(&mut conn, id, fence, &value).await? {
+        Ok(())
+    } else {
+        Err(StepError::Interrupted(None))
+    }
+}
+
+fn prove_failure(error: tenantry_router::ProveError) -> StepError {
+    crate::engine::Failure::new(
+        error.kind(),
+        error.code(),
+        "The new database did not let the tenant in; try again later.",
+        &error,
+    )
+    .into()
+}
+
+fn tenantdb_failure(error: tenantry_tenantdb::TenantDbError) -> StepError {
+    crate::engine::Failure::new(
+        error.kind(),
+        error.code(),
+        "The new database could not be filled; try again later.",
+        &error,
+    )
+    .into()
+}

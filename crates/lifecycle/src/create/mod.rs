@@ -1,0 +1,179 @@
+//! A tenant's birth: make a spare database, claim it for the tenant.
+//!
+//! The tenant's row, its domains, the operation and the audit line are one transaction, so that a
+//! name is taken or refused at once. The steps then make a database that belongs to nobody yet,
+//! give it the tenant's name, prove the way into it as the tenant, and open it for requests.
+
+mod begin;
+mod claim;
+mod spare;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tenantry_tenantdb::passwords::{HashError, PasswordHash};
+use tenantry_types::{
+    ClusterId, DatabaseId, DomainName, Email, Plan, Secret, Slug, TenantId, UserId,
+};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+pub(crate) use spare::{FIRST_EPOCH, bases, discard_named};
+
+use crate::Lifecycle;
+use crate::engine::{Kind, Lease, OnFailure, Step};
+use crate::place::Session;
+
+/// A customer to make, checked at the edge.
+#[derive(Clone, Debug)]
+pub struct CreateTenant {
+    /// What people call it.
+    pub name: String,
+    /// Its short name; also its label under the base domain.
+    pub slug: Slug,
+    /// The host name it is known by first, where that is not the slug's.
+    pub primary_domain: Option<PrimaryDomain>,
+    /// Its plan.
+    pub plan: Plan,
+    /// On which cluster.
+    pub cluster: ClusterChoice,
+    /// The first person in it, with every permission.
+    pub admin: Option<AdminUser>,
+    /// Free keys of the product: a JSON object.
+    pub metadata: serde_json::Value,
+}
+
+/// The host name a tenant is known by first.
+#[derive(Clone, Debug)]
+pub enum PrimaryDomain {
+    /// Another label under the base domain.
+    Subdomain(Slug),
+    /// A name of the customer's own.
+    Custom(DomainName),
+}
+
+/// Which cluster a tenant goes to.
+#[derive(Clone, Debug)]
+pub enum ClusterChoice {
+    /// The installation's oldest one.
+    Default,
+    /// By its name.
+    Named(String),
+    /// By its address.
+    At {
+        /// Host name or address as registered.
+        host: String,
+        /// Port; 5432 where none was given.
+        port: u16,
+    },
+}
+
+/// The first person in a new tenant.
+#[derive(Clone, Debug)]
+pub struct AdminUser {
+    /// Their address, unique in the tenant.
+    pub email: Email,
+    /// Their password; where none is given one is made and told once.
+    pub password: Option<Secret>,
+}
+
+/// What the catalog keeps of a creation. No secret and no mail address: those are sealed apart.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Params {
+    pub slug: String,
+    pub cluster_id: ClusterId,
+    pub database_id: DatabaseId,
+    pub admin_id: Option<UserId>,
+    /// The name that the database and its logins get, chosen by the step `claim`.
+    pub base: Option<String>,
+}
+
+/// The first person, as sealed in the running operation.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SealedAdmin {
+    pub email: String,
+    pub password: String,
+    /// Whether we made the password and have to tell it.
+    pub made: bool,
+}
+
+/// The names of the steps of a creation, in order.
+pub const STEPS: &[&str] = &[
+    "reserve", "template", "clone", "open", "logins", "claim", "seed", "activate",
+];
+
+/// The password hash of the first person, worked out beside the other steps.
+type Hashing = JoinHandle<Result<PasswordHash, HashError>>;
+
+/// The operation `create`.
+pub struct Create {
+    life: Lifecycle,
+    lease: Arc<Lease>,
+    tenant_id: TenantId,
+    params: Mutex<Params>,
+    session: Session,
+    hashing: Mutex<Option<Hashing>>,
+}
+
+impl Kind for Create {
+    const NAME: &'static str = "create";
+    const ON_FAILURE: OnFailure = OnFailure::Undo;
+
+    fn steps() -> &'static [Step<Self>] {
+        static STEPS: &[Step<Create>] = &[
+            Step {
+                name: "reserve",
+                run: |work| Box::pin(begin::reserved(work)),
+                undo: Some(|work| Box::pin(begin::unreserve(work))),
+            },
+            Step {
+                name: "template",
+                run: |work| Box::pin(spare::template(work)),
+                undo: None,
+            },
+            Step {
+                name: "clone",
+                run: |work| Box::pin(spare::clone(work)),
+                undo: Some(|work| Box::pin(spare::discard(work))),
+            },
+            Step {
+                name: "open",
+                run: |work| Box::pin(spare::open(work)),
+                undo: None,
+            },
+            Step {
+                name: "logins",
+                run: |work| Box::pin(spare::logins(work)),
+                undo: None,
+            },
+            Step {
+                name: "claim",
+                run: |work| Box::pin(claim::claim(work)),
+                undo: None,
+            },
+            Step {
+                name: "seed",
+                run: |work| Box::pin(claim::seed(work)),
+                undo: Some(|work| Box::pin(claim::unseed(work))),
+            },
+            Step {
+                name: "activate",
+                run: |work| Box::pin(claim::activate(work)),
+                undo: None,
+            },
+        ];
+        STEPS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_list_names_the_steps() {
+        let names: Vec<_> = Create::steps().iter().map(|step| step.name).collect();
+        assert_eq!(names, STEPS);
+    }
+}

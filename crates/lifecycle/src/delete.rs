@@ -1,0 +1,394 @@
+//! Deletion: the tenant is gone for everybody at once, and can come back until the grace period ends.
+
+use std::sync::Arc;
+
+use chrono::Duration;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tenantry_catalog::operations::{self, Operation};
+use tenantry_catalog::tenants::{self, Status, Tenant, TenantRef};
+use tenantry_catalog::{change_log, databases, routers};
+use tenantry_cluster::{Mark, fence, names};
+use tenantry_types::{ClusterId, DatabaseId, DbName, OperationId, TenantId, Timestamp};
+
+use crate::asker::Asker;
+use crate::engine::{Failure, Kind, Lease, OnFailure, Step, StepError};
+use crate::error::StartError;
+use crate::place::{self, Session, cluster_failure};
+use crate::{Create, Lifecycle, Purge, create};
+
+/// The names of the steps of a deletion, in order.
+pub const STEPS: &[&str] = &["fence", "drain"];
+
+/// How long routers may take to let a tenant go before the operation says so and tries again.
+const ROUTERS_HAVE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What a request to delete began.
+#[derive(Clone, Copy, Debug)]
+pub struct Deletion {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The operation to wait for; none when the tenant was deleted before.
+    pub operation_id: Option<OperationId>,
+    /// When its data will be gone; none when that begins now.
+    pub purge_at: Option<Timestamp>,
+}
+
+/// The operation `delete`: fence the tenant's logins, drain the routers. Its data stays.
+pub struct Delete(pub(crate) Ending);
+
+impl Kind for Delete {
+    const NAME: &'static str = "delete";
+    const ON_FAILURE: OnFailure = OnFailure::Retry;
+
+    fn steps() -> &'static [Step<Self>] {
+        static STEPS: &[Step<Delete>] = &[
+            Step {
+                name: "fence",
+                run: |work| Box::pin(work.0.fence()),
+                undo: None,
+            },
+            Step {
+                name: "drain",
+                run: |work| Box::pin(work.0.drain()),
+                undo: None,
+            },
+        ];
+        STEPS
+    }
+}
+
+/// What the operations that end a tenant keep of their request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Params {
+    pub cluster_id: ClusterId,
+    pub database_id: Option<DatabaseId>,
+    /// The names that the database may have: one, or those of a creation that did not get to its end.
+    pub names: Vec<String>,
+}
+
+/// What the operations that end a tenant share.
+pub(crate) struct Ending {
+    pub life: Lifecycle,
+    pub lease: Arc<Lease>,
+    pub tenant_id: TenantId,
+    pub params: Params,
+    pub session: Session,
+}
+
+impl Lifecycle {
+    /// Deletes a tenant: nobody reaches it any more when the operation is done. With `purge` its
+    /// data goes at once, otherwise when the grace period ends.
+    ///
+    /// The cluster is reached before anything is written, so a server that is down changes nothing.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing was changed.
+    pub async fn delete(
+        &self,
+        tenant: &TenantRef,
+        purge: bool,
+        asker: Asker,
+    ) -> Result<Deletion, StartError> {
+        let wanted = if purge { Wanted::Purge } else { Wanted::Delete };
+        self.end(tenant, wanted, asker).await
+    }
+
+    /// Purges a tenant whose grace period has ended; does nothing if it came back meanwhile.
+    pub(crate) async fn purge_when_due(
+        &self,
+        tenant: TenantId,
+        asker: Asker,
+    ) -> Result<Deletion, StartError> {
+        self.end(&TenantRef::Id(tenant), Wanted::PurgeWhenDue, asker)
+            .await
+    }
+
+    async fn end(
+        &self,
+        tenant: &TenantRef,
+        wanted: Wanted,
+        asker: Asker,
+    ) -> Result<Deletion, StartError> {
+        let deps = self.deps();
+        let mut conn = deps.catalog.acquire().await?;
+        let found = tenants::by_ref(&mut conn, tenant)
+            .await?
+            .ok_or(StartError::UnknownTenant)?;
+        if !wanted.applies_to(&found, deps.clock.now()) {
+            return Ok(Deletion {
+                tenant_id: found.id,
+                operation_id: None,
+                purge_at: found.purge_at,
+            });
+        }
+        let cluster = tenantry_catalog::clusters::by_id(&mut conn, found.cluster_id)
+            .await?
+            .ok_or(StartError::NoCluster)?;
+        drop(conn);
+        let id = OperationId::generate(&deps.clock, &deps.entropy);
+        let session = Session::first(self, &cluster, id).await?;
+        let begun = self.record_end(found.id, id, wanted, &asker).await?;
+
+        let Some(begun) = begun else {
+            return Ok(Deletion {
+                tenant_id: found.id,
+                operation_id: None,
+                purge_at: found.purge_at,
+            });
+        };
+        let lease = Arc::new(Lease::keep(
+            deps.catalog.clone(),
+            id,
+            begun.fence,
+            deps.settings.lease,
+        ));
+        let ending = Ending {
+            life: self.clone(),
+            lease: lease.clone(),
+            tenant_id: found.id,
+            params: begun.params,
+            session: session.under(lease.clone()),
+        };
+        if wanted.purges() {
+            self.carry(lease, operations::Status::Running, None, Purge(ending));
+        } else {
+            self.carry(lease, operations::Status::Running, None, Delete(ending));
+        }
+        Ok(Deletion {
+            tenant_id: found.id,
+            operation_id: Some(id),
+            purge_at: begun.purge_at,
+        })
+    }
+
+    /// Sets the tombstone and begins the operation, in one transaction. None when another request
+    /// deleted the tenant meanwhile and nothing is left to begin.
+    async fn record_end(
+        &self,
+        tenant_id: TenantId,
+        id: OperationId,
+        wanted: Wanted,
+        asker: &Asker,
+    ) -> Result<Option<Begun>, StartError> {
+        let deps = self.deps();
+        let mut tx = deps.catalog.begin().await?;
+        let tenant = tenants::lock_by_id(&mut tx, tenant_id)
+            .await?
+            .ok_or(StartError::UnknownTenant)?;
+        let now = deps.clock.now();
+        if !wanted.applies_to(&tenant, now) {
+            return Ok(None);
+        }
+        let purge = wanted.purges();
+        // An operation that waits for a person gives way: there will be nothing left to repair.
+        let unfinished = if purge {
+            operations::supersede_parked(&mut tx, tenant_id, id).await?
+        } else {
+            None
+        };
+        let purge_at = if purge {
+            now
+        } else {
+            now + Duration::from_std(deps.settings.purge_after).unwrap_or(Duration::days(7))
+        };
+        let params = Params::of(&mut tx, &tenant, unfinished.as_ref()).await?;
+        let fence = self
+            .record_operation(
+                &mut tx,
+                id,
+                if purge { Purge::NAME } else { Delete::NAME },
+                Some(tenant_id),
+                &serde_json::to_value(&params).unwrap_or_default(),
+                asker,
+            )
+            .await?;
+        self.audit(
+            &mut tx,
+            asker,
+            if purge {
+                "tenant.purge"
+            } else {
+                "tenant.delete"
+            },
+            Some(tenant_id),
+            None,
+            serde_json::json!({ "slug": tenant.slug.as_str(), "operationId": id }),
+        )
+        .await?;
+        tenants::set_deleting(&mut tx, tenant_id, purge_at, None).await?;
+        change_log::append(&mut tx, tenant_id, change_log::Kind::Fenced).await?;
+        tx.commit().await?;
+        Ok(Some(Begun {
+            fence,
+            params,
+            purge_at: (!purge).then_some(purge_at),
+        }))
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Gone for everybody, its data kept for the grace period.
+    Delete,
+    /// Its data gone as well, now.
+    Purge,
+    /// Its data gone, if it still is deleted and its grace period has ended.
+    PurgeWhenDue,
+}
+
+impl Wanted {
+    fn purges(self) -> bool {
+        self != Self::Delete
+    }
+
+    /// Asked again under the tenant's lock: it may have been deleted, or brought back, meanwhile.
+    fn applies_to(self, tenant: &Tenant, now: Timestamp) -> bool {
+        match self {
+            Self::Delete => tenant.status != Status::Deleting,
+            Self::Purge => true,
+            Self::PurgeWhenDue => tenant.purge_at.is_some_and(|due| due <= now),
+        }
+    }
+}
+
+struct Begun {
+    fence: i64,
+    params: Params,
+    purge_at: Option<Timestamp>,
+}
+
+impl Delete {
+    pub(crate) async fn resume(
+        life: &Lifecycle,
+        operation: &Operation,
+        lease: Arc<Lease>,
+    ) -> Result<Self, StepError> {
+        Ending::resume(life, operation, lease).await.map(Self)
+    }
+}
+
+impl Params {
+    /// Where the tenant's data is. `unfinished` is a creation that waits for a person: what it made
+    /// has no tenant yet.
+    pub(crate) async fn of(
+        conn: &mut PgConnection,
+        tenant: &Tenant,
+        unfinished: Option<&Operation>,
+    ) -> Result<Self, StartError> {
+        let database = databases::by_tenant(conn, tenant.id).await?;
+        let birth: Option<create::Params> = unfinished
+            .filter(|operation| operation.kind == Create::NAME)
+            .and_then(|operation| serde_json::from_value(operation.params.clone()).ok());
+        let (database_id, names) = match (database, birth) {
+            (Some(database), _) => (Some(database.id), vec![database.name.as_str().to_owned()]),
+            (None, Some(birth)) => (
+                Some(birth.database_id),
+                create::bases(&birth)
+                    .map_err(|error| StartError::Vault(Box::new(error)))?
+                    .iter()
+                    .map(|name| name.as_str().to_owned())
+                    .collect(),
+            ),
+            (None, None) => (None, Vec::new()),
+        };
+        Ok(Self {
+            cluster_id: tenant.cluster_id,
+            database_id,
+            names,
+        })
+    }
+
+    /// The names, parsed again.
+    pub(crate) fn names(&self) -> Result<Vec<DbName>, StepError> {
+        self.names
+            .iter()
+            .map(|name| DbName::parse(name).map_err(|error| place::vault_failure(&error)))
+            .collect()
+    }
+}
+
+impl Ending {
+    pub(crate) async fn resume(
+        life: &Lifecycle,
+        operation: &Operation,
+        lease: Arc<Lease>,
+    ) -> Result<Self, StepError> {
+        let params: Params = crate::worker::params(operation)?;
+        let tenant_id = operation
+            .tenant_id
+            .ok_or_else(|| place::missing("The operation names no tenant."))?;
+        let mut conn = life.deps().catalog.acquire().await?;
+        let cluster = place::cluster(&mut conn, params.cluster_id).await?;
+        Ok(Self {
+            life: life.clone(),
+            tenant_id,
+            params,
+            session: Session::resumed(life, cluster, lease.clone()),
+            lease,
+        })
+    }
+
+    /// Closes the door in Postgres itself: no login of the tenant gets in, none stays in.
+    pub(crate) async fn fence(&self) -> Result<(), StepError> {
+        let Some(id) = self.params.database_id else {
+            return Ok(());
+        };
+        let mark = Mark::new(self.life.deps().installation, id);
+        let mut admin = self.session.admin().await?;
+        for name in self.params.names()? {
+            // Under a name that an unfinished creation only wanted, somebody else may live.
+            let found = tenantry_cluster::databases::mark_of(&mut admin, &name)
+                .await
+                .map_err(cluster_failure)?;
+            if found != Some(mark) {
+                continue;
+            }
+            let logins = names::login_names(&name).all();
+            fence::close(&mut admin, &name, &logins)
+                .await
+                .map_err(cluster_failure)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every live router has let the tenant go.
+    pub(crate) async fn drain(&self) -> Result<(), StepError> {
+        self.life.routers_applied().await
+    }
+}
+
+impl Lifecycle {
+    /// Waits until every router applied all changes up to now, or lost its lease. A router without
+    /// a lease hands out nothing before it has caught up.
+    pub(crate) async fn routers_applied(&self) -> Result<(), StepError> {
+        let deps = self.deps();
+        let mut conn = deps.catalog.acquire().await?;
+        let number = change_log::current(&mut conn).await?;
+        drop(conn);
+        let deadline = tokio::time::Instant::now() + ROUTERS_HAVE;
+        let mut pause = std::time::Duration::from_millis(5);
+        loop {
+            let mut conn = deps.catalog.acquire().await?;
+            let behind = routers::behind(&mut conn, number).await?;
+            drop(conn);
+            if behind.is_empty() {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(Failure {
+                    code: "ROUTERS_BEHIND".to_owned(),
+                    message: "Some routers have not let the tenant go yet; the operation goes on."
+                        .to_owned(),
+                    retryable: true,
+                    cause: format!("{} routers have not applied change {number}", behind.len()),
+                }
+                .into());
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(std::time::Duration::from_millis(100));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What the lifecycle works with, given to it by the binary.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tenantry_router::Router;
+use tenantry_tenantdb::passwords::Hashing;
+use tenantry_types::{Clock, Entropy, InstallationId};
+use tenantry_vault::{AdminKeys, RouteKeys};
+
+use crate::engine::Faults;
+
+/// Everything the lifecycle works with.
+pub struct Deps {
+    /// The catalog, through the control plane's own login.
+    pub catalog: PgPool,
+    /// Opens and seals what only the control plane may know.
+    pub admin_keys: AdminKeys,
+    /// Seals what routers must open. The lifecycle seals with it and opens nothing of a tenant's.
+    pub route_keys: RouteKeys,
+    /// The only opener of tenant connections.
+    pub router: Router,
+    /// Whose databases we may touch.
+    pub installation: InstallationId,
+    /// Hashes passwords, as many at once as there are cores.
+    pub hashing: Hashing,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Entropy,
+    /// What an operator may set.
+    pub settings: Settings,
+    /// Faults for tests; none in a program in use.
+    pub faults: Faults,
+}
+
+/// What an operator may set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a deleted tenant can come back. Default 7 days.
+    pub purge_after: Duration,
+    /// How long a driver holds an operation without renewing. Default 6 s, at most 10 s.
+    pub lease: Duration,
+    /// How often a worker looks for operations without a driver. Default 500 ms.
+    pub poll: Duration,
+    /// How many tenants are migrated at once per run. Default 4.
+    pub parallel_migrations: usize,
+    /// How databases and logins are named.
+    pub naming: Naming,
+    /// How long an answer that holds a password can be replayed. Default 24 h.
+    pub answers_kept: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            purge_after: Duration::from_secs(7 * 24 * 3600),
+            lease: Duration::from_secs(6),
+            poll: Duration::from_millis(500),
+            parallel_migrations: 4,
+            naming: Naming::Readable,
+            answers_kept: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// How databases and logins are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Naming {
+    /// `tenant_<slug>`.
+    #[default]
+    Readable,
+    /// `tenant_<12 hex digits>`: any login can list `pg_database`, so this hides who the customers are.
+    Opaque,
+}

@@ -1,0 +1,304 @@
+//! Drives one operation to its end, forwards or backwards.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tenantry_catalog::journal::{self, Event};
+use tenantry_catalog::operations::{self, Status};
+use tokio_util::sync::CancellationToken;
+
+use super::faults::{Faults, Point};
+use super::lease::Lease;
+use super::step::{Failure, Kind, OnFailure, Step, StepError};
+
+/// After so many failures that waiting cannot cure, an operation waits for a person.
+const TRIES: usize = 10;
+/// The longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How a drive ended.
+#[derive(Debug)]
+pub enum End {
+    /// All steps are reached.
+    Done,
+    /// All steps are undone; this is why.
+    Failed(Failure),
+    /// A person has to look; this is why.
+    Parked(Failure),
+    /// Not finished: to be taken up again after this long.
+    Later(Duration),
+}
+
+/// What a drive needs besides the operation itself.
+pub struct Drive<'a> {
+    /// The catalog that holds the journal.
+    pub catalog: &'a PgPool,
+    /// The right to drive.
+    pub lease: &'a Lease,
+    /// Faults to strike with.
+    pub faults: &'a Faults,
+    /// Fires when the program is to stop: the drive then ends at the next step's border.
+    pub stopping: &'a CancellationToken,
+}
+
+/// Drives an operation from where its journal says it stands.
+///
+/// # Errors
+/// [`StepError::Interrupted`] when the lease was lost or the catalog could not be reached: the
+/// operation stands where the journal says, and whoever takes the lease goes on from there.
+pub async fn drive<K: Kind>(
+    drive: &Drive<'_>,
+    status: Status,
+    error: Option<serde_json::Value>,
+    work: &K,
+) -> Result<End, StepError> {
+    let trail = drive.trail().await?;
+    if status == Status::Undoing {
+        let failure = error
+            .and_then(|error| serde_json::from_value(error).ok())
+            .unwrap_or_else(Failure::unknown);
+        return drive.backwards::<K>(work, &trail, failure).await;
+    }
+    match drive.forwards::<K>(work, &trail).await {
+        Err(StepError::Failed(failure)) => match K::ON_FAILURE {
+            OnFailure::Undo => {
+                drive.status(Status::Undoing, &failure).await?;
+                let trail = drive.trail().await?;
+                drive.backwards::<K>(work, &trail, failure).await
+            }
+            OnFailure::Retry => drive.again_or_park(&failure, trail.failures).await,
+        },
+        other => other,
+    }
+}
+
+impl Drive<'_> {
+    async fn trail(&self) -> Result<Trail, StepError> {
+        let mut conn = self.catalog.acquire().await?;
+        Ok(Trail::read(
+            journal::of(&mut conn, self.lease.operation()).await?,
+        ))
+    }
+
+    async fn forwards<K: Kind>(&self, work: &K, trail: &Trail) -> Result<End, StepError> {
+        let mut reached: Option<&str> = None;
+        for step in K::steps().iter().filter(|step| !trail.done(step.name)) {
+            if self.stopping.is_cancelled() {
+                self.record_done(reached.take(), None).await?;
+                return Ok(End::Later(Duration::ZERO));
+            }
+            // One write says that the step before is reached and that this one begins.
+            self.record_done(reached.take(), Some(step.name)).await?;
+            if let Err(error) = self.strike_around::<K>(work, step).await {
+                if let StepError::Failed(failure) = &error {
+                    tracing::warn!(operation = %self.lease.operation(), kind = K::NAME, step = step.name,
+                        code = failure.code, cause = failure.cause, "a step failed");
+                    self.record(step.name, Event::Failed, failure_detail(failure))
+                        .await?;
+                }
+                return Err(error);
+            }
+            reached = Some(step.name);
+            if self.faults.armed(K::NAME, step.name, Point::AfterRecord) {
+                self.record_done(reached.take(), None).await?;
+                self.faults.strike(K::NAME, step.name, Point::AfterRecord)?;
+            }
+        }
+        self.finish(reached, Status::Done, Some(work.result()), None)
+            .await?;
+        Ok(End::Done)
+    }
+
+    /// Runs a step's effect with the lease watched and the faults asked.
+    async fn strike_around<K: Kind>(&self, work: &K, step: &Step<K>) -> Result<(), StepError> {
+        self.faults
+            .strike(K::NAME, step.name, Point::BeforeEffect)?;
+        self.while_held((step.run)(work)).await?;
+        self.faults.strike(K::NAME, step.name, Point::AfterEffect)
+    }
+
+    async fn backwards<K: Kind>(
+        &self,
+        work: &K,
+        trail: &Trail,
+        failure: Failure,
+    ) -> Result<End, StepError> {
+        for step in K::steps().iter().rev() {
+            let Some(undo) = step.undo else { continue };
+            if !trail.begun(step.name) || trail.undone(step.name) {
+                continue;
+            }
+            if self.stopping.is_cancelled() {
+                return Ok(End::Later(Duration::ZERO));
+            }
+            self.record(step.name, Event::UndoStarted, serde_json::json!({}))
+                .await?;
+            if let Err(error) = self.while_held(undo(work)).await {
+                let StepError::Failed(trouble) = error else {
+                    return Err(error);
+                };
+                tracing::error!(operation = %self.lease.operation(), kind = K::NAME, step = step.name,
+                    code = trouble.code, cause = trouble.cause, "a step could not be undone");
+                self.record(step.name, Event::UndoFailed, failure_detail(&trouble))
+                    .await?;
+                return self.again_or_park(&trouble, trail.undo_failures).await;
+            }
+            self.record(step.name, Event::Undone, serde_json::json!({}))
+                .await?;
+        }
+        self.finish(None, Status::Failed, None, Some(&failure))
+            .await?;
+        Ok(End::Failed(failure))
+    }
+
+    /// Waits longer from try to try; a failure that waiting cannot cure ends with a person.
+    async fn again_or_park(&self, failure: &Failure, failures: usize) -> Result<End, StepError> {
+        if !failure.retryable && failures + 1 >= TRIES {
+            self.finish(None, Status::Parked, None, Some(failure))
+                .await?;
+            return Ok(End::Parked(failure.clone()));
+        }
+        let exponent = u32::try_from(failures.min(8)).unwrap_or(8);
+        Ok(End::Later(
+            (Duration::from_millis(200) * 2_u32.pow(exponent)).min(LONGEST_WAIT),
+        ))
+    }
+
+    async fn while_held(
+        &self,
+        effect: impl Future<Output = Result<(), StepError>>,
+    ) -> Result<(), StepError> {
+        tokio::select! {
+            biased;
+            () = self.lease.lost() => Err(StepError::Interrupted(None)),
+            outcome = effect => outcome,
+        }
+    }
+
+    async fn record_done(
+        &self,
+        done: Option<&str>,
+        started: Option<&str>,
+    ) -> Result<(), StepError> {
+        let mut tx = self.catalog.begin().await?;
+        for (step, event) in done
+            .map(|step| (step, Event::Done))
+            .into_iter()
+            .chain(started.map(|step| (step, Event::Started)))
+        {
+            self.append(&mut tx, step, event, serde_json::json!({}))
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn record(
+        &self,
+        step: &str,
+        event: Event,
+        detail: serde_json::Value,
+    ) -> Result<(), StepError> {
+        let mut conn = self.catalog.acquire().await?;
+        self.append(&mut conn, step, event, detail).await
+    }
+
+    async fn append(
+        &self,
+        conn: &mut sqlx::PgConnection,
+        step: &str,
+        event: Event,
+        detail: serde_json::Value,
+    ) -> Result<(), StepError> {
+        let (id, fence) = (self.lease.operation(), self.lease.fence());
+        if journal::append(conn, id, fence, step, event, &detail).await? {
+            Ok(())
+        } else {
+            Err(StepError::Interrupted(None))
+        }
+    }
+
+    async fn status(&self, status: Status, failure: &Failure) -> Result<(), StepError> {
+        let mut conn = self.catalog.acquire().await?;
+        let (id, fence) = (self.lease.operation(), self.lease.fence());
+        let error = serde_json::to_value(failure).ok();
+        if operations::set_status(&mut conn, id, fence, status, error.as_ref()).await? {
+            Ok(())
+        } else {
+            Err(StepError::Interrupted(None))
+        }
+    }
+
+    async fn finish(
+        &self,
+        reached: Option<&str>,
+        status: Status,
+        result: Option<serde_json::Value>,
+        failure: Option<&Failure>,
+    ) -> Result<(), StepError> {
+        let mut tx = self.catalog.begin().await?;
+        if let Some(step) = reached {
+            self.append(&mut tx, step, Event::Done, serde_json::json!({}))
+                .await?;
+        }
+        let (id, fence) = (self.lease.operation(), self.lease.fence());
+        let error = failure.and_then(|failure| serde_json::to_value(failure).ok());
+        let ended = match status {
+            Status::Parked => {
+                operations::set_status(&mut tx, id, fence, status, error.as_ref()).await?
+            }
+            _ => {
+                operations::finish(&mut tx, id, fence, status, result.as_ref(), error.as_ref())
+                    .await?
+            }
+        };
+        if !ended {
+            return Err(StepError::Interrupted(None));
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// What the journal says, reduced to what a drive asks of it.
+struct Trail {
+    entries: Vec<(String, Event)>,
+    failures: usize,
+    undo_failures: usize,
+}
+
+impl Trail {
+    fn read(entries: Vec<journal::Entry>) -> Self {
+        let count = |event| entries.iter().filter(|entry| entry.event == event).count();
+        Self {
+            failures: count(Event::Failed),
+            undo_failures: count(Event::UndoFailed),
+            entries: entries
+                .into_iter()
+                .map(|entry| (entry.step, entry.event))
+                .collect(),
+        }
+    }
+
+    fn has(&self, step: &str, wanted: Event) -> bool {
+        self.entries
+            .iter()
+            .any(|(name, event)| name == step && *event == wanted)
+    }
+
+    fn begun(&self, step: &str) -> bool {
+        self.has(step, Event::Started)
+    }
+
+    fn done(&self, step: &str) -> bool {
+        self.has(step, Event::Done)
+    }
+
+    fn undone(&self, step: &str) -> bool {
+        self.has(step, Event::Undone)
+    }
+}
+
+fn failure_detail(failure: &Failure) -> serde_json::Value {
+    serde_json::json!({ "code": failure.code, "message": failure.message, "cause": failure.cause })
+}

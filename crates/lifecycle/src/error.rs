@@ -1,0 +1,102 @@
+//! Why an operation did not begin.
+
+use tenantry_catalog::CatalogError;
+use tenantry_cluster::ClusterError;
+use tenantry_types::{ErrorKind, OperationId};
+
+/// Why an operation did not begin. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No tenant of that name or id.
+    #[error("there is no such tenant")]
+    UnknownTenant,
+    /// No cluster of that name or address.
+    #[error("no registered cluster matches `{0}`")]
+    UnknownCluster(String),
+    /// No cluster at all.
+    #[error("no cluster is registered yet; register one with `tenantry init`")]
+    NoCluster,
+    /// Another tenant, perhaps a deleted one in its grace period, has the slug.
+    #[error("the slug is taken")]
+    SlugTaken,
+    /// Another tenant has the domain.
+    #[error("the domain is taken")]
+    DomainTaken,
+    /// Another operation of this tenant is on its way or waits for a person.
+    #[error("another operation of this tenant is in progress")]
+    InProgress(OperationId),
+    /// The tenant is not in a state in which this can be done.
+    #[error("{0}")]
+    WrongState(&'static str),
+    /// The idempotency key was used with another request.
+    #[error("this Idempotency-Key was used with another request")]
+    KeyReused,
+    /// The cluster cannot be reached.
+    #[error("the tenant's database server cannot be used right now")]
+    Cluster(#[source] ClusterError),
+    /// The catalog cannot be reached or is not as it should be.
+    #[error("the catalog cannot be used right now")]
+    Catalog(#[source] CatalogError),
+    /// The template could not be made.
+    #[error("the template could not be made: {0}")]
+    Template(String),
+    /// A stored secret does not open with the configured keys.
+    #[error("a stored secret does not open with the configured keys")]
+    Vault(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StartError {
+    /// What kind of error this is to the one who asked.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownTenant => ErrorKind::NotFound,
+            Self::UnknownCluster(_) => ErrorKind::Invalid,
+            Self::NoCluster => ErrorKind::Unavailable,
+            Self::SlugTaken
+            | Self::DomainTaken
+            | Self::InProgress(_)
+            | Self::WrongState(_)
+            | Self::KeyReused => ErrorKind::Conflict,
+            Self::Cluster(error) => error.kind(),
+            Self::Catalog(error) => error.kind(),
+            Self::Template(_) | Self::Vault(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownTenant => "TENANT_NOT_FOUND",
+            Self::UnknownCluster(_) => "VALIDATION_FAILED",
+            Self::NoCluster => "NO_CLUSTER",
+            Self::SlugTaken => "SLUG_TAKEN",
+            Self::DomainTaken => "DOMAIN_TAKEN",
+            Self::InProgress(_) => "OPERATION_IN_PROGRESS",
+            Self::WrongState(_) => "WRONG_STATE",
+            Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::Cluster(error) => error.code(),
+            Self::Catalog(error) => error.code(),
+            Self::Template(_) | Self::Vault(_) => "INTERNAL",
+        }
+    }
+}
+
+impl From<CatalogError> for StartError {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl From<sqlx::Error> for StartError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Catalog(error.into())
+    }
+}
+
+impl From<ClusterError> for StartError {
+    fn from(error: ClusterError) -> Self {
+        Self::Cluster(error)
+    }
+}

@@ -1,0 +1,102 @@
+//! A tenant's life as durable operations, and the workers that carry them through.
+//!
+//! An operation begins with one transaction in the catalog and goes on in steps that the
+//! [`engine`] journals. Whoever asked may wait for its end; if the process dies, another one (or
+//! the next start) takes the operation up where its journal stands. This crate opens no tenant
+//! connection itself: it asks `tenantry-router` to prove the way.
+
+mod answer;
+mod asker;
+mod create;
+mod delete;
+mod deps;
+mod disconnect;
+pub mod engine;
+mod error;
+mod migrate;
+mod place;
+mod purge;
+mod sweeper;
+mod template;
+mod undelete;
+mod wait;
+mod worker;
+
+use std::sync::Arc;
+
+pub use answer::{Created, OperationView, StepView, Telling};
+pub use asker::{Asker, Idempotency};
+pub use create::{
+    AdminUser, ClusterChoice, Create, CreateTenant, PrimaryDomain, STEPS as CREATE_STEPS,
+};
+pub use delete::{Delete, Deletion, STEPS as DELETE_STEPS};
+pub use deps::{Deps, Naming, Settings};
+pub use error::StartError;
+pub use migrate::Migrate;
+pub use purge::{Purge, STEPS as PURGE_STEPS};
+pub use undelete::{STEPS as UNDELETE_STEPS, Undelete};
+pub use wait::{Finished, WaitError};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Begins operations, carries them through, and tells how they went.
+#[derive(Clone)]
+pub struct Lifecycle(Arc<Inner>);
+
+struct Inner {
+    deps: Deps,
+    /// Who we are in leases: one id per process.
+    holder: uuid::Uuid,
+    finished: tokio::sync::broadcast::Sender<tenantry_types::OperationId>,
+    wake: tokio::sync::Notify,
+    templates: template::Known,
+    running: TaskTracker,
+    stopping: CancellationToken,
+}
+
+/// What an operation began as.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    /// The operation to wait for.
+    pub operation_id: tenantry_types::OperationId,
+    /// Its tenant, where it is about one.
+    pub tenant_id: Option<tenantry_types::TenantId>,
+    /// Whether the same idempotency key had begun it before.
+    pub replay: bool,
+}
+
+impl Lifecycle {
+    /// Composes the lifecycle; nothing runs before [`Lifecycle::start_workers`].
+    #[must_use]
+    pub fn new(deps: Deps) -> Self {
+        let holder = uuid::Builder::from_random_bytes(deps.entropy.bytes::<16>()).into_uuid();
+        Self(Arc::new(Inner {
+            deps,
+            holder,
+            finished: tokio::sync::broadcast::channel(1024).0,
+            wake: tokio::sync::Notify::new(),
+            templates: template::Known::default(),
+            running: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        }))
+    }
+
+    /// Begins to take up operations whose driver died, and to sweep what is due.
+    pub fn start_workers(&self) {
+        self.0.running.spawn(worker::run(self.clone()));
+        self.0.running.spawn(sweeper::run(self.clone()));
+    }
+
+    /// Ends the workers: operations stop at their next step's border and are handed back, so that
+    /// another process or the next start goes on at once.
+    pub async fn shutdown(&self) {
+        self.0.stopping.cancel();
+        self.0.running.close();
+        self.0.running.wait().await;
+    }
+
+    pub(crate) fn deps(&self) -> &Deps {
+        &self.0.deps
+    }
+}

@@ -1,0 +1,333 @@
+//! `migrate-all`: every template, spare and tenant comes to the built-in migrations.
+//!
+//! Each database is asked, whatever the catalog believes of it, so that one that was restored or
+//! changed by hand is found. A database that fails is written down and stops nobody else.
+//! The migrations run as the database's owner login, never as the admin.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use serde::Serialize;
+use serde_json::json;
+use tenantry_catalog::change_log;
+use tenantry_catalog::clusters::{self, Cluster};
+use tenantry_catalog::databases::{self, ForMigration};
+use tenantry_catalog::logins::{self, LoginRole};
+use tenantry_catalog::operations::{self, Operation};
+use tenantry_catalog::tenants::Status;
+use tenantry_router::Expected;
+use tenantry_tenantdb::migrations;
+use tenantry_types::{OperationId, TenantId};
+use tokio::sync::Mutex;
+
+use crate::asker::Asker;
+use crate::engine::{Kind, Lease, OnFailure, Step, StepError, chain_of};
+use crate::error::StartError;
+use crate::{Lifecycle, Started, create, place, template};
+
+/// The operation `migrate`.
+pub struct Migrate {
+    life: Lifecycle,
+    lease: Arc<Lease>,
+    report: Mutex<Vec<Item>>,
+}
+
+/// What happened to one database.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<TenantId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slug: Option<String>,
+    database: String,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Outcome {
+    Migrated,
+    Current,
+    Failed,
+    Skipped,
+}
+
+impl Kind for Migrate {
+    const NAME: &'static str = "migrate";
+    const ON_FAILURE: OnFailure = OnFailure::Retry;
+
+    fn steps() -> &'static [Step<Self>] {
+        static STEPS: &[Step<Migrate>] = &[
+            Step {
+                name: "templates",
+                run: |work| Box::pin(templates(work)),
+                undo: None,
+            },
+            Step {
+                name: "databases",
+                run: |work| Box::pin(all_databases(work)),
+                undo: None,
+            },
+        ];
+        STEPS
+    }
+
+    fn result(&self) -> serde_json::Value {
+        let Ok(items) = self.report.try_lock() else {
+            return json!({});
+        };
+        let count = |outcome| items.iter().filter(|item| item.outcome == outcome).count();
+        json!({
+            "total": items.len(),
+            "migrated": count(Outcome::Migrated),
+            "current": count(Outcome::Current),
+            "failed": count(Outcome::Failed),
+            "skipped": count(Outcome::Skipped),
+            "items": *items,
+        })
+    }
+}
+
+impl Lifecycle {
+    /// Begins to bring the whole fleet to the built-in migrations.
+    ///
+    /// # Errors
+    /// [`StartError::InProgress`] when that is going on already.
+    pub async fn migrate_all(&self, asker: Asker) -> Result<Started, StartError> {
+        let deps = self.deps();
+        let id = OperationId::generate(&deps.clock, &deps.entropy);
+        let mut tx = deps.catalog.begin().await?;
+        if let Some(running) = operations::lock_fleet_kind(&mut tx, Migrate::NAME).await? {
+            return Err(StartError::InProgress(running));
+        }
+        let fence = self
+            .record_operation(&mut tx, id, Migrate::NAME, None, &json!({}), &asker)
+            .await?;
+        self.audit(
+            &mut tx,
+            &asker,
+            "fleet.migrate",
+            None,
+            Some("bring every tenant to the built-in migrations"),
+            json!({ "operationId": id, "schema": tenantry_tenantdb::schema_digest() }),
+        )
+        .await?;
+        tx.commit().await?;
+        let lease = Arc::new(Lease::keep(
+            deps.catalog.clone(),
+            id,
+            fence,
+            deps.settings.lease,
+        ));
+        let work = Migrate {
+            life: self.clone(),
+            lease: lease.clone(),
+            report: Mutex::default(),
+        };
+        self.carry(lease, operations::Status::Running, None, work);
+        Ok(Started {
+            operation_id: id,
+            tenant_id: None,
+            replay: false,
+        })
+    }
+}
+
+impl Migrate {
+    #[expect(
+        clippy::unused_async,
+        reason = "as the other kinds of operation are resumed"
+    )]
+    pub(crate) async fn resume(
+        life: &Lifecycle,
+        _operation: &Operation,
+        lease: Arc<Lease>,
+    ) -> Result<Self, StepError> {
+        Ok(Self {
+            life: life.clone(),
+            lease,
+            report: Mutex::default(),
+        })
+    }
+}
+
+/// New births clone the current migrations from here on; old templates go. A cluster that cannot be
+/// reached is reported and stops no other.
+async fn templates(work: &Migrate) -> Result<(), StepError> {
+    let mut conn = work.life.deps().catalog.acquire().await?;
+    let all = clusters::list(&mut conn).await?;
+    drop(conn);
+    for cluster in all {
+        match renew_template(work, &cluster).await {
+            Ok(()) => {}
+            Err(StepError::Interrupted(error)) => return Err(StepError::Interrupted(error)),
+            Err(StepError::Failed(failure)) => work.report.lock().await.push(Item {
+                tenant_id: None,
+                slug: None,
+                database: format!("template on {}", cluster.name),
+                outcome: Outcome::Failed,
+                from: None,
+                to: None,
+                error: Some(failure.cause),
+            }),
+        }
+    }
+    Ok(())
+}
+
+async fn renew_template(work: &Migrate, cluster: &Cluster) -> Result<(), StepError> {
+    let mut admin = place::admin_session(work.life.deps(), cluster, &work.lease).await?;
+    template::ensure(&work.life, cluster, &mut admin).await?;
+    template::drop_others(&work.life, cluster, &mut admin).await?;
+    admin.close().await;
+    Ok(())
+}
+
+async fn all_databases(work: &Migrate) -> Result<(), StepError> {
+    let deps = work.life.deps();
+    let mut conn = deps.catalog.acquire().await?;
+    let all = databases::all_for_migration(&mut conn).await?;
+    let clusters = clusters::list(&mut conn).await?;
+    drop(conn);
+    let items: Vec<Item> = futures::stream::iter(all)
+        .map(|row| {
+            let cluster = clusters
+                .iter()
+                .find(|cluster| cluster.id == row.database.cluster_id);
+            one(work, row, cluster)
+        })
+        .buffer_unordered(deps.settings.parallel_migrations.max(1))
+        .collect()
+        .await;
+    work.report.lock().await.extend(items);
+    Ok(())
+}
+
+/// Migrates one database; whatever goes wrong becomes its result.
+async fn one(work: &Migrate, row: ForMigration, cluster: Option<&Cluster>) -> Item {
+    let mut item = Item {
+        tenant_id: row.tenant.as_ref().map(|tenant| tenant.id),
+        slug: row
+            .tenant
+            .as_ref()
+            .map(|tenant| tenant.slug.as_str().to_owned()),
+        database: row.database.name.as_str().to_owned(),
+        outcome: Outcome::Skipped,
+        from: None,
+        to: None,
+        error: None,
+    };
+    // Its logins are fenced; it is brought up to date by the next run after it came back.
+    if row
+        .tenant
+        .as_ref()
+        .is_some_and(|tenant| tenant.status == Status::Deleting)
+    {
+        item.error = Some("the tenant is deleted".to_owned());
+        return item;
+    }
+    let migrated = match cluster {
+        Some(cluster) => migrate(work, &row, cluster).await,
+        None => Err(place::missing(
+            "The database's cluster is not registered any more.",
+        )),
+    };
+    match migrated {
+        Ok(applied) => {
+            item.outcome = if applied.applied.is_empty() {
+                Outcome::Current
+            } else {
+                Outcome::Migrated
+            };
+            item.from = Some(applied.from);
+            item.to = Some(applied.to);
+        }
+        Err(error) => {
+            let text = match &error {
+                StepError::Failed(failure) => failure.cause.clone(),
+                StepError::Interrupted(_) => chain_of(&error),
+            };
+            tracing::warn!(
+                database = row.database.name.as_str(),
+                error = text,
+                "a database could not be migrated"
+            );
+            remember_error(work, &row, &text).await;
+            item.outcome = Outcome::Failed;
+            item.error = Some(text);
+        }
+    }
+    item
+}
+
+async fn migrate(
+    work: &Migrate,
+    row: &ForMigration,
+    cluster: &Cluster,
+) -> Result<migrations::Applied, StepError> {
+    let deps = work.life.deps();
+    let mut conn = deps.catalog.acquire().await?;
+    let owner = logins::by_database(&mut conn, row.database.id)
+        .await?
+        .into_iter()
+        .find(|login| login.role == LoginRole::Owner)
+        .ok_or_else(|| place::missing("The database's owner login is not in the catalog."))?;
+    drop(conn);
+    let password = place::open_login(deps, &owner)?;
+    let target = place::target(cluster, row.database.name.clone(), owner.name, password);
+    let expected = Expected {
+        installation: deps.installation,
+        database_id: row.database.id,
+        epoch: row
+            .tenant
+            .as_ref()
+            .map_or(create::FIRST_EPOCH, |tenant| tenant.epoch),
+    };
+    let mut proven = deps
+        .router
+        .prove(&target, &expected)
+        .await
+        .map_err(|error| refused(&error))?;
+    work.lease.assert_held().await?;
+    let applied = migrations::run(&mut proven)
+        .await
+        .map_err(|error| refused(&error))?;
+    proven.close().await;
+
+    let mut tx = deps.catalog.begin().await?;
+    databases::set_migrated(&mut tx, row.database.id, tenantry_tenantdb::schema_digest()).await?;
+    // Plans that routers' idle connections have cached may not fit the new tables.
+    if let (Some(tenant), false) = (&row.tenant, applied.applied.is_empty()) {
+        change_log::append(&mut tx, tenant.id, change_log::Kind::Migrated).await?;
+    }
+    tx.commit().await?;
+    Ok(applied)
+}
+
+async fn remember_error(work: &Migrate, row: &ForMigration, text: &str) {
+    let written = async {
+        let mut conn = work.life.deps().catalog.acquire().await?;
+        databases::set_migration_error(&mut conn, row.database.id, text).await?;
+        Ok::<_, StepError>(())
+    };
+    if let Err(error) = written.await {
+        tracing::warn!(database = row.database.name.as_str(), error = %chain_of(&error), "a migration's error could not be kept");
+    }
+}
+
+fn refused(error: &(dyn std::error::Error + 'static)) -> StepError {
+    crate::engine::Failure::new(
+        tenantry_types::ErrorKind::Internal,
+        "MIGRATION_FAILED",
+        "The database could not be migrated; its result says why.",
+        error,
+    )
+    .into()
+}

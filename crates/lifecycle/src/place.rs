@@ -1,0 +1,235 @@
+//! Where an operation works: a cluster's admin login, used under the operation's lease.
+
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+use tenantry_catalog::clusters::{self, Cluster};
+use tenantry_catalog::logins::{Login, LoginRole};
+use tenantry_cluster::{Address, Admin, AdminConn, sessions};
+use tenantry_router::Target;
+use tenantry_types::{ClusterId, DatabaseId, DbName, ErrorKind, OperationId, RoleName, Secret};
+use tenantry_vault::{Place, Sealed};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+
+use crate::Lifecycle;
+use crate::deps::Deps;
+use crate::engine::{Failure, Lease, StepError};
+use crate::error::StartError;
+
+/// The fence of an operation's first driver.
+const FIRST_FENCE: i64 = 1;
+
+/// The admin login of a registered cluster.
+pub(crate) fn admin_of(deps: &Deps, cluster: &Cluster) -> Result<Admin, StartError> {
+    let place = Place::cluster_admin(cluster.id);
+    let password = deps
+        .admin_keys
+        .open(&place, &cluster.admin)
+        .map_err(|error| StartError::Vault(Box::new(error)))?;
+    let login = RoleName::parse(&cluster.admin_login)
+        .map_err(|error| StartError::Vault(Box::new(error)))?;
+    let maintenance = DbName::parse(&cluster.maintenance_db)
+        .map_err(|error| StartError::Vault(Box::new(error)))?;
+    let address = Address::new(&cluster.host, cluster.port, cluster.tls.as_str());
+    Ok(Admin::new(address, maintenance, login, password))
+}
+
+/// The name of an operation's admin sessions, by which a later driver ends those of a former one.
+fn application_name(operation: OperationId, fence: i64) -> String {
+    format!("tenantry/op/{operation}/{fence}")
+}
+
+/// An admin session of an operation.
+///
+/// A later driver first ends the sessions of the former ones, and each session asks after it was
+/// opened whether the lease is still held: so no two drivers change a cluster at the same time,
+/// not even when one of them slept through the end of its lease.
+pub(crate) async fn admin_session(
+    deps: &Deps,
+    cluster: &Cluster,
+    lease: &Lease,
+) -> Result<AdminConn, StepError> {
+    let admin = admin_of(deps, cluster).map_err(start_failure)?;
+    let name = application_name(lease.operation(), lease.fence());
+    let mut conn = admin.connect(&name).await.map_err(cluster_failure)?;
+    lease.assert_held().await?;
+    if lease.fence() > 1 {
+        let prefix = format!("tenantry/op/{}/", lease.operation());
+        sessions::terminate_by_application(&mut conn, &prefix, &name)
+            .await
+            .map_err(cluster_failure)?;
+    }
+    Ok(conn)
+}
+
+/// An admin session inside a tenant's database, for its identity and nothing else.
+pub(crate) async fn admin_inside(
+    deps: &Deps,
+    cluster: &Cluster,
+    lease: &Lease,
+    database: &DbName,
+) -> Result<AdminConn, StepError> {
+    let admin = admin_of(deps, cluster).map_err(start_failure)?;
+    let name = application_name(lease.operation(), lease.fence());
+    let conn = admin
+        .enter(database, &name)
+        .await
+        .map_err(cluster_failure)?;
+    lease.assert_held().await?;
+    Ok(conn)
+}
+
+/// The cluster of an operation.
+pub(crate) async fn cluster(conn: &mut PgConnection, id: ClusterId) -> Result<Cluster, StepError> {
+    clusters::by_id(conn, id)
+        .await?
+        .ok_or_else(|| missing("The tenant's cluster is not registered any more."))
+}
+
+/// A catalog row that the operation relies on is not there.
+pub(crate) fn missing(what: &str) -> StepError {
+    StepError::Failed(Failure {
+        code: "INTERNAL".to_owned(),
+        message: what.to_owned(),
+        retryable: false,
+        cause: "a row of the catalog is missing".to_owned(),
+    })
+}
+
+/// Seals a login's password: the router's under `route`, the others under `admin`.
+pub(crate) fn seal_login(
+    deps: &Deps,
+    database: DatabaseId,
+    role: LoginRole,
+    password: &Secret,
+) -> Result<Sealed, StepError> {
+    let place = Place::login(database, role.as_str());
+    match role {
+        LoginRole::Router => deps.route_keys.seal(&deps.entropy, &place, password),
+        LoginRole::Owner | LoginRole::User => deps.admin_keys.seal(&deps.entropy, &place, password),
+    }
+    .map_err(|error| vault_failure(&error))
+}
+
+/// Opens a login's password again.
+pub(crate) fn open_login(deps: &Deps, login: &Login) -> Result<Secret, StepError> {
+    let sealed = login
+        .sealed
+        .as_ref()
+        .ok_or_else(|| missing("The login's password was handed out and is not kept."))?;
+    let place = Place::login(login.database_id, login.role.as_str());
+    match login.role {
+        LoginRole::Router => deps.route_keys.open(&place, sealed),
+        LoginRole::Owner | LoginRole::User => deps.admin_keys.open(&place, sealed),
+    }
+    .map_err(|error| vault_failure(&error))
+}
+
+/// Where and as whom the router is to prove a way.
+pub(crate) fn target(
+    cluster: &Cluster,
+    database: DbName,
+    login: RoleName,
+    password: Secret,
+) -> Target {
+    Target {
+        address: tenantry_router::Address {
+            host: cluster.host.clone(),
+            port: cluster.port,
+            tls: cluster.tls,
+        },
+        database,
+        login,
+        password,
+    }
+}
+
+pub(crate) fn cluster_failure(error: tenantry_cluster::ClusterError) -> StepError {
+    let kind = error.kind();
+    let message = match kind {
+        ErrorKind::Unavailable => "The database server cannot be used right now; try again later.",
+        _ => "The database server refused a step of the operation; the journal names it.",
+    };
+    StepError::Failed(Failure::new(kind, error.code(), message, &error))
+}
+
+pub(crate) fn start_failure(error: StartError) -> StepError {
+    StepError::Failed(Failure::new(
+        error.kind(),
+        error.code(),
+        "The cluster's admin login cannot be used; check the installation's keys.",
+        &error,
+    ))
+}
+
+pub(crate) fn vault_failure(error: &(dyn std::error::Error + 'static)) -> StepError {
+    StepError::Failed(Failure::new(
+        ErrorKind::Internal,
+        "INTERNAL",
+        "A secret could not be sealed or opened; check the installation's keys.",
+        error,
+    ))
+}
+
+/// The admin session that the steps of one operation share: opened when first needed, one at a time.
+pub(crate) struct Session {
+    life: Lifecycle,
+    cluster: Cluster,
+    lease: Option<Arc<Lease>>,
+    conn: Mutex<Option<AdminConn>>,
+}
+
+impl Session {
+    /// Opens the session of an operation that is about to begin, before its lease exists.
+    pub(crate) async fn first(
+        life: &Lifecycle,
+        cluster: &Cluster,
+        operation: OperationId,
+    ) -> Result<Self, StartError> {
+        let admin = admin_of(life.deps(), cluster)?;
+        let conn = admin
+            .connect(&application_name(operation, FIRST_FENCE))
+            .await?;
+        Ok(Self {
+            life: life.clone(),
+            cluster: cluster.clone(),
+            lease: None,
+            conn: Mutex::new(Some(conn)),
+        })
+    }
+
+    /// The session, now that the operation is recorded and leased.
+    pub(crate) fn under(mut self, lease: Arc<Lease>) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// The session of an operation that was taken up again.
+    pub(crate) fn resumed(life: &Lifecycle, cluster: Cluster, lease: Arc<Lease>) -> Self {
+        Self {
+            life: life.clone(),
+            cluster,
+            lease: Some(lease),
+            conn: Mutex::new(None),
+        }
+    }
+
+    /// The cluster that the session is on.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The admin's connection, for the time of a few statements.
+    pub(crate) async fn admin(&self) -> Result<MappedMutexGuard<'_, AdminConn>, StepError> {
+        let mut slot = self.conn.lock().await;
+        if slot.is_none() {
+            let lease = self
+                .lease
+                .as_ref()
+                .ok_or_else(|| missing("The operation holds no lease."))?;
+            *slot = Some(admin_session(self.life.deps(), &self.cluster, lease).await?);
+        }
+        MutexGuard::try_map(slot, Option::as_mut)
+            .map_err(|_| missing("The operation has no admin session."))
+    }
+}

@@ -1,0 +1,82 @@
+//! The end of a tenant's data: after this nothing of it is left but the operation and the audit line.
+
+use std::sync::Arc;
+
+use tenantry_catalog::operations::Operation;
+use tenantry_catalog::{change_log, databases, tenants};
+use tenantry_cluster::Mark;
+
+use crate::delete::Ending;
+use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
+use crate::{Lifecycle, create};
+
+/// The names of the steps of a purge, in order.
+pub const STEPS: &[&str] = &["fence", "drain", "drop", "forget"];
+
+/// The operation `purge`: fence, drain, drop the database and its logins, forget the tenant.
+pub struct Purge(pub(crate) Ending);
+
+impl Kind for Purge {
+    const NAME: &'static str = "purge";
+    const ON_FAILURE: OnFailure = OnFailure::Retry;
+
+    fn steps() -> &'static [Step<Self>] {
+        static STEPS: &[Step<Purge>] = &[
+            Step {
+                name: "fence",
+                run: |work| Box::pin(work.0.fence()),
+                undo: None,
+            },
+            Step {
+                name: "drain",
+                run: |work| Box::pin(work.0.drain()),
+                undo: None,
+            },
+            Step {
+                name: "drop",
+                run: |work| Box::pin(drop_database(&work.0)),
+                undo: None,
+            },
+            Step {
+                name: "forget",
+                run: |work| Box::pin(forget(&work.0)),
+                undo: None,
+            },
+        ];
+        STEPS
+    }
+}
+
+impl Purge {
+    pub(crate) async fn resume(
+        life: &Lifecycle,
+        operation: &Operation,
+        lease: Arc<Lease>,
+    ) -> Result<Self, StepError> {
+        Ending::resume(life, operation, lease).await.map(Self)
+    }
+}
+
+/// Drops the database if its mark says that it is this one, then its logins.
+async fn drop_database(work: &Ending) -> Result<(), StepError> {
+    let Some(id) = work.params.database_id else {
+        return Ok(());
+    };
+    let mark = Mark::new(work.life.deps().installation, id);
+    let mut admin = work.session.admin().await?;
+    create::discard_named(&mut admin, &work.params.names()?, &mark).await
+}
+
+/// Removes the tenant's rows; its slug and its domains are free again.
+async fn forget(work: &Ending) -> Result<(), StepError> {
+    let deps = work.life.deps();
+    let mut tx = deps.catalog.begin().await?;
+    crate::worker::guard(&mut tx, &work.lease).await?;
+    if let Some(id) = work.params.database_id {
+        databases::remove(&mut tx, id).await?;
+    }
+    tenants::remove(&mut tx, work.tenant_id).await?;
+    change_log::append(&mut tx, work.tenant_id, change_log::Kind::Purged).await?;
+    tx.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! What time alone makes due: purges, answers that nobody read, old keys, old changes.
+//!
+//! Takes no input, may run anywhere and twice; what it begins is an operation like any other.
+
+use std::time::Duration;
+
+use tenantry_catalog::{change_log, idempotency, operation_secrets, routers, tenants};
+
+use crate::Lifecycle;
+use crate::asker::Asker;
+use crate::error::StartError;
+
+/// How often to look.
+const EVERY: Duration = Duration::from_secs(5);
+/// How many purges to begin per look.
+const PURGES: u32 = 20;
+
+pub(crate) async fn run(life: Lifecycle) {
+    loop {
+        if let Err(error) = sweep(&life).await {
+            tracing::debug!(%error, "sweeping was not possible; trying again");
+        }
+        tokio::select! {
+            () = life.0.stopping.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
+    let deps = life.deps();
+    let now = deps.clock.now();
+    let mut conn = deps.catalog.acquire().await?;
+    operation_secrets::remove_expired(&mut conn, now).await?;
+    let kept = chrono::Duration::from_std(deps.settings.answers_kept)
+        .unwrap_or(chrono::Duration::hours(24));
+    idempotency::prune(&mut conn, now - kept).await?;
+    change_log::prune(&mut conn).await?;
+    routers::prune(&mut conn).await?;
+    let due = tenants::due_for_purge(&mut conn, now, PURGES).await?;
+    drop(conn);
+    for tenant in due {
+        match life
+            .purge_when_due(tenant, Asker::product("grace period ended"))
+            .await
+        {
+            // Another process was quicker, or an operation of the tenant is still running.
+            Ok(_) | Err(StartError::InProgress(_) | StartError::UnknownTenant) => {}
+            Err(error) => {
+                tracing::warn!(%tenant, code = error.code(), "a purge that is due could not begin; trying again");
+            }
+        }
+    }
+    Ok(())
+}

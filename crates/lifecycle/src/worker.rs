@@ -1,0 +1,283 @@
+//! Carries operations through: those that begin here, and those whose driver died elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use sqlx::PgConnection;
+use tenantry_catalog::operations::{self, Operation, Status};
+use tenantry_catalog::{audit, change_log, tenants};
+use tenantry_types::{AuditId, OperationId, TenantId};
+
+use crate::asker::Asker;
+use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError};
+use crate::error::StartError;
+use crate::{Create, Delete, Lifecycle, Migrate, Purge, Undelete};
+
+/// How many operations of dead drivers are taken up at the same time.
+const AT_ONCE: usize = 8;
+
+/// Looks for operations without a driver, at the start, by signal and by period.
+pub(crate) async fn run(life: Lifecycle) {
+    let slots = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
+    loop {
+        while let Ok(slot) = slots.clone().try_acquire_owned() {
+            match take_one(&life).await {
+                Ok(Some(operation)) => {
+                    let life = life.clone();
+                    life.0.running.clone().spawn(async move {
+                        take_up(&life, operation).await;
+                        drop(slot);
+                    });
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "could not look for operations without a driver");
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            () = life.0.stopping.cancelled() => return,
+            () = life.0.wake.notified() => {}
+            () = tokio::time::sleep(life.deps().settings.poll) => {}
+        }
+    }
+}
+
+async fn take_one(life: &Lifecycle) -> Result<Option<Operation>, StartError> {
+    if life.0.stopping.is_cancelled() {
+        return Ok(None);
+    }
+    let mut conn = life.deps().catalog.acquire().await?;
+    Ok(operations::claim_next(&mut conn, life.0.holder, life.deps().settings.lease).await?)
+}
+
+/// Goes on with an operation that a former driver left.
+async fn take_up(life: &Lifecycle, operation: Operation) {
+    let deps = life.deps();
+    let lease = Arc::new(Lease::keep(
+        deps.catalog.clone(),
+        operation.id,
+        operation.fence,
+        deps.settings.lease,
+    ));
+    tracing::info!(operation = %operation.id, kind = operation.kind, fence = operation.fence, "taking an operation up");
+    let carried = match operation.kind.as_str() {
+        Create::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Create::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Delete::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Delete::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Purge::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Purge::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Undelete::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Undelete::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Migrate::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Migrate::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        _ => Err(unknown_kind(&operation)),
+    };
+    if let Err(error) = carried {
+        tracing::warn!(operation = %operation.id, error = %engine::chain_of(&error), "an operation could not be taken up; trying again later");
+        lease.give_back(Duration::from_secs(5)).await;
+    }
+}
+
+async fn resume<K: Kind>(
+    life: &Lifecycle,
+    operation: &Operation,
+    lease: &Arc<Lease>,
+    work: Result<K, StepError>,
+) -> Result<(), StepError> {
+    life.drive_to_end(lease, operation.status, operation.error.clone(), work?)
+        .await;
+    Ok(())
+}
+
+impl Lifecycle {
+    /// Writes an operation's row, held by us; gives its first fence.
+    pub(crate) async fn record_operation(
+        &self,
+        conn: &mut PgConnection,
+        id: OperationId,
+        kind: &str,
+        tenant_id: Option<TenantId>,
+        params: &serde_json::Value,
+        asker: &Asker,
+    ) -> Result<i64, StartError> {
+        let new = operations::NewOperation {
+            id,
+            kind,
+            tenant_id,
+            params,
+            asked_by: &asker.name,
+            request_id: asker.request_id.as_deref(),
+        };
+        match operations::insert_leased(conn, &new, self.0.holder, self.deps().settings.lease).await
+        {
+            Ok(fence) => Ok(fence),
+            Err(operations::InsertError::OperationInProgress(id)) => {
+                Err(StartError::InProgress(id))
+            }
+            Err(operations::InsertError::Catalog(error)) => Err(StartError::Catalog(error)),
+        }
+    }
+
+    /// Writes a line of the audit trail, in the transaction of the change.
+    pub(crate) async fn audit(
+        &self,
+        conn: &mut PgConnection,
+        asker: &Asker,
+        action: &str,
+        tenant: Option<TenantId>,
+        reason: Option<&str>,
+        detail: serde_json::Value,
+    ) -> Result<(), StartError> {
+        let deps = self.deps();
+        let entry = audit::Entry {
+            actor: &asker.name,
+            action,
+            tenant,
+            request_id: asker.request_id.as_deref(),
+            reason,
+            detail: &detail,
+        };
+        audit::record(conn, AuditId::generate(&deps.clock, &deps.entropy), &entry).await?;
+        Ok(())
+    }
+
+    /// Carries an operation that just began, in the background: it goes on when its asker hangs up.
+    pub(crate) fn carry<K: Kind>(
+        &self,
+        lease: Arc<Lease>,
+        status: Status,
+        error: Option<serde_json::Value>,
+        work: K,
+    ) {
+        let life = self.clone();
+        self.0
+            .running
+            .spawn(async move { life.drive_to_end(&lease, status, error, work).await });
+    }
+
+    async fn drive_to_end<K: Kind>(
+        &self,
+        lease: &Arc<Lease>,
+        status: Status,
+        error: Option<serde_json::Value>,
+        work: K,
+    ) {
+        let deps = self.deps();
+        let drive = Drive {
+            catalog: &deps.catalog,
+            lease,
+            faults: &deps.faults,
+            stopping: &self.0.stopping,
+        };
+        match engine::drive(&drive, status, error, &work).await {
+            Ok(End::Done | End::Failed(_)) => {}
+            Ok(End::Parked(failure)) => {
+                tracing::error!(operation = %lease.operation(), kind = K::NAME, code = failure.code,
+                    "an operation waits for a person");
+                self.mark_parked(lease, &failure).await;
+            }
+            Ok(End::Later(delay)) => lease.give_back(delay).await,
+            // Nothing can be recorded: the lease ends by itself and another driver goes on.
+            Err(error) => {
+                tracing::warn!(operation = %lease.operation(), kind = K::NAME,
+                    error = %engine::chain_of(&error), "an operation was interrupted");
+            }
+        }
+        // Nobody may be listening; that is no error.
+        let _ = self.0.finished.send(lease.operation());
+    }
+
+    async fn mark_parked(&self, lease: &Lease, failure: &Failure) {
+        let marked = async {
+            let mut tx = self.deps().catalog.begin().await?;
+            let Some(tenant) = operations::by_id(&mut tx, lease.operation())
+                .await?
+                .and_then(|operation| operation.tenant_id)
+            else {
+                return Ok(());
+            };
+            tenants::set_status(
+                &mut tx,
+                tenant,
+                tenants::Status::Error,
+                Some(&failure.message),
+            )
+            .await?;
+            change_log::append(&mut tx, tenant, change_log::Kind::Updated).await?;
+            tx.commit().await?;
+            Ok::<_, StepError>(())
+        };
+        if let Err(error) = marked.await {
+            tracing::warn!(operation = %lease.operation(), error = %engine::chain_of(&error), "a tenant could not be marked");
+        }
+    }
+}
+
+/// Makes a step's write in the catalog conditional: it is made by the holder of the lease or not at all.
+pub(crate) async fn guard(conn: &mut PgConnection, lease: &Lease) -> Result<(), StepError> {
+    if operations::hold(conn, lease.operation(), lease.fence()).await? {
+        Ok(())
+    } else {
+        Err(StepError::Interrupted(None))
+    }
+}
+
+/// What the operation keeps of its request.
+pub(crate) fn params<T: DeserializeOwned>(operation: &Operation) -> Result<T, StepError> {
+    serde_json::from_value(operation.params.clone()).map_err(|error| {
+        StepError::Failed(Failure::new(
+            tenantry_types::ErrorKind::Internal,
+            "INTERNAL",
+            "The operation's record cannot be read by this version.",
+            &error,
+        ))
+    })
+}
+
+fn unknown_kind(operation: &Operation) -> StepError {
+    StepError::Failed(Failure {
+        code: "INTERNAL".to_owned(),
+        message: format!("This version knows no operation `{}`.", operation.kind),
+        retryable: false,
+        cause: "begun by another version".to_owned(),
+    })
+}

@@ -1,0 +1,290 @@
+//! Each step of each operation, cut off or failed at each of its points: the world is whole again.
+//!
+//! Real Postgres throughout; a driver that "leaves" behaves as one whose process was killed, but for
+//! its open sessions, which is the harder case: the next driver has to end them.
+
+mod world;
+
+use tenantry_catalog::tenants::{Status as TenantStatus, TenantRef};
+use tenantry_lifecycle::{
+    CREATE_STEPS, DELETE_STEPS, Finished, Lifecycle, PURGE_STEPS, StartError, Telling,
+    UNDELETE_STEPS,
+};
+use tenantry_types::Slug;
+use world::{World, asker, ended, wanted};
+
+const POINTS: [&str; 3] = ["before-effect", "after-effect", "after-record"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_that_fails_at_any_point_leaves_nothing() {
+    let world = World::new().await;
+    let (warm, _) = world.driver(None).await;
+    make(&warm, "first").await;
+    let before = world.everything().await;
+    for step in CREATE_STEPS {
+        for point in POINTS {
+            let (life, _router) = world
+                .driver(Some(&format!("create/{step}:{point}=fail")))
+                .await;
+            let started = life
+                .create(wanted("acme"), asker(), None)
+                .await
+                .expect("a beginning");
+            let end = ended(&life, started.operation_id).await;
+            assert!(
+                matches!(end, Finished::Failed(_)),
+                "{step} {point}: {end:?}"
+            );
+            assert_eq!(world.everything().await, before, "{step} {point}");
+        }
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_whose_driver_is_gone_is_finished_by_another() {
+    let world = World::new().await;
+    let (next, router) = world.driver(None).await;
+    next.start_workers();
+    for (n, step) in CREATE_STEPS.iter().enumerate() {
+        for (m, point) in POINTS.iter().enumerate() {
+            let (gone, _) = world
+                .driver(Some(&format!("create/{step}:{point}=leave")))
+                .await;
+            let slug = format!("t{n}{m}");
+            let started = gone
+                .create(wanted(&slug), asker(), None)
+                .await
+                .expect("a beginning");
+            let end = ended(&next, started.operation_id).await;
+            assert!(matches!(end, Finished::Done), "{step} {point}: {end:?}");
+            let created = next
+                .created(started.operation_id, Telling::Once)
+                .await
+                .expect("an answer");
+            assert!(created.db_password.is_some(), "{step} {point}");
+            assert_eq!(created.tenant.status, TenantStatus::Active);
+            assert_one_seed(&router, &slug).await;
+        }
+    }
+    // Nothing of a running operation is kept once it has ended, and an answer is told once.
+    let everything = world.everything().await;
+    let secrets = everything
+        .catalog
+        .iter()
+        .find(|(table, _)| table == "operation_secrets");
+    assert_eq!(secrets.map(|(_, rows)| *rows), Some(0));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_whose_driver_is_gone_is_finished_by_another() {
+    let world = World::new().await;
+    let (next, _router) = world.driver(None).await;
+    next.start_workers();
+    let empty = world.everything().await;
+    for step in DELETE_STEPS {
+        for point in POINTS {
+            make(&next, "acme").await;
+            let (gone, _) = world
+                .driver(Some(&format!("delete/{step}:{point}=leave")))
+                .await;
+            delete(&gone, &next, false).await;
+            let tenant = world.tenant("acme").await.expect("a tombstone");
+            assert_eq!(tenant.status, TenantStatus::Deleting, "{step} {point}");
+            assert_no_login(&world).await;
+            for (step, point) in UNDELETE_STEPS.iter().zip(POINTS) {
+                let (gone, _) = world
+                    .driver(Some(&format!("undelete/{step}:{point}=leave")))
+                    .await;
+                let back = gone.undelete(&acme(), asker()).await.expect("a beginning");
+                assert!(matches!(
+                    ended(&next, back.operation_id).await,
+                    Finished::Done
+                ));
+                assert_eq!(
+                    world.tenant("acme").await.expect("it is back").status,
+                    TenantStatus::Active
+                );
+                delete(&next, &next, false).await;
+            }
+            delete(&next, &next, true).await;
+            assert_eq!(
+                world.everything().await.databases,
+                empty.databases,
+                "{step} {point}"
+            );
+        }
+    }
+    for step in PURGE_STEPS {
+        for point in POINTS {
+            make(&next, "acme").await;
+            let (gone, _) = world
+                .driver(Some(&format!("purge/{step}:{point}=leave")))
+                .await;
+            delete(&gone, &next, true).await;
+            let mut left = world.everything().await;
+            // The answer of the creation that nobody read; it expires by itself.
+            left.catalog
+                .retain(|(table, _)| table != "operation_secrets");
+            let mut nothing = world.everything().await;
+            nothing.databases.clone_from(&empty.databases);
+            nothing
+                .catalog
+                .retain(|(table, _)| table != "operation_secrets");
+            nothing.catalog.iter_mut().for_each(|(_, rows)| *rows = 0);
+            assert_eq!(left, nothing, "{step} {point}");
+            assert!(
+                !left.roles.iter().any(|role| role.starts_with("tenant_")),
+                "{step} {point}"
+            );
+        }
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_operation_per_tenant_and_names_are_held_until_the_purge() {
+    let world = World::new().await;
+    let (life, _router) = world.driver(None).await;
+    make(&life, "acme").await;
+    let taken = life.create(wanted("acme"), asker(), None).await;
+    assert!(matches!(taken, Err(StartError::SlugTaken)), "{taken:?}");
+
+    // Its driver is gone and nobody takes it up: the tenant is busy, others are not.
+    let (gone, _) = world.driver(Some("delete/fence:before-effect=leave")).await;
+    gone.delete(&acme(), false, asker())
+        .await
+        .expect("a beginning");
+    let busy = life.undelete(&acme(), asker()).await;
+    assert!(matches!(busy, Err(StartError::InProgress(_))), "{busy:?}");
+    make(&life, "other").await;
+    let reserved = life.create(wanted("acme"), asker(), None).await;
+    assert!(
+        matches!(reserved, Err(StartError::SlugTaken)),
+        "{reserved:?}"
+    );
+
+    life.start_workers();
+    tokio::time::timeout(std::time::Duration::from_secs(20), async {
+        while delete_now(&life).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    })
+    .await
+    .expect("the delete is taken up and a purge follows");
+    make(&life, "acme").await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grace_period_that_ends_is_a_purge_and_one_that_was_ended_by_an_undelete_is_not() {
+    let world = World::new().await;
+    let (life, _router) = world.driver(None).await;
+    make(&life, "acme").await;
+    make(&life, "other").await;
+    delete(&life, &life, false).await;
+    let other = TenantRef::Slug(Slug::parse("other").expect("a slug"));
+    let deleted = life
+        .delete(&other, false, asker())
+        .await
+        .expect("a beginning");
+    ended(&life, deleted.operation_id.expect("an operation")).await;
+    let back = life.undelete(&other, asker()).await.expect("a beginning");
+    ended(&life, back.operation_id).await;
+
+    world.clock.advance(chrono::Duration::days(8));
+    life.start_workers();
+    tokio::time::timeout(std::time::Duration::from_secs(30), async {
+        while world.tenant("acme").await.is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("purged");
+    assert_eq!(
+        world.tenant("other").await.expect("it lives").status,
+        TenantStatus::Active
+    );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_births_at_once_all_succeed() {
+    let world = World::new().await;
+    let (life, _router) = world.driver(None).await;
+    let births = (0..50).map(|n| {
+        let life = life.clone();
+        async move {
+            let started = life
+                .create(wanted(&format!("t{n}")), asker(), None)
+                .await
+                .expect("a beginning");
+            ended(&life, started.operation_id).await
+        }
+    });
+    for end in futures::future::join_all(births).await {
+        assert!(matches!(end, Finished::Done), "{end:?}");
+    }
+    world.end().await;
+}
+
+fn acme() -> TenantRef {
+    TenantRef::Slug(Slug::parse("acme").expect("a slug"))
+}
+
+async fn make(life: &Lifecycle, slug: &str) {
+    let started = life
+        .create(wanted(slug), asker(), None)
+        .await
+        .expect("a beginning");
+    let end = ended(life, started.operation_id).await;
+    assert!(matches!(end, Finished::Done), "{end:?}");
+    life.created(started.operation_id, Telling::Once)
+        .await
+        .expect("an answer");
+}
+
+/// Begun by one driver, waited for at another.
+async fn delete(begins: &Lifecycle, waits: &Lifecycle, purge: bool) {
+    let deletion = begins
+        .delete(&acme(), purge, asker())
+        .await
+        .expect("a beginning");
+    let end = ended(waits, deletion.operation_id.expect("an operation")).await;
+    assert!(matches!(end, Finished::Done), "{end:?}");
+}
+
+async fn delete_now(life: &Lifecycle) -> Result<(), StartError> {
+    let deletion = life.delete(&acme(), true, asker()).await?;
+    let end = ended(life, deletion.operation_id.expect("an operation")).await;
+    assert!(matches!(end, Finished::Done), "{end:?}");
+    Ok(())
+}
+
+/// A repeated seed has written each row once, and the first person can be found.
+async fn assert_one_seed(router: &tenantry_router::Router, slug: &str) {
+    let tenant = TenantRef::Slug(Slug::parse(slug).expect("a slug"));
+    let route = router.resolve_tenant(&tenant).await.expect("a route");
+    let mut conn = router.acquire(&route).await.expect("a connection");
+    let counts: (i64, i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM tenantry.users), (SELECT count(*) FROM tenantry.roles),
+                (SELECT count(*) FROM tenantry.user_roles)",
+    )
+    .fetch_one(&mut *conn)
+    .await
+    .expect("rows");
+    conn.release().await;
+    assert_eq!(counts, (1, 3, 1));
+}
+
+async fn assert_no_login(world: &World) {
+    let mut conn = world.superuser("postgres").await;
+    let open: Vec<String> = sqlx::query_scalar(
+        "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'tenant\\_acme\\_%' AND rolcanlogin",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .expect("roles");
+    assert_eq!(open, Vec::<String>::new());
+}

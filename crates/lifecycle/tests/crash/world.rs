@@ -1,0 +1,246 @@
+//! A catalog, a cluster and as many drivers as a test wants, on one real Postgres.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection, PgPool};
+use tenantry_catalog::{clusters, installation, operations, tenants};
+use tenantry_devpg::{Server, Settings as PgSettings};
+use tenantry_lifecycle::engine::Faults;
+use tenantry_lifecycle::{
+    AdminUser, Asker, ClusterChoice, CreateTenant, Deps, Finished, Lifecycle, Settings,
+};
+use tenantry_router::{Config, Router};
+use tenantry_tenantdb::passwords::Hashing;
+use tenantry_types::{
+    Clock, ClusterId, Email, Entropy, InstallationId, OperationId, Plan, Secret, Slug,
+};
+use tenantry_vault::{Keyring, Place};
+
+/// How long a driver of a test holds an operation.
+pub const LEASE: Duration = Duration::from_millis(800);
+
+/// A server with a catalog in which one cluster, the server itself, is registered.
+pub struct World {
+    pub server: Server,
+    pub folder: tempfile::TempDir,
+    pub keys: Keyring,
+    pub installation: InstallationId,
+    pub clock: Clock,
+    entropy: Entropy,
+    superuser: Secret,
+}
+
+/// All that exists: what must be the same before and after something that failed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Everything {
+    pub databases: Vec<String>,
+    pub roles: Vec<String>,
+    pub catalog: Vec<(String, i64)>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let entropy = Entropy::system();
+        let folder = tempfile::Builder::new()
+            .prefix("tenantry-life-")
+            .tempdir()
+            .expect("a folder");
+        let superuser = entropy.password();
+        let mut settings = PgSettings::new(
+            folder.path().join("pg"),
+            superuser.clone(),
+            entropy.password(),
+        );
+        settings.durable = false;
+        open_to_all(folder.path());
+        let admin_password = settings.admin_password.clone();
+        let admin_login = settings.admin.clone();
+        let server = Server::start(settings).await.expect("a server");
+        let world = Self {
+            server,
+            folder,
+            keys: Keyring::generate(&entropy),
+            installation: InstallationId::generate(&Clock::system(), &entropy),
+            clock: Clock::adjustable(),
+            entropy,
+            superuser,
+        };
+        let mut conn = world.superuser("postgres").await;
+        for sql in ["CREATE DATABASE catalog"] {
+            sqlx::raw_sql(sql)
+                .execute(&mut conn)
+                .await
+                .expect("a catalog");
+        }
+        let mut conn = world.superuser("catalog").await;
+        tenantry_catalog::migrate(&mut conn)
+            .await
+            .expect("migrations");
+        installation::ensure(&mut conn, world.installation)
+            .await
+            .expect("an installation");
+        let id = ClusterId::generate(&world.clock, &world.entropy);
+        let sealed = world
+            .keys
+            .admin()
+            .seal(&world.entropy, &Place::cluster_admin(id), &admin_password)
+            .expect("sealed");
+        let cluster = clusters::NewCluster {
+            id,
+            name: "default",
+            host: world.server.host(),
+            port: world.server.port(),
+            maintenance_db: "postgres",
+            tls: clusters::TlsMode::Prefer,
+            admin_login: &admin_login,
+            admin: &sealed,
+            connection_budget: 50,
+        };
+        clusters::insert(&mut conn, &cluster)
+            .await
+            .expect("a cluster");
+        world
+    }
+
+    /// A driver of its own, as another process would be.
+    pub async fn driver(&self, fault: Option<&str>) -> (Lifecycle, Router) {
+        let catalog = self.catalog().await;
+        let router = Router::start(
+            Config::default(),
+            catalog.clone(),
+            self.keys.route(),
+            self.installation,
+            self.clock.clone(),
+            self.entropy.clone(),
+            "test",
+        )
+        .await
+        .expect("a router");
+        let life = Lifecycle::new(Deps {
+            catalog,
+            admin_keys: self.keys.admin(),
+            route_keys: self.keys.route(),
+            router: router.clone(),
+            installation: self.installation,
+            hashing: Hashing::new(&self.entropy),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            settings: Settings {
+                lease: LEASE,
+                poll: Duration::from_millis(50),
+                ..Settings::default()
+            },
+            faults: fault.map_or_else(Faults::none, |fault| fault.parse().expect("a fault")),
+        });
+        (life, router)
+    }
+
+    pub async fn catalog(&self) -> PgPool {
+        PgPool::connect_with(self.options("catalog"))
+            .await
+            .expect("a pool")
+    }
+
+    pub async fn superuser(&self, database: &str) -> PgConnection {
+        PgConnection::connect_with(&self.options(database))
+            .await
+            .expect("a connection")
+    }
+
+    fn options(&self, database: &str) -> PgConnectOptions {
+        PgConnectOptions::new_without_pgpass()
+            .host(self.server.host())
+            .port(self.server.port())
+            .username("postgres")
+            .password(self.superuser.expose())
+            .database(database)
+    }
+
+    /// All databases and roles but the templates, and how many rows the catalog's tables have that
+    /// say what exists.
+    pub async fn everything(&self) -> Everything {
+        let mut conn = self.superuser("catalog").await;
+        let databases = sqlx::query_scalar(
+            "SELECT datname::text FROM pg_database WHERE datname NOT LIKE 'tnt_template_%' ORDER BY 1",
+        )
+        .fetch_all(&mut conn)
+        .await
+        .expect("databases");
+        let roles = sqlx::query_scalar("SELECT rolname::text FROM pg_roles ORDER BY 1")
+            .fetch_all(&mut conn)
+            .await
+            .expect("roles");
+        let mut catalog = Vec::new();
+        for table in [
+            "tenants",
+            "domains",
+            "databases",
+            "logins",
+            "operation_secrets",
+            "idempotency_keys",
+        ] {
+            let sql = format!("SELECT count(*) FROM {table}");
+            let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+                .fetch_one(&mut conn)
+                .await
+                .expect("rows");
+            catalog.push((table.to_owned(), rows));
+        }
+        Everything {
+            databases,
+            roles,
+            catalog,
+        }
+    }
+
+    pub async fn operation(&self, id: OperationId) -> operations::Operation {
+        let mut conn = self.superuser("catalog").await;
+        operations::by_id(&mut conn, id)
+            .await
+            .expect("a catalog")
+            .expect("an operation")
+    }
+
+    pub async fn tenant(&self, slug: &str) -> Option<tenants::Tenant> {
+        let mut conn = self.superuser("catalog").await;
+        tenants::by_slug(&mut conn, &Slug::parse(slug).expect("a slug"))
+            .await
+            .expect("a catalog")
+    }
+
+    pub async fn end(self) {
+        self.server.stop().await.expect("a stop");
+    }
+}
+
+/// Postgres's own user must be able to get at its folder.
+fn open_to_all(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+}
+
+pub fn asker() -> Asker {
+    Asker::product("test")
+}
+
+pub fn wanted(slug: &str) -> CreateTenant {
+    CreateTenant {
+        name: "Acme".to_owned(),
+        slug: Slug::parse(slug).expect("a slug"),
+        primary_domain: None,
+        plan: Plan::default(),
+        cluster: ClusterChoice::Default,
+        admin: Some(AdminUser {
+            email: Email::parse("ann@acme.example").expect("an address"),
+            password: Some(Secret::new("correct horse battery")),
+        }),
+        metadata: serde_json::json!({}),
+    }
+}
+
+pub async fn ended(life: &Lifecycle, id: OperationId) -> Finished {
+    life.wait(id, Duration::from_secs(30))
+        .await
+        .expect("an end within half a minute")
+}
