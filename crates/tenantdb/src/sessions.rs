@@ -9,6 +9,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::SubsecRound;
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
 use tenantry_types::{Clock, Entropy, ErrorKind, Secret, SessionId, Timestamp, UserId};
@@ -93,7 +94,8 @@ pub async fn begin(
     let issued = Issued {
         session: SessionId::generate(clock, entropy),
         refresh_token: token.secret,
-        expires_at: now + lifetime,
+        // As Postgres keeps it.
+        expires_at: (now + lifetime).trunc_subsecs(6),
     };
     // The lock makes this wait for a deactivation that is under way: it ends the sessions that it
     // sees, and must see this one or prevent it. No job visits each tenant to clear what is long
