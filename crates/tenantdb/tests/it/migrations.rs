@@ -199,7 +199,7 @@ pub fn with_more(more: Vec<Migration>) -> Migrator {
 }
 
 async fn refused(conn: &mut PgConnection, sql: &'static str) {
-    let error = sqlx::raw_sql(sql).execute(conn).await.expect_err(sql);
+    let error = sqlx::raw_sql(sql).execute(conn).await.unwrap_err();
     let code = error.as_database_error().and_then(|error| error.code());
     assert_eq!(code.as_deref(), Some("42501"), "{sql}: {error}");
 }
