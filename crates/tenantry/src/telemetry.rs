@@ -23,7 +23,12 @@ pub enum LogFormat {
 /// # Errors
 /// When `TENANTRY_LOG` is no filter.
 pub fn start(format: LogFormat, quiet: bool) -> Result<()> {
-    let default = if quiet { "warn" } else { "info" };
+    // Notices like "already exists, skipping" are Postgres's chatter on a repeated start.
+    let default = if quiet {
+        "warn"
+    } else {
+        "info,sqlx::postgres::notice=warn"
+    };
     let wanted = std::env::var("TENANTRY_LOG").unwrap_or_default();
     let directives = if wanted.trim().is_empty() {
         default

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sqlx::PgPool;
+use tenantry_catalog::clusters::TlsMode;
 use tenantry_catalog::operators;
 use tenantry_types::{DbName, Secret};
 
@@ -42,8 +43,16 @@ impl Dev {
     pub async fn run(self, global: &Global) -> Result<()> {
         let stop = Stop::on_signals()?;
         // Nothing is touched before folder, port and configuration are known to be ours and right.
-        let data = Folder::take(global.data.as_deref().unwrap_or(Path::new(folder::DEFAULT)))?;
-        let listeners = Listeners::loopback(self.port).await?;
+        // A port that another copy on this folder has is told as that, not as a taken port.
+        let path = global.data.as_deref().unwrap_or(Path::new(folder::DEFAULT));
+        let listeners = Listeners::loopback(self.port).await;
+        if !path.exists()
+            && let Err(failure) = listeners
+        {
+            return Err(failure);
+        }
+        let data = Folder::take(path)?;
+        let listeners = listeners?;
         let mut config = configuration(global, &listeners)?;
         let sources = Sources::system();
         let secrets = Secrets::ensure(&data, &sources.entropy)?;
@@ -91,8 +100,13 @@ impl Room {
 
     /// The catalog, the cluster and the token: made, or found as they were.
     async fn prepare(&self, postgres: &Postgres) -> Result<Secret> {
-        let server = ClusterUrl::parse(&postgres.url(&self.secrets, "postgres"))?;
-        create_catalog(&postgres.url(&self.secrets, "postgres")).await?;
+        let maintenance = postgres.url(&self.secrets, "postgres");
+        // Over the loopback there is nobody to hide from; the server has no certificate either.
+        let server = ClusterUrl {
+            tls: TlsMode::Disable,
+            ..ClusterUrl::parse(&maintenance)?
+        };
+        create_catalog(&maintenance).await?;
         let catalog = bootstrap::connect(self.config.catalog.url()?).await?;
         bootstrap::migrate(&catalog).await?;
         bootstrap::ensure_installation(&catalog, &self.sources).await?;

@@ -42,11 +42,14 @@ impl Provider for &Overrides {
 /// The file's layer, its keys checked. Without a name, `./tenantry.toml` if it is there.
 pub(super) fn file(named: Option<&Path>) -> Result<Data<Toml>> {
     let path = named.unwrap_or(Path::new("tenantry.toml"));
-    if named.is_some() && !path.is_file() {
-        return Err(Failure::usage(format!(
-            "there is no file `{}`",
-            path.display()
-        )));
+    if !path.is_file() {
+        return match named {
+            None => Ok(Toml::string("")),
+            Some(_) => Err(Failure::usage(format!(
+                "there is no file `{}`",
+                path.display()
+            ))),
+        };
     }
     // `file` would look in parent folders too: a folder far above must not configure a server.
     let layer = Toml::file_exact(path);
@@ -93,6 +96,7 @@ pub(super) fn explain(error: figment::Error) -> Failure {
             let source = error.metadata.as_ref().map(|metadata| {
                 let name = metadata.interpolate(&Profile::Default, &path);
                 match &metadata.source {
+                    Some(source) if path.is_empty() => source.to_string(),
                     Some(source) => format!("`{name}` in {source}"),
                     None => format!("`{}`", name.trim_start_matches("default.")),
                 }

@@ -62,7 +62,7 @@ impl Postgres {
         let (host, port) = (&self.host, self.port);
         let password = secrets.admin_password.expose();
         Secret::new(format!(
-            "postgres://{ADMIN}:{password}@{host}:{port}/{database}?sslmode=disable"
+            "postgres://{ADMIN}:{password}@{host}:{port}/{database}"
         ))
     }
 
