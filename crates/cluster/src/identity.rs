@@ -18,17 +18,44 @@ pub async fn write(
     database: DatabaseId,
     epoch: i64,
 ) -> Result<(), ClusterError> {
+    write_over(conn, installation, database, database, epoch).await
+}
+
+/// Gives a clone its own identity in place of its template's.
+///
+/// # Errors
+/// [`ClusterError::NotOurs`] when the identity there is neither the template's nor its own already.
+pub async fn replace(
+    conn: &mut AdminConn,
+    installation: InstallationId,
+    template: DatabaseId,
+    database: DatabaseId,
+    epoch: i64,
+) -> Result<(), ClusterError> {
+    write_over(conn, installation, template, database, epoch).await
+}
+
+async fn write_over(
+    conn: &mut AdminConn,
+    installation: InstallationId,
+    former: DatabaseId,
+    database: DatabaseId,
+    epoch: i64,
+) -> Result<(), ClusterError> {
     let query = sqlx::query_as::<_, (i64,)>(
-        "INSERT INTO tenantry_self.identity AS i (only, installation, database_id, epoch)
+        "INSERT INTO tenantry_self.identity AS i (is_only, installation, database_id, epoch)
          VALUES (true, $1, $2, $3)
-         ON CONFLICT (only) DO UPDATE SET epoch = excluded.epoch
-         WHERE i.installation = excluded.installation AND i.database_id = excluded.database_id
+         ON CONFLICT (is_only) DO UPDATE
+         SET database_id = excluded.database_id, epoch = excluded.epoch
+         WHERE i.installation = excluded.installation
+           AND i.database_id IN (excluded.database_id, $4)
          RETURNING i.epoch",
     );
     let query = query
         .bind(installation.as_uuid())
         .bind(database.as_uuid())
-        .bind(epoch);
+        .bind(epoch)
+        .bind(former.as_uuid());
     match conn.optional(query).await? {
         Some(_) => Ok(()),
         None => Err(ClusterError::NotOurs(

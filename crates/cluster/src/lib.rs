@@ -9,6 +9,7 @@
 //! touch what does not carry our [`Mark`].
 
 mod admin;
+mod alter;
 pub mod databases;
 mod error;
 pub mod fence;

@@ -11,7 +11,7 @@
 
 use tenantry_types::{DbName, RoleName};
 
-use crate::databases::{alter, taken};
+use crate::alter::{alter, taken};
 use crate::{AdminConn, ClusterError, Mark, groups};
 
 /// What a login is for, which decides its group.

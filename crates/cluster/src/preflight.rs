@@ -136,10 +136,12 @@ fn warnings(facts: &Facts) -> Vec<String> {
         ));
     }
     if facts.version_num / 10_000 == 14 {
-        warnings.push(format!(
-            "On Postgres 14 the schema public of new databases is open to all; as a superuser, in \
-             template1: ALTER SCHEMA public OWNER TO {login}."
-        ));
+        warnings.push(
+            "On Postgres 14 everybody may create in the schema public of a new database; as a \
+             superuser, in template1: ALTER SCHEMA public OWNER TO pg_database_owner; \
+             REVOKE CREATE ON SCHEMA public FROM PUBLIC."
+                .to_owned(),
+        );
     }
     warnings
 }

@@ -76,8 +76,8 @@ async fn furnish(inside: &mut AdminConn) -> Result<(), ClusterError> {
         (false, true) => {}
         (false, false) => {
             return Err(ClusterError::Unsuitable(
-                "the schema public of template1 does not belong to the admin login; as a superuser, \
-                 in template1: ALTER SCHEMA public OWNER TO <the admin login>"
+                "the schema public of template1 does not belong to the database's owner; as a \
+                 superuser, in template1: ALTER SCHEMA public OWNER TO pg_database_owner"
                     .to_owned(),
             ));
         }
@@ -105,7 +105,7 @@ async fn furnish(inside: &mut AdminConn) -> Result<(), ClusterError> {
          CREATE SCHEMA tenantry_self;
          GRANT USAGE ON SCHEMA tenantry_self TO {owner}, {app}, {readonly};
          CREATE TABLE tenantry_self.identity (
-             only          boolean PRIMARY KEY DEFAULT true CHECK (only),
+             is_only       boolean PRIMARY KEY DEFAULT true CHECK (is_only),
              installation  uuid NOT NULL,
              database_id   uuid NOT NULL,
              epoch         bigint NOT NULL

@@ -1,0 +1,45 @@
+//! Statements that change shared catalogs, where other sessions write too.
+
+use std::time::Duration;
+
+use crate::{AdminConn, ClusterError};
+
+/// How often a statement is tried that found its database in use (55006), each of which Postgres
+/// itself lets wait for 5 seconds, or its row just changed by another session.
+const TRIES: u32 = 3;
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// Runs statements on a database's row; again when another session had the row or the database.
+pub(crate) async fn alter(conn: &mut AdminConn, sql: String) -> Result<(), ClusterError> {
+    for attempt in 1.. {
+        let error = match conn.run(sql.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        // XX000: "tuple concurrently updated", when the row changed while we waited for it.
+        let again = matches!(&error, ClusterError::Refused { sqlstate, .. } if sqlstate == "XX000")
+            || in_use(&error);
+        if !again || attempt >= TRIES {
+            return Err(error);
+        }
+        tokio::time::sleep(BACKOFF * attempt).await;
+    }
+    Ok(())
+}
+
+/// A name clash as its own variant.
+pub(crate) fn taken(error: ClusterError, name: String) -> ClusterError {
+    match error {
+        ClusterError::Refused { sqlstate, .. }
+            if matches!(sqlstate.as_str(), "42P04" | "42710" | "23505") =>
+        {
+            ClusterError::NameTaken(name)
+        }
+        other => other,
+    }
+}
+
+fn in_use(error: &ClusterError) -> bool {
+    matches!(error, ClusterError::Unavailable { source: Some(source), .. }
+        if source.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "55006"))
+}
