@@ -1,10 +1,11 @@
 //! Connecting to the catalog.
 
+use std::io::ErrorKind;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool};
 use tenantry_types::Secret;
 
 use crate::CatalogError;
@@ -17,7 +18,12 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 /// No statement of this crate takes seconds; one that does must not hold its connection for ever.
 const STATEMENT: &str = "15s";
 
-/// Opens a pool of at most `max` connections and proves that one can be made.
+/// How long the first connection may take, at the start of a program: on a busy machine a login
+/// takes a while, and nobody waits for a request yet.
+const FIRST: Duration = Duration::from_secs(10);
+
+/// Opens a pool of at most `max` connections, after a first connection was made and closed: what is
+/// wrong with the address or the login is told here, and not as a timeout later.
 ///
 /// # Errors
 /// [`CatalogError::Unavailable`] when the catalog does not answer, [`CatalogError::Query`] when the
@@ -33,10 +39,12 @@ pub async fn connect(
             ("statement_timeout", STATEMENT),
             ("idle_in_transaction_session_timeout", "60s"),
         ]);
-    let pool = PgPoolOptions::new()
+    let first = tokio::time::timeout(FIRST, options.connect())
+        .await
+        .map_err(|_| sqlx::Error::Io(ErrorKind::TimedOut.into()))??;
+    first.close().await?;
+    Ok(PgPoolOptions::new()
         .max_connections(max)
         .acquire_timeout(ACQUIRE)
-        .connect_with(options)
-        .await?;
-    Ok(pool)
+        .connect_lazy_with(options))
 }

@@ -19,10 +19,11 @@ pub async fn ensure(maintenance: &Secret, name: &DbName) -> Result<bool, Catalog
 
 async fn create(pool: &sqlx::PgPool, name: &DbName) -> Result<bool, CatalogError> {
     // Not a checked query: it runs on the server, before there is a catalog to check against.
-    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-        .bind(name.as_str())
-        .fetch_one(pool)
-        .await?;
+    let there: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+            .bind(name.as_str())
+            .fetch_one(pool)
+            .await?;
     if there {
         return Ok(false);
     }

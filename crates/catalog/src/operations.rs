@@ -293,9 +293,12 @@ pub async fn lock_fleet_kind(
     conn: &mut PgConnection,
     kind: &str,
 ) -> Result<Option<OperationId>, CatalogError> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('operation/' || $1, 0))", kind)
-        .execute(&mut *conn)
-        .await?;
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('operation/' || $1, 0))",
+        kind
+    )
+    .execute(&mut *conn)
+    .await?;
     let id = sqlx::query_scalar!(
         "SELECT id FROM operations
          WHERE tenant_id IS NULL AND kind = $1 AND status IN ('running', 'undoing')",

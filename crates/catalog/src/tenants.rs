@@ -1,6 +1,6 @@
 //! Tenants: customers, their state, and where their database is.
 //!
-//! Listing is in [`page`](crate::tenants::page).
+//! Listing is in [`page()`].
 
 use std::str::FromStr;
 

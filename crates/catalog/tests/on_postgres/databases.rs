@@ -154,7 +154,7 @@ pub async fn a_secret_is_forgotten_and_the_login_stays(db: Db) {
     };
     logins::insert(&mut conn, &login).await.expect("inserted");
     let read = logins::by_database(&mut conn, id).await.expect("read");
-    assert_eq!(read, [login.clone()]);
+    assert_eq!(read, std::slice::from_ref(&login));
     let sealed = read[0].sealed.as_ref().expect("a secret");
     assert_eq!(keys.open(&place, sealed), Ok(secret));
 

@@ -40,6 +40,27 @@ pub async fn of_two_equal_requests_one_begins_an_operation(db: Db) {
     };
     assert_eq!(found, Some(expected));
 
+    // Freed for the operation that failed, and for no other.
+    idempotency::forget(&mut one, ann, "k", loser)
+        .await
+        .expect("asked");
+    assert!(
+        idempotency::find(&mut one, ann, "k")
+            .await
+            .expect("read")
+            .is_some()
+    );
+    idempotency::forget(&mut one, ann, "k", winner)
+        .await
+        .expect("freed");
+    assert_eq!(
+        idempotency::find(&mut one, ann, "k").await.expect("read"),
+        None
+    );
+
+    idempotency::insert(&mut one, ann, "k", [1; 32], winner)
+        .await
+        .expect("inserted");
     let later = db.clock.now() + chrono::Duration::hours(1);
     assert_eq!(
         idempotency::prune(&mut one, later).await.expect("pruned"),

@@ -289,3 +289,42 @@ pub async fn a_parked_operation_is_left_alone(db: Db) {
         .expect("there");
     assert_eq!((found.status, found.error), (Status::Parked, Some(why)));
 }
+
+pub async fn a_parked_operation_gives_way_to_the_one_that_supersedes_it(db: Db) {
+    let mut conn = db.conn().await;
+    let tenant = db.tenant_id();
+    let parked = db
+        .operation(&mut conn, Some(tenant), LONG)
+        .await
+        .expect("begun");
+    let by = OperationId::generate(&db.clock, &db.entropy);
+    let none = operations::supersede_parked(&mut conn, tenant, by).await;
+    assert_eq!(none.expect("asked"), None, "it runs");
+    let set = operations::set_status(&mut conn, parked, 1, Status::Parked, None).await;
+    assert!(set.expect("set"));
+    let ended = operations::supersede_parked(&mut conn, tenant, by).await;
+    let ended = ended.expect("superseded").expect("there was one");
+    assert_eq!((ended.id, ended.status), (parked, Status::Failed));
+    assert_eq!(ended.result, Some(json!({"supersededBy": by.to_string()})));
+    db.operation(&mut conn, Some(tenant), LONG)
+        .await
+        .expect("the tenant is free");
+}
+
+pub async fn a_kind_that_is_about_the_fleet_runs_once(db: Db) {
+    let (mut one, mut two) = (db.conn().await, db.conn().await);
+    let mut first = one.begin().await.expect("begun");
+    let none = operations::lock_fleet_kind(&mut first, "create").await;
+    assert_eq!(none.expect("asked"), None);
+    let mut second = tokio::spawn(async move {
+        let mut tx = two.begin().await.expect("begun");
+        operations::lock_fleet_kind(&mut tx, "create").await
+    });
+    assert!(waits(&mut second).await);
+    let running = db.operation(&mut first, None, LONG).await.expect("begun");
+    first.commit().await.expect("committed");
+    let found = second.await.expect("no panic").expect("asked");
+    assert_eq!(found, Some(running));
+    let other = operations::lock_fleet_kind(&mut one, "another kind").await;
+    assert_eq!(other.expect("asked"), None);
+}

@@ -4,6 +4,12 @@
 //! One `#[test]` for all, so that the server is stopped at the end, whatever the runner: a runner
 //! with a process per test would start a server per test and stop none.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test; clippy knows only `#[test]` functions as such"
+)]
+
 mod changes;
 mod databases;
 mod fleet;
@@ -66,6 +72,8 @@ async fn on_a_real_postgres() {
             a_tenant_has_one_operation_at_a_time,
             of_two_operations_begun_at_once_one_is_refused,
             a_parked_operation_is_left_alone,
+            a_parked_operation_gives_way_to_the_one_that_supersedes_it,
+            a_kind_that_is_about_the_fleet_runs_once,
         }
         migrating {
             two_who_migrate_at_once_both_succeed,
@@ -73,6 +81,7 @@ async fn on_a_real_postgres() {
             a_login_of_the_server_cannot_connect,
             a_database_that_cannot_be_closed_is_an_error,
             a_catalog_that_is_down_is_unavailable_at_once,
+            a_catalog_is_created_once,
         }
         router_login {
             it_reads_what_routing_needs_and_nothing_else,

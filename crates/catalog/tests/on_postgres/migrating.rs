@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use sqlx::migrate::MigrateError;
-use tenantry_catalog::{CatalogError, MIGRATOR, check_migrated, connect, migrate};
-use tenantry_types::{ErrorKind, Secret};
+use tenantry_catalog::{CatalogError, MIGRATOR, check_migrated, connect, database, migrate};
+use tenantry_types::{DbName, ErrorKind, Secret};
 
 use crate::world::{Db, execute, sqlstate};
 
@@ -123,6 +123,11 @@ pub async fn a_catalog_that_is_down_is_unavailable_at_once(db: Db) {
         (down.kind(), down.code()),
         (ErrorKind::Unavailable, "CATALOG_UNAVAILABLE")
     );
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
     let wrong = connect(&url(db.port(), "wrong"), 2, "a test")
         .await
         .expect_err("refused");
@@ -157,4 +162,23 @@ pub async fn a_catalog_that_is_down_is_unavailable_at_once(db: Db) {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let ended = check_migrated(&mut conn).await.expect_err("ended");
     assert_eq!(ended.kind(), ErrorKind::Unavailable, "{ended:?}");
+}
+
+pub async fn a_catalog_is_created_once(db: Db) {
+    let port = db.port();
+    let url = Secret::new(format!(
+        "postgres://tenantry_admin:of-the-test@127.0.0.1:{port}/postgres"
+    ));
+    let name = DbName::parse(format!("{}_fresh", db.name)).expect("a name");
+    let makers: Vec<_> = (0..3)
+        .map(|_| {
+            let (url, name) = (url.clone(), name.clone());
+            tokio::spawn(async move { database::ensure(&url, &name).await })
+        })
+        .collect();
+    let mut made = 0;
+    for maker in makers {
+        made += usize::from(maker.await.expect("no panic").expect("ensured"));
+    }
+    assert_eq!(made, 1);
 }

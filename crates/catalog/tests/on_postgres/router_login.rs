@@ -174,11 +174,8 @@ pub async fn grants_are_repaired_and_a_lost_password_is_made_anew(db: Db) {
         .expect("the third one");
     drop(router);
     // Its role is gone: made again, as the same login.
-    execute(
-        &mut conn,
-        &format!("DROP OWNED BY {name}; DROP ROLE {name}"),
-    )
-    .await;
+    let gone = format!("DROP OWNED BY {name}; DROP ROLE {name}");
+    execute(&mut db.superuser().await, &gone).await;
     let (_, fourth) = ensure(&db, id).await;
     db.login(name.as_str(), fourth.expose())
         .await
