@@ -92,11 +92,9 @@ impl From<OpenError> for ProveError {
 
 impl ProvenConn {
     /// Ends the session properly.
-    ///
-    /// # Errors
-    /// When the server cannot be told.
-    pub async fn close(self) -> Result<(), sqlx::Error> {
-        self.conn.close().await
+    pub async fn close(self) {
+        // A server that cannot be told has ended it, or will when it notices.
+        let _ = self.conn.close().await;
     }
 }
 
@@ -163,7 +161,7 @@ impl Router {
         let generation = entry.and_then(|entry| entry.generation.clone());
         let Some(generation) = generation.filter(|generation| proven.leads_to(self, generation))
         else {
-            let _ = proven.close().await;
+            proven.close().await;
             return false;
         };
         let name = &self.inner.connector.application_name;
@@ -175,7 +173,7 @@ impl Router {
         };
         let slot = generation.cluster.try_slot(&generation).filter(|_| ready);
         let Some(slot) = slot else {
-            let _ = proven.close().await;
+            proven.close().await;
             return false;
         };
         let ProvenConn { conn, backend, .. } = proven;

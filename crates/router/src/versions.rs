@@ -124,8 +124,8 @@ mod tests {
             capacity: 2,
             ..Versions::starting_at(0)
         };
-        for n in 1..=4 {
-            versions.note(tenant(n.unsigned_abs().into()), n, false);
+        for n in 1..=4_i32 {
+            versions.note(tenant(n.unsigned_abs().into()), n.into(), false);
         }
         assert!(
             !versions.is_fresh(tenant(1), 0),

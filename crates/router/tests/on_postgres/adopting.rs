@@ -1,0 +1,103 @@
+//! Connections that were opened with a password in clear.
+
+use tenantry_catalog::clusters::TlsMode;
+use tenantry_catalog::tenants::Status;
+use tenantry_router::{Address, Expected, ProveError, Target};
+use tenantry_types::{RoleName, Secret};
+
+use crate::home::{Home, Tenant, conn, pid};
+
+fn target(home: &Home, tenant: &Tenant, login: &RoleName) -> Target {
+    Target {
+        address: Address {
+            host: "127.0.0.1".to_owned(),
+            port: home.cluster_wire.port,
+            tls: TlsMode::Disable,
+        },
+        database: tenant.db.clone(),
+        login: login.clone(),
+        password: tenant.password.clone(),
+    }
+}
+
+fn expected(home: &Home, tenant: &Tenant) -> Expected {
+    Expected {
+        installation: home.installation,
+        database_id: tenant.database,
+        epoch: 1,
+    }
+}
+
+pub async fn a_proven_connection_becomes_the_first_pooled_one(home: Home) {
+    let router = home.router(Home::config()).await;
+    let tenant = home.database("acme").await;
+    let target = target(&home, &tenant, &tenant.logins.router);
+    let expected = expected(&home, &tenant);
+    // As at a birth: adopted before the tenant is active.
+    let born = home.register(&tenant, Status::Provisioning).await;
+    router.wait_applied(born).await;
+    let mut proven = router.prove(&target, &expected).await.expect("proven");
+    let first = pid(&mut proven).await;
+    assert!(router.adopt(tenant.id, proven).await);
+    let active = home
+        .set_status(
+            &tenant,
+            "active",
+            tenantry_catalog::change_log::Kind::Created,
+        )
+        .await;
+    router.wait_applied(active).await;
+    assert_eq!(
+        home.connections(&router).await,
+        1,
+        "it counts against the budget now"
+    );
+    let mut conn = conn(&router, &tenant).await;
+    assert_eq!(pid(&mut conn).await, first);
+    conn.release();
+    router.shutdown().await;
+}
+
+pub async fn another_database_or_an_owner_login_is_not_adopted(home: Home) {
+    let router = home.router(Home::config()).await;
+    let (tenant, other) = (home.tenant("acme").await, home.tenant("other").await);
+    let (right, wrong) = (expected(&home, &tenant), expected(&home, &other));
+    let as_router = target(&home, &tenant, &tenant.logins.router);
+    let as_owner = target(&home, &tenant, &tenant.logins.owner);
+
+    let outcome = router.prove(&as_router, &wrong).await;
+    assert!(
+        matches!(outcome, Err(ProveError::WrongDatabase(_))),
+        "{outcome:?}"
+    );
+    let later = Expected { epoch: 2, ..right };
+    assert!(matches!(
+        router.prove(&as_router, &later).await,
+        Err(ProveError::WrongDatabase(_))
+    ));
+    let bad = Target {
+        password: Secret::new("guess"),
+        ..as_router.clone()
+    };
+    let outcome = router.prove(&bad, &right).await;
+    assert!(
+        matches!(outcome, Err(ProveError::Refused { .. })),
+        "{outcome:?}"
+    );
+
+    let owner = router
+        .prove(&as_owner, &right)
+        .await
+        .expect("the owner login gets in");
+    assert!(
+        !router.adopt(tenant.id, owner).await,
+        "an owner login is never pooled"
+    );
+    let proven = router.prove(&as_router, &right).await.expect("proven");
+    assert!(
+        !router.adopt(other.id, proven).await,
+        "nor is another tenant's"
+    );
+    assert_eq!(router.stats().open, 0);
+    router.shutdown().await;
+}

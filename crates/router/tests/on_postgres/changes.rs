@@ -1,0 +1,292 @@
+//! What the change log says is known at once, and nothing older is used after it.
+
+use std::time::Duration;
+
+use tenantry_catalog::change_log::Kind;
+use tenantry_router::{AcquireError, Config, ResolveError};
+use tokio::time::{Instant, timeout};
+
+use crate::home::{Home, Tenant, conn, eventually, pid, resolve};
+use crate::world::{execute, one};
+
+/// Makes every reading of `routes` wait for advisory lock 42 *after* its snapshot was taken: what it
+/// then answers is as old as its beginning.
+async fn pause_loads(home: &Home) {
+    let mut conn = home.conn().await;
+    execute(
+        &mut conn,
+        "CREATE FUNCTION pause() RETURNS boolean LANGUAGE plpgsql AS $$
+         BEGIN PERFORM pg_advisory_lock_shared(42); PERFORM pg_advisory_unlock_shared(42);
+         RETURN true; END $$;
+         ALTER VIEW routes RENAME TO routes_at_once;
+         CREATE VIEW routes AS SELECT * FROM routes_at_once WHERE pause();
+         DO $$ DECLARE r text; BEGIN
+           FOR r IN SELECT DISTINCT grantee FROM information_schema.role_table_grants
+                    WHERE table_name = 'routes_at_once' AND grantee <> 'PUBLIC'
+           LOOP EXECUTE format('GRANT SELECT ON routes TO %I', r); END LOOP; END $$",
+    )
+    .await;
+}
+
+async fn loads_waiting(home: &Home) -> i64 {
+    let mut conn = home.conn().await;
+    one(
+        &mut conn,
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    )
+    .await
+}
+
+/// Tried: with `is_fresh` in `versions.rs` always true, the load's old answer is served.
+pub async fn a_change_during_a_load_is_not_overtaken_by_it(home: Home) {
+    let tenant = home.tenant("acme").await;
+    let router = home.router(Home::config()).await;
+    pause_loads(&home).await;
+    let mut gate = home.conn().await;
+    execute(&mut gate, "SELECT pg_advisory_lock(42)").await;
+
+    let asking = tokio::spawn({
+        let (router, tenant) = (router.clone(), tenant.clone());
+        async move { resolve(&router, &tenant).await }
+    });
+    eventually("the load is under way", async || {
+        loads_waiting(&home).await == 1
+    })
+    .await;
+    let number = home.set_status(&tenant, "suspended", Kind::Fenced).await;
+    // The removal waits for the load: the row is not applied before it is over.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(
+        router.applied() < number,
+        "applied while a load that began before is in flight"
+    );
+    execute(&mut gate, "SELECT pg_advisory_unlock(42)").await;
+
+    let suspended = Err(ResolveError::Suspended { reason: None });
+    assert_eq!(
+        asking
+            .await
+            .expect("answered")
+            .map(|route| route.tenant_id()),
+        suspended
+    );
+    timeout(Duration::from_secs(2), router.wait_applied(number))
+        .await
+        .expect("applied");
+    assert_eq!(
+        resolve(&router, &tenant)
+            .await
+            .map(|route| route.tenant_id()),
+        suspended
+    );
+    router.shutdown().await;
+}
+
+async fn deleted(home: &Home, config: Config, within: Duration) {
+    let tenant = home.tenant("acme").await;
+    let router = home.router(config).await;
+    let route = resolve(&router, &tenant).await.expect("a route");
+    router
+        .acquire(&route)
+        .await
+        .expect("a connection")
+        .release();
+    home.set_status(&tenant, "deleting", Kind::Fenced).await;
+    let told = Instant::now();
+    while resolve(&router, &tenant).await.is_ok() {
+        assert!(
+            told.elapsed() < within,
+            "still served after {:?}",
+            told.elapsed()
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let gone = ResolveError::Unknown;
+    assert_eq!(resolve(&router, &tenant).await.expect_err("deleted"), gone);
+    // Also for one who resolved before.
+    match router.acquire(&route).await {
+        Err(AcquireError::Resolve(error)) => assert_eq!(error, gone),
+        other => panic!("a route from before the deletion gave {other:?}"),
+    }
+    eventually("its connections are gone", async || {
+        home.connections(&router).await == 0
+    })
+    .await;
+    router.shutdown().await;
+}
+
+pub async fn a_deleted_tenant_is_known_at_once_by_notification(home: Home) {
+    deleted(&home, Home::config(), Duration::from_secs(1)).await;
+}
+
+pub async fn a_deleted_tenant_is_known_within_a_poll_without_notifications(home: Home) {
+    let poll = Duration::from_millis(500);
+    let config = Config {
+        listen: false,
+        poll,
+        ..Home::config()
+    };
+    deleted(&home, config, poll + Duration::from_millis(500)).await;
+}
+
+pub async fn a_lost_listener_is_made_up_for(home: Home) {
+    let tenant = home.tenant("acme").await;
+    let poll = Duration::from_millis(500);
+    let router = home
+        .router(Config {
+            poll,
+            ..Home::config()
+        })
+        .await;
+    resolve(&router, &tenant).await.expect("a route");
+    let mut catalog = home.conn().await;
+    // Ended and, in the same moment, something to tell.
+    execute(
+        &mut catalog,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+    )
+    .await;
+    let number = home.set_status(&tenant, "suspended", Kind::Fenced).await;
+    eventually("it is known", async || router.applied() >= number).await;
+    // And it listens again.
+    eventually("it listens", async || {
+        let mut conn = home.conn().await;
+        let listening: i64 = one(
+            &mut conn,
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+        )
+        .await;
+        listening == 1
+    })
+    .await;
+    router.shutdown().await;
+}
+
+pub async fn creation_clears_a_name_that_led_nowhere(home: Home) {
+    let hour = Duration::from_secs(3600);
+    let router = home
+        .router(Config {
+            negative_ttl: hour,
+            ..Home::config()
+        })
+        .await;
+    let tenant = home.database("acme").await;
+    let id = tenantry_catalog::tenants::TenantRef::Id(tenant.id);
+    let slug = tenantry_catalog::tenants::TenantRef::Slug(tenant.slug.clone());
+    assert_eq!(
+        resolve(&router, &tenant).await.expect_err("none yet"),
+        ResolveError::Unknown
+    );
+    for reference in [&id, &slug] {
+        let outcome = router.resolve_tenant(reference).await;
+        assert_eq!(outcome.expect_err("none yet"), ResolveError::Unknown);
+    }
+    let number = home
+        .register(&tenant, tenantry_catalog::tenants::Status::Active)
+        .await;
+    timeout(Duration::from_secs(2), router.wait_applied(number))
+        .await
+        .expect("applied");
+    resolve(&router, &tenant).await.expect("by host");
+    for reference in [&id, &slug] {
+        router
+            .resolve_tenant(reference)
+            .await
+            .expect("by id and slug");
+    }
+    router.shutdown().await;
+}
+
+pub async fn pruned_rows_drop_everything(home: Home) {
+    let (fenced, other) = (home.tenant("fenced").await, home.tenant("other").await);
+    let config = Config {
+        listen: false,
+        poll: Duration::from_millis(300),
+        ..Home::config()
+    };
+    let router = home.router(config).await;
+    for tenant in [&fenced, &other] {
+        conn(&router, tenant).await.release();
+    }
+    let mut catalog = home.conn().await;
+    execute(
+        &mut catalog,
+        &format!(
+            "BEGIN; UPDATE tenants SET status = 'suspended' WHERE id = '{}'",
+            fenced.id
+        ),
+    )
+    .await;
+    for tenant in [&fenced, &other, &other] {
+        tenantry_catalog::change_log::append(&mut catalog, tenant.id, Kind::Fenced)
+            .await
+            .expect("a change");
+    }
+    // All rows but the newest are gone, also the one about the suspended tenant.
+    let number: i64 = one(&mut catalog, "SELECT value FROM change_counter").await;
+    execute(
+        &mut catalog,
+        &format!("DELETE FROM changes WHERE number < {number}; COMMIT"),
+    )
+    .await;
+    eventually("it caught up", async || router.applied() >= number).await;
+    assert!(
+        resolve(&router, &fenced).await.is_err(),
+        "its row was lost, its cache entry too"
+    );
+    resolve(&router, &other).await.expect("read anew");
+    router.shutdown().await;
+}
+
+pub async fn an_update_keeps_connections_and_a_migration_retires_them(home: Home) {
+    let tenant = home.tenant("acme").await;
+    let router = home.router(Home::config()).await;
+    let mut first = conn(&router, &tenant).await;
+    let first_pid = pid(&mut first).await;
+    first.release();
+
+    let number = update_plan(&home, &tenant, "pro").await;
+    router.wait_applied(number).await;
+    let route = resolve(&router, &tenant).await.expect("a route");
+    assert_eq!(route.plan().as_str(), "pro");
+    let mut same = router.acquire(&route).await.expect("a connection");
+    assert_eq!(
+        pid(&mut same).await,
+        first_pid,
+        "a new plan is no reason to connect anew"
+    );
+
+    let number = home.change(&tenant, Kind::Migrated).await;
+    router.wait_drained(number).await;
+    assert_eq!(
+        pid(&mut same).await,
+        first_pid,
+        "a lease goes on during a migration"
+    );
+    same.release();
+    let mut next = conn(&router, &tenant).await;
+    assert_ne!(
+        pid(&mut next).await,
+        first_pid,
+        "its plans are of before the migration"
+    );
+    drop(next);
+    router.shutdown().await;
+}
+
+async fn update_plan(home: &Home, tenant: &Tenant, plan: &str) -> i64 {
+    let mut conn = home.conn().await;
+    let update = format!(
+        "BEGIN; UPDATE tenants SET plan = '{plan}' WHERE id = '{}'",
+        tenant.id
+    );
+    execute(&mut conn, &update).await;
+    let number = tenantry_catalog::change_log::append(&mut conn, tenant.id, Kind::Updated)
+        .await
+        .expect("a change");
+    execute(&mut conn, "COMMIT").await;
+    number
+}
