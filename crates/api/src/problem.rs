@@ -1,0 +1,358 @@
+//! The one place where an error becomes a response: RFC 9457 `application/problem+json`.
+//!
+//! A handler returns a [`Problem`]; it travels as an extension of the response to [`render`], which
+//! knows the request's id, logs the chain of causes once and writes the body. The text of a cause
+//! never reaches the client: what a client reads is written here or by the code that checked its input.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use tenantry_types::{ErrorKind, FieldError, OperationId};
+
+use crate::context::RequestId;
+
+mod conversions;
+mod texts;
+
+/// An error on its way to the client. Boxed, because every `Result` here has room for one.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
+    status: StatusCode,
+    code: Cow<'static, str>,
+    detail: Option<String>,
+    errors: Vec<FieldError>,
+    permission: Option<String>,
+    operation_id: Option<OperationId>,
+    retry_after: Option<u64>,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Problem {
+    /// A problem of a kind, with its stable code. The text comes from the table in `texts.rs`.
+    pub(crate) fn new(kind: ErrorKind, code: impl Into<Cow<'static, str>>) -> Self {
+        Self::with_status(status_of(kind), code)
+    }
+
+    /// For the few statuses that no [`ErrorKind`] stands for (405, 413, 415).
+    pub(crate) fn with_status(status: StatusCode, code: impl Into<Cow<'static, str>>) -> Self {
+        let hopeful = matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        );
+        Self(Box::new(Parts {
+            status,
+            code: code.into(),
+            detail: None,
+            errors: Vec::new(),
+            permission: None,
+            operation_id: None,
+            retry_after: hopeful.then_some(1),
+            cause: None,
+        }))
+    }
+
+    /// 404 for a resource.
+    pub(crate) fn not_found(code: &'static str) -> Self {
+        Self::new(ErrorKind::NotFound, code)
+    }
+
+    /// 401: nobody, or nobody we know.
+    pub(crate) fn unauthenticated() -> Self {
+        Self::new(ErrorKind::Unauthenticated, "UNAUTHENTICATED")
+    }
+
+    /// 403: the token, the host and `x-tenant-id` do not name the same tenant.
+    pub(crate) fn wrong_tenant() -> Self {
+        Self::new(ErrorKind::Forbidden, "WRONG_TENANT")
+    }
+
+    /// 403: the principal lacks a permission, which is named.
+    pub(crate) fn permission_denied(permission: impl Into<String>) -> Self {
+        let mut problem = Self::new(ErrorKind::Forbidden, "PERMISSION_DENIED");
+        problem.0.permission = Some(permission.into());
+        problem
+    }
+
+    /// 422 with every field that is wrong.
+    pub(crate) fn validation(errors: Vec<FieldError>) -> Self {
+        let mut problem = Self::new(ErrorKind::Invalid, "VALIDATION_FAILED");
+        problem.0.errors = errors;
+        problem
+    }
+
+    /// 422 for one field.
+    pub(crate) fn field(field: &str, message: impl Into<String>) -> Self {
+        Self::validation(vec![FieldError::new(field, message)])
+    }
+
+    /// 500: a fault of ours, with what caused it for the log.
+    pub(crate) fn internal(cause: impl Error + Send + Sync + 'static) -> Self {
+        Self::new(ErrorKind::Internal, "INTERNAL").caused_by(cause)
+    }
+
+    /// Replaces the text for the client. For what the code knows better than the table; never the
+    /// text of a cause.
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
+    }
+
+    pub(crate) fn operation(mut self, id: OperationId) -> Self {
+        self.0.operation_id = Some(id);
+        self
+    }
+
+    /// Seconds after which trying again can help.
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.0.retry_after = Some(seconds.max(1));
+        self
+    }
+
+    /// What caused it, for the log only.
+    pub(crate) fn caused_by(mut self, cause: impl Error + Send + Sync + 'static) -> Self {
+        self.0.cause = Some(Arc::new(cause));
+        self
+    }
+
+    /// The status the client will see.
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// The stable code.
+    pub(crate) fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    fn body(&self, request_id: &RequestId) -> Value {
+        let mut body = json!({
+            "type": format!("urn:tenantry:error:{}", self.0.code),
+            "title": texts::title(&self.0.code),
+            "status": self.0.status.as_u16(),
+            "detail": self.0.detail.as_deref().unwrap_or_else(|| texts::detail(&self.0.code, self.0.status)),
+            "code": self.0.code,
+            "requestId": request_id.as_str(),
+        });
+        if !self.0.errors.is_empty() {
+            body["errors"] = self
+                .0
+                .errors
+                .iter()
+                .map(|error| json!({ "field": error.field, "message": error.message }))
+                .collect();
+        }
+        if let Some(permission) = &self.0.permission {
+            body["permission"] = json!(permission);
+        }
+        if let Some(id) = self.0.operation_id {
+            body["operationId"] = json!(id);
+        }
+        if let Some(seconds) = self.0.retry_after {
+            body["retryAfter"] = json!(seconds);
+        }
+        body
+    }
+
+    /// Logs what went wrong, once. `Display` of each cause only: `Debug` of a database error holds
+    /// values of rows.
+    fn log(&self) {
+        let (status, code) = (self.0.status.as_u16(), self.0.code.as_ref());
+        let cause = self.0.cause.as_deref().map(chain);
+        let cause = cause.as_deref();
+        match self.0.status {
+            StatusCode::SERVICE_UNAVAILABLE => tracing::warn!(status, code, cause, "refused"),
+            status if status.is_server_error() => {
+                tracing::error!(status = status.as_u16(), code, cause, "failed")
+            }
+            _ => tracing::debug!(status, code, cause, "refused"),
+        }
+    }
+}
+
+/// Empty until [`render`] fills it.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.0.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Turns the problem that a response carries into its body. A bare error status made by axum or
+/// tower gets the problem that belongs to it. Other responses pass.
+pub(crate) fn render(response: Response, request_id: &RequestId) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let problem = match parts.extensions.remove::<Problem>() {
+        Some(problem) => problem,
+        None => match of_bare_status(parts.status) {
+            Some(problem)
+                if !parts.headers.contains_key(CONTENT_TYPE) || is_text(&parts.headers) =>
+            {
+                problem
+            }
+            _ => return Response::from_parts(parts, body),
+        },
+    };
+    problem.log();
+    let mut rendered = (problem.0.status, Json(problem.body(request_id))).into_response();
+    let headers = rendered.headers_mut();
+    // What others set on the way out stays: Allow of a 405, Set-Cookie of an ended session.
+    for (name, value) in &parts.headers {
+        if name != CONTENT_TYPE && name != http::header::CONTENT_LENGTH {
+            headers.append(name, value.clone());
+        }
+    }
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    if let Some(seconds) = problem.0.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if problem.0.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if problem.0.status == StatusCode::METHOD_NOT_ALLOWED && !headers.contains_key(ALLOW) {
+        // RFC 9110, 15.5.6: a 405 always has the header, be it empty.
+        headers.insert(ALLOW, HeaderValue::from_static(""));
+    }
+    rendered
+}
+
+fn of_bare_status(status: StatusCode) -> Option<Problem> {
+    Some(match status {
+        StatusCode::BAD_REQUEST => Problem::new(ErrorKind::Malformed, "BAD_REQUEST"),
+        StatusCode::NOT_FOUND => Problem::not_found("NOT_FOUND"),
+        StatusCode::METHOD_NOT_ALLOWED => Problem::with_status(status, "METHOD_NOT_ALLOWED"),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::with_status(status, "BODY_TOO_LARGE"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Problem::with_status(status, "UNSUPPORTED_MEDIA_TYPE")
+        }
+        StatusCode::UNAUTHORIZED => Problem::unauthenticated(),
+        status if status.is_client_error() => Problem::with_status(status, "BAD_REQUEST"),
+        status if status.is_server_error() => Problem::new(ErrorKind::Internal, "INTERNAL"),
+        _ => return None,
+    })
+}
+
+fn is_text(headers: &http::HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/plain"))
+}
+
+const fn status_of(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Malformed => StatusCode::BAD_REQUEST,
+        ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The error and all that caused it, in one line.
+fn chain(error: &(dyn Error + Send + Sync + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn body_of(response: Response) -> Value {
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 16)
+            .await
+            .expect("a body");
+        serde_json::from_slice(&bytes).expect("JSON")
+    }
+
+    fn id() -> RequestId {
+        RequestId::parse("req-1").expect("a request id")
+    }
+
+    #[tokio::test]
+    async fn a_problem_names_its_code_its_fields_and_the_request() {
+        let problem = Problem::validation(vec![
+            FieldError::new("slug", "must be short"),
+            FieldError::new("admin.email", "is no mail address"),
+        ]);
+        let response = render(problem.into_response(), &id());
+        assert_eq!(response.status(), 422);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        let body = body_of(response).await;
+        assert_eq!(body["type"], "urn:tenantry:error:VALIDATION_FAILED");
+        assert_eq!(body["title"], "Validation failed");
+        assert_eq!(body["status"], 422);
+        assert_eq!(body["requestId"], "req-1");
+        assert_eq!(body["errors"][1]["field"], "admin.email");
+        assert!(body.get("retryAfter").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_cause_never_reaches_the_client() {
+        let cause = std::io::Error::other("/var/lib/secret: password=hunter2");
+        let response = render(Problem::internal(cause).into_response(), &id());
+        assert_eq!(response.status(), 500);
+        let text = body_of(response).await.to_string();
+        assert!(
+            !text.contains("hunter2") && !text.contains("/var"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_can_be_tried_again_says_when() {
+        let problem = Problem::new(ErrorKind::Unavailable, "TENANT_NOT_READY").retry_after(3);
+        let response = render(problem.into_response(), &id());
+        assert_eq!(response.headers()[RETRY_AFTER], "3");
+        assert_eq!(body_of(response).await["retryAfter"], 3);
+    }
+
+    #[tokio::test]
+    async fn bare_errors_of_axum_become_problems_and_keep_their_headers() {
+        let bare = (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET,HEAD")]).into_response();
+        let response = render(bare, &id());
+        assert_eq!(response.headers()[ALLOW], "GET,HEAD");
+        assert_eq!(body_of(response).await["code"], "METHOD_NOT_ALLOWED");
+
+        let text = (StatusCode::BAD_REQUEST, "Invalid URL: internal words").into_response();
+        let body = body_of(render(text, &id())).await;
+        assert_eq!(body["code"], "BAD_REQUEST");
+        assert!(!body.to_string().contains("internal words"));
+
+        let unauthenticated = render(Problem::unauthenticated().into_response(), &id());
+        assert_eq!(unauthenticated.headers()[WWW_AUTHENTICATE], "Bearer");
+    }
+
+    #[tokio::test]
+    async fn answers_pass_untouched() {
+        let response = render((StatusCode::CREATED, "made").into_response(), &id());
+        assert_eq!(response.status(), 201);
+        let bytes = axum::body::to_bytes(response.into_body(), 100)
+            .await
+            .expect("a body");
+        assert_eq!(&bytes[..], b"made");
+    }
+}

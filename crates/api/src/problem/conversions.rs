@@ -1,0 +1,120 @@
+//! From each crate's errors to a [`Problem`]. Kind and code are theirs, the words are ours.
+
+use std::error::Error;
+
+use tenantry_catalog::{CatalogError, operators};
+use tenantry_lifecycle::engine::Failure;
+use tenantry_lifecycle::{StartError, WaitError};
+use tenantry_router::{AcquireError, BadHost, ResolveError};
+use tenantry_tenantdb::TenantDbError;
+use tenantry_tenantdb::passwords::HashError;
+use tenantry_tenantdb::sessions::SessionError;
+use tenantry_tenantdb::users::UserError;
+use tenantry_types::ErrorKind;
+
+use super::Problem;
+
+macro_rules! by_kind_and_code {
+    ($($error:ty),+ $(,)?) => {
+        $(impl From<$error> for Problem {
+            fn from(error: $error) -> Self {
+                of(error.kind(), error.code(), error)
+            }
+        })+
+    };
+}
+
+by_kind_and_code!(CatalogError, TenantDbError, HashError, BadHost);
+
+macro_rules! with_retry_after {
+    ($($error:ty),+) => {
+        $(impl From<$error> for Problem {
+            fn from(error: $error) -> Self {
+                let retry_after = error.retry_after();
+                let problem = of(error.kind(), error.code(), error);
+                match retry_after {
+                    Some(after) => problem.retry_after(after.as_secs()),
+                    None => problem,
+                }
+            }
+        })+
+    };
+}
+
+with_retry_after!(ResolveError, AcquireError);
+
+fn of(kind: ErrorKind, code: &'static str, cause: impl Error + Send + Sync + 'static) -> Problem {
+    Problem::new(kind, code).caused_by(cause)
+}
+
+impl From<StartError> for Problem {
+    fn from(error: StartError) -> Self {
+        let (kind, code) = (error.kind(), error.code());
+        match error {
+            StartError::InProgress(id) => Self::new(kind, code).operation(id),
+            StartError::WrongState(why) => Self::new(kind, code).detail(sentence(why)),
+            error => of(kind, code, error),
+        }
+    }
+}
+
+impl From<WaitError> for Problem {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::Catalog(error) => error.into(),
+            WaitError::Unknown => Self::not_found("OPERATION_NOT_FOUND"),
+            error @ WaitError::StillRunning => {
+                of(ErrorKind::Unavailable, "OPERATION_IN_PROGRESS", error)
+            }
+        }
+    }
+}
+
+/// An operation's failure has words that are meant for the one who asked.
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.kind(), failure.code).detail(failure.message)
+    }
+}
+
+impl From<UserError> for Problem {
+    fn from(error: UserError) -> Self {
+        let (kind, code) = (error.kind(), error.code());
+        match error {
+            UserError::UnknownRoles(names) => {
+                Self::field("roles", format!("there is no role {}", names.join(", ")))
+            }
+            UserError::Escalation { permission } => Self::permission_denied(permission)
+                .detail("You cannot give or change what holds a permission that you lack."),
+            UserError::Db(error) => error.into(),
+            error => of(kind, code, error),
+        }
+    }
+}
+
+impl From<SessionError> for Problem {
+    fn from(error: SessionError) -> Self {
+        of(error.kind(), error.code(), error)
+    }
+}
+
+impl From<operators::InsertError> for Problem {
+    fn from(error: operators::InsertError) -> Self {
+        match error {
+            operators::InsertError::InvalidName => {
+                Self::field("name", "must have 1 to 100 characters")
+            }
+            operators::InsertError::Catalog(error) => error.into(),
+            error => of(error.kind(), error.code(), error),
+        }
+    }
+}
+
+/// `the tenant is not deleted` → `The tenant is not deleted.`
+fn sentence(text: &str) -> String {
+    let mut sentence = format!("{text}.");
+    if let Some(first) = sentence.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    sentence
+}
