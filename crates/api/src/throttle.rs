@@ -1,0 +1,422 @@
+//! Slowing down the guessing of passwords: per account and per client address.
+//!
+//! An attempt is counted before its password is looked at: the free failures that are left are seats,
+//! an attempt takes one, and who finds none waits for a seat to be given back. So fifty guesses at
+//! once learn no more than fifty one after another.
+//! The counts live in this process only and are bounded; they are a brake, not a lock.
+
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use moka::sync::Cache;
+use sha2::{Digest, Sha256};
+use tenantry_types::{Clock, Email, TenantId, Timestamp};
+use tokio::sync::Notify;
+
+/// The brake on sign-ins.
+pub(crate) struct Throttle {
+    accounts: Counters<(TenantId, [u8; 32])>,
+    addresses: Counters<IpAddr>,
+    clock: Clock,
+}
+
+/// Too many failures lately: wait this many seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany {
+    pub(crate) retry_after: u64,
+}
+
+/// Room for one attempt. Tell it how the attempt ended; dropped without a word (the database was
+/// away, the client left) it counts as nothing, since the client learnt nothing.
+#[must_use]
+pub(crate) struct Attempt {
+    account: Seat,
+    address: Option<Seat>,
+}
+
+impl Throttle {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            accounts: Counters::new(ACCOUNT, 100_000),
+            addresses: Counters::new(ADDRESS, 100_000),
+            clock,
+        }
+    }
+
+    /// Reserves room for one attempt at an account from a client's address.
+    ///
+    /// # Errors
+    /// When there were too many failures, or no seat came free in time.
+    pub(crate) async fn attempt(
+        &self,
+        tenant: TenantId,
+        email: &Email,
+        client: Option<IpAddr>,
+    ) -> Result<Attempt, TooMany> {
+        // Hashed, so that an entry's size is bounded and a memory dump holds no list of addresses.
+        let account = (tenant, Sha256::digest(email.as_str()).into());
+        let address = match client {
+            Some(ip) => Some(self.addresses.seat(network_of(ip), &self.clock).await?),
+            None => None,
+        };
+        let account = self.accounts.seat(account, &self.clock).await?;
+        Ok(Attempt { account, address })
+    }
+}
+
+impl Attempt {
+    /// The password was right: the account's count starts anew. The client address's does not: who
+    /// owns one account must not clear the way for guesses at others.
+    pub(crate) fn succeeded(self) {
+        self.account.close(|counter, _| counter.failures = 0);
+    }
+
+    /// The password was wrong.
+    pub(crate) fn failed(self) {
+        self.account.close(Counter::fail);
+        if let Some(address) = self.address {
+            address.close(Counter::fail);
+        }
+    }
+}
+
+/// How many failures are free, and when they are forgotten.
+#[derive(Clone, Copy)]
+struct Rule {
+    free: u32,
+    forget: Forget,
+}
+
+#[derive(Clone, Copy)]
+enum Forget {
+    AfterLast(Duration),
+    AfterFirst(Duration),
+}
+
+const ACCOUNT: Rule = Rule {
+    free: 5,
+    forget: Forget::AfterLast(Duration::from_secs(15 * 60)),
+};
+const ADDRESS: Rule = Rule {
+    free: 50,
+    forget: Forget::AfterFirst(Duration::from_secs(60)),
+};
+const LONGEST_WAIT: u64 = 60;
+/// How long an attempt waits for those before it to end. They take an Argon2 hash each.
+const SEAT_WAIT: Duration = Duration::from_secs(5);
+
+struct Counters<K> {
+    entries: Cache<K, Arc<Entry>>,
+    rule: Rule,
+}
+
+struct Entry {
+    counter: Mutex<Counter>,
+    seat_free: Notify,
+}
+
+#[derive(Default)]
+struct Counter {
+    failures: u32,
+    seated: u32,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    blocked_until: Option<Timestamp>,
+    free: u32,
+}
+
+enum Admission {
+    Seated,
+    Wait,
+    Refused(TooMany),
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static> Counters<K> {
+    fn new(rule: Rule, capacity: u64) -> Self {
+        let entries = Cache::builder()
+            .max_capacity(capacity)
+            .time_to_idle(Duration::from_secs(30 * 60))
+            .build();
+        Self { entries, rule }
+    }
+
+    async fn seat(&self, key: K, clock: &Clock) -> Result<Seat, TooMany> {
+        let entry = self.entries.get_with(key, || {
+            Arc::new(Entry {
+                counter: Mutex::new(Counter {
+                    free: self.rule.free,
+                    ..Counter::default()
+                }),
+                seat_free: Notify::new(),
+            })
+        });
+        let seated = tokio::time::timeout(SEAT_WAIT, async {
+            loop {
+                // Registered before the look, so that a seat given back in between is not missed.
+                let free = entry.seat_free.notified();
+                tokio::pin!(free);
+                free.as_mut().enable();
+                match entry.lock().admit(clock.now(), self.rule) {
+                    Admission::Seated => return Ok(()),
+                    Admission::Refused(too_many) => return Err(too_many),
+                    Admission::Wait => {}
+                }
+                free.await;
+            }
+        })
+        .await
+        .unwrap_or(Err(TooMany { retry_after: 1 }));
+        seated.map(|()| Seat {
+            entry,
+            clock: clock.clone(),
+        })
+    }
+}
+
+impl Entry {
+    fn lock(&self) -> MutexGuard<'_, Counter> {
+        self.counter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counter {
+    fn admit(&mut self, now: Timestamp, rule: Rule) -> Admission {
+        if let Some(until) = self.blocked_until
+            && until > now
+        {
+            let millis = u64::try_from((until - now).num_milliseconds()).unwrap_or(0);
+            return Admission::Refused(TooMany {
+                retry_after: millis.div_ceil(1000).clamp(1, LONGEST_WAIT),
+            });
+        }
+        if self.is_stale(now, rule.forget) {
+            *self = Self {
+                seated: self.seated,
+                free: self.free,
+                ..Self::default()
+            };
+        }
+        // Beyond the free ones, one at a time: each waits out the answer of the one before.
+        let seats = self.free.saturating_sub(self.failures).max(1);
+        if self.seated >= seats {
+            return Admission::Wait;
+        }
+        self.seated += 1;
+        Admission::Seated
+    }
+
+    fn fail(&mut self, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        self.first.get_or_insert(now);
+        self.last = Some(now);
+        if let Some(beyond) = self.failures.checked_sub(self.free) {
+            let seconds = 1_i64 << beyond.min(6);
+            let seconds = seconds.min(LONGEST_WAIT.cast_signed());
+            self.blocked_until = Some(now + chrono::Duration::seconds(seconds));
+        }
+    }
+
+    fn is_stale(&self, now: Timestamp, forget: Forget) -> bool {
+        let (since, after) = match forget {
+            Forget::AfterLast(after) => (self.last, after),
+            Forget::AfterFirst(after) => (self.first, after),
+        };
+        since.is_some_and(|since| (now - since).to_std().is_ok_and(|elapsed| elapsed >= after))
+    }
+}
+
+/// One attempt's place at one counter, given back when dropped.
+struct Seat {
+    entry: Arc<Entry>,
+    clock: Clock,
+}
+
+impl Seat {
+    fn close(self, verdict: impl FnOnce(&mut Counter, Timestamp)) {
+        verdict(&mut self.entry.lock(), self.clock.now());
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.entry.lock().seated -= 1;
+        self.entry.seat_free.notify_waiters();
+    }
+}
+
+/// The unit that one customer of a provider holds: an address of IPv4, a /64 of IPv6.
+fn network_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tenantry_types::Entropy;
+
+    use super::*;
+
+    struct World {
+        throttle: Throttle,
+        clock: Clock,
+        tenant: TenantId,
+        ann: Email,
+    }
+
+    fn world() -> World {
+        let clock = Clock::adjustable();
+        World {
+            throttle: Throttle::new(clock.clone()),
+            tenant: TenantId::generate(&clock, &Entropy::seeded(1)),
+            ann: Email::parse("ann@acme.example").expect("an address"),
+            clock,
+        }
+    }
+
+    impl World {
+        async fn guess(&self) -> Result<(), u64> {
+            let attempt = self.throttle.attempt(self.tenant, &self.ann, None).await;
+            attempt.map(Attempt::failed).map_err(|e| e.retry_after)
+        }
+
+        fn wait(&self, seconds: i64) {
+            self.clock.advance(chrono::Duration::seconds(seconds));
+        }
+    }
+
+    #[tokio::test]
+    async fn five_failures_are_free_then_the_wait_doubles_to_a_minute() {
+        let world = world();
+        for _ in 0..5 {
+            assert_eq!(world.guess().await, Ok(()));
+        }
+        for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
+            let refused = world.guess().await.expect_err("blocked");
+            assert_eq!(refused, wait);
+            world.wait(wait.cast_signed());
+            assert_eq!(world.guess().await, Ok(()), "after waiting {wait} s");
+        }
+    }
+
+    #[tokio::test]
+    async fn success_clears_the_account() {
+        let world = world();
+        for _ in 0..4 {
+            assert_eq!(world.guess().await, Ok(()));
+        }
+        let attempt = world.throttle.attempt(world.tenant, &world.ann, None).await;
+        attempt.expect("a seat").succeeded();
+        for _ in 0..5 {
+            assert_eq!(world.guess().await, Ok(()));
+        }
+        assert_eq!(world.guess().await, Err(1));
+    }
+
+    #[tokio::test]
+    async fn failures_are_forgotten_after_a_quarter_of_an_hour_and_counted_per_account() {
+        let world = world();
+        for _ in 0..5 {
+            assert_eq!(world.guess().await, Ok(()));
+        }
+        let other = TenantId::generate(&world.clock, &Entropy::seeded(2));
+        assert!(
+            world
+                .throttle
+                .attempt(other, &world.ann, None)
+                .await
+                .is_ok()
+        );
+        world.wait(15 * 60);
+        assert_eq!(world.guess().await, Ok(()));
+        assert_eq!(world.guess().await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn fifty_guesses_at_once_get_no_more_than_five_tries() {
+        let world = Arc::new(world());
+        let tried = Arc::new(AtomicU32::new(0));
+        let mut guesses = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let (world, tried) = (Arc::clone(&world), Arc::clone(&tried));
+            guesses.spawn(async move {
+                let attempt = world
+                    .throttle
+                    .attempt(world.tenant, &world.ann, None)
+                    .await?;
+                tried.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                attempt.failed();
+                Ok::<_, TooMany>(())
+            });
+        }
+        let ends = guesses.join_all().await;
+        assert_eq!(tried.load(Ordering::SeqCst), 5);
+        assert_eq!(ends.iter().filter(|end| end.is_err()).count(), 45);
+    }
+
+    #[tokio::test]
+    async fn fifty_right_sign_ins_at_once_all_pass() {
+        let world = Arc::new(world());
+        let mut logins = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let world = Arc::clone(&world);
+            logins.spawn(async move {
+                let attempt = world
+                    .throttle
+                    .attempt(world.tenant, &world.ann, None)
+                    .await?;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                attempt.succeeded();
+                Ok::<_, TooMany>(())
+            });
+        }
+        assert!(logins.join_all().await.iter().all(Result::is_ok));
+    }
+
+    #[tokio::test]
+    async fn an_attempt_without_an_end_counts_as_nothing() {
+        let world = world();
+        for _ in 0..20 {
+            let attempt = world.throttle.attempt(world.tenant, &world.ann, None).await;
+            drop(attempt.expect("a seat"));
+        }
+        assert_eq!(world.guess().await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn one_client_has_fifty_failures_a_minute_over_all_accounts() {
+        let world = world();
+        let client: IpAddr = "192.0.2.7".parse().expect("an address");
+        let guess = async |n: u32, ip: IpAddr| {
+            let email = Email::parse(&format!("u{n}@acme.example")).expect("an address");
+            let attempt = world.throttle.attempt(world.tenant, &email, Some(ip)).await;
+            attempt.map(Attempt::failed).map_err(|e| e.retry_after)
+        };
+        for n in 0..50 {
+            assert_eq!(guess(n, client).await, Ok(()));
+        }
+        assert_eq!(guess(50, client).await, Err(1));
+        let neighbour = "192.0.2.8".parse().expect("an address");
+        assert_eq!(guess(51, neighbour).await, Ok(()));
+        world.wait(60);
+        assert_eq!(guess(52, client).await, Ok(()));
+        assert_eq!(guess(53, client).await, Ok(()));
+    }
+
+    #[test]
+    fn a_client_of_ipv6_is_its_64() {
+        let net = |text: &str| network_of(text.parse().expect("an address"));
+        assert_eq!(net("2001:db8:1:2::1"), net("2001:db8:1:2:ffff::9"));
+        assert_ne!(net("2001:db8:1:2::1"), net("2001:db8:1:3::1"));
+        assert_eq!(net("::ffff:192.0.2.1"), net("192.0.2.1"));
+    }
+}
