@@ -1,0 +1,68 @@
+//! What every handler can reach.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
+use tenantry_catalog::CatalogError;
+use tenantry_lifecycle::Lifecycle;
+use tenantry_router::Router;
+use tenantry_tenantdb::passwords::Hashing;
+use tenantry_types::{Clock, Entropy};
+
+use crate::ApiDeps;
+use crate::config::ApiConfig;
+use crate::problem::Problem;
+use crate::throttle::Throttle;
+use crate::tokens::Tokens;
+
+/// The state of the HTTP face; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) router: Router,
+    pub(crate) catalog: PgPool,
+    pub(crate) tokens: Tokens,
+    pub(crate) throttle: Throttle,
+    pub(crate) hashing: Hashing,
+    pub(crate) clock: Clock,
+    pub(crate) entropy: Entropy,
+    pub(crate) config: ApiConfig,
+}
+
+impl App {
+    pub(crate) fn new(deps: ApiDeps) -> Self {
+        let config = deps.config;
+        Self(Arc::new(Inner {
+            tokens: Tokens::new(
+                &deps.signing,
+                config.issuer.clone(),
+                config.access_token_ttl,
+            ),
+            throttle: Throttle::new(deps.clock.clone()),
+            hashing: deps.hashing,
+            lifecycle: deps.lifecycle,
+            router: deps.router,
+            catalog: deps.catalog,
+            clock: deps.clock,
+            entropy: deps.entropy,
+            config,
+        }))
+    }
+
+    /// A connection to the catalog.
+    pub(crate) async fn catalog(&self) -> Result<PoolConnection<Postgres>, Problem> {
+        Ok(self.catalog.acquire().await.map_err(CatalogError::from)?)
+    }
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

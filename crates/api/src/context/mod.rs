@@ -1,0 +1,63 @@
+//! Extractors: what a handler may know of its request.
+//!
+//! The first argument of a handler is its [`Guard`]. It settles in this order which host was asked
+//! (404), who asks (401), and whether they may (403); only then is anything else of the request
+//! read. No connection is held before the credentials are parsed.
+
+mod allowed;
+mod client;
+mod credentials;
+mod operator;
+mod page;
+mod path;
+mod query;
+mod request_id;
+mod site;
+mod visitor;
+
+pub(crate) use allowed::Allowed;
+pub(crate) use client::ClientAddress;
+pub(crate) use credentials::{AccessToken, RefreshCookie};
+pub(crate) use operator::Operator;
+pub(crate) use page::{Items, Page, UserCursor};
+pub(crate) use path::{OperatorRef, Path};
+pub(crate) use query::Query;
+pub(crate) use request_id::RequestId;
+pub(crate) use site::{Site, authority};
+pub(crate) use visitor::Visitor;
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+use crate::app::App;
+use crate::routes::{Access, HostKind};
+
+/// Who may call a handler, and where: the type of its first argument.
+pub(crate) trait Guard {
+    /// Where the handler answers.
+    const HOST: HostKind;
+
+    /// Who may call it, for the URL table.
+    fn access() -> Access;
+}
+
+/// Anyone, at any host.
+pub(crate) struct Anyone;
+
+impl Guard for Anyone {
+    const HOST: HostKind = HostKind::Any;
+
+    fn access() -> Access {
+        Access::Public
+    }
+}
+
+impl FromRequestParts<App> for Anyone {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(Self)
+    }
+}

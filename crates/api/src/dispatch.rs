@@ -1,0 +1,105 @@
+//! From the host to the routes that answer there. The first thing that is looked at in a request.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+use crate::app::App;
+use crate::context::{Site, Visitor, authority};
+use crate::problem::Problem;
+use crate::routes::{Place, ROUTES};
+
+/// Requests worked on at a time; more would only wait for the same connections and cores.
+const AT_ONCE: usize = 2048;
+
+/// The routes by what a host leads to.
+pub(crate) struct Hosts {
+    app: App,
+    base: Router,
+    tenant: Router,
+    nowhere: Router,
+    free: Semaphore,
+}
+
+impl Hosts {
+    pub(crate) fn new(app: &App) -> Self {
+        let base = routes_at(Place::Base)
+            .fallback(not_found)
+            .method_not_allowed_fallback(wrong_method);
+        // At an unknown tenant's host there are no paths and no methods at all: 404 comes first.
+        let tenant = routes_at(Place::Tenant)
+            .fallback(async |_: Visitor| not_found().await)
+            .method_not_allowed_fallback(async |_: Visitor| wrong_method().await);
+        let nowhere = routes_at(Place::Nowhere)
+            .fallback(async || Problem::not_found("TENANT_NOT_FOUND"))
+            .method_not_allowed_fallback(wrong_method);
+        Self {
+            base: base.with_state(app.clone()),
+            tenant: tenant.with_state(app.clone()),
+            nowhere: nowhere.with_state(app.clone()),
+            app: app.clone(),
+            free: Semaphore::new(AT_ONCE),
+        }
+    }
+}
+
+/// The tenant API answers at a base domain, too, when a token or `x-tenant-id` names the tenant. The
+/// setup API answers nowhere else.
+fn routes_at(place: Place) -> Router<App> {
+    ROUTES
+        .iter()
+        .filter(|route| route.info.host.answers_at(place))
+        .fold(Router::new(), |router, route| {
+            router.route(route.info.path, route.method_router())
+        })
+        .route_layer(from_fn(note_route))
+}
+
+/// Finds the routes of the host and lets them answer.
+pub(crate) async fn dispatch(
+    State(hosts): State<Arc<Hosts>>,
+    mut request: Request,
+) -> Result<Response, Problem> {
+    let authority = authority(request.uri(), request.headers())?;
+    let site = Site::from(hosts.app.router.parse_host(&authority.0)?);
+    let routes = match site {
+        Site::Base => &hosts.base,
+        Site::Tenant(_) => &hosts.tenant,
+        Site::Nowhere => &hosts.nowhere,
+    };
+    // Probes pass: a process that is busy must not look dead.
+    let _room = if is_probe(request.uri().path()) {
+        None
+    } else {
+        let room = hosts.free.try_acquire();
+        Some(room.map_err(|_| Problem::with_status(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED"))?)
+    };
+    request.extensions_mut().insert(authority);
+    request.extensions_mut().insert(site);
+    let answer = routes.clone().oneshot(request).await;
+    Ok(answer.into_response())
+}
+
+fn is_probe(path: &str) -> bool {
+    path == "/healthz" || path == "/readyz"
+}
+
+async fn not_found() -> Problem {
+    Problem::not_found("NOT_FOUND")
+}
+
+async fn wrong_method() -> Problem {
+    Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED")
+}
+
+/// Notes the route, not the path: a path holds ids and may hold anything.
+async fn note_route(path: MatchedPath, request: Request, next: Next) -> Response {
+    tracing::Span::current().record("route", path.as_str());
+    next.run(request).await
+}

@@ -1,0 +1,60 @@
+//! The HTTP face: the setup API at the base domain, the tenant API at tenants' hosts.
+//!
+//! A folder's path is the URL's, a file is the verb: `setup/tenants/create.rs` is
+//! `POST /setup/tenants`. All URLs are in [`routes`], all layers in `stack`, and `problem` is the one
+//! place where an error becomes a response. There is no SQL here, and no connection to a tenant but
+//! those that the router leased.
+
+mod app;
+mod config;
+mod context;
+mod cookies;
+mod dispatch;
+mod fields;
+mod health;
+mod json;
+mod jwks;
+mod operator_token;
+mod problem;
+pub mod routes;
+mod setup;
+mod stack;
+mod tenant;
+mod throttle;
+mod tokens;
+mod told;
+
+use sqlx::PgPool;
+use tenantry_lifecycle::Lifecycle;
+use tenantry_tenantdb::passwords::Hashing;
+use tenantry_types::{Clock, Entropy};
+use tenantry_vault::SigningKeys;
+
+pub use config::ApiConfig;
+pub use operator_token::{hash_token, new_operator_token};
+
+/// What the HTTP face works with, given to it by the binary.
+pub struct ApiDeps {
+    /// Begins operations and tells how they went.
+    pub lifecycle: Lifecycle,
+    /// Finds tenants and leases their connections.
+    pub router: tenantry_router::Router,
+    /// The catalog, through the control plane's own login.
+    pub catalog: PgPool,
+    /// Signs access tokens.
+    pub signing: SigningKeys,
+    /// Hashes passwords; the one that the lifecycle has, so that both share the cores.
+    pub hashing: Hashing,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Entropy,
+    /// What an operator may set.
+    pub config: ApiConfig,
+}
+
+/// The whole HTTP face. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the
+/// client's address is needed to slow down the guessing of passwords.
+pub fn service(deps: ApiDeps) -> axum::Router {
+    stack::stack(app::App::new(deps))
+}

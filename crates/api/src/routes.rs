@@ -1,0 +1,265 @@
+//! The URL table. The routers are built from it, and its column `access` is taken from the type of
+//! each handler's first argument, so that neither can say something else than what is done.
+
+use std::sync::LazyLock;
+
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::Method;
+
+use crate::app::App;
+use crate::context::Guard;
+use crate::{health, jwks, setup, tenant};
+
+/// Every URL, in the order of the folders. `{…}` is one segment.
+fn all() -> Vec<Route> {
+    vec![
+        get("/healthz", health::healthz),
+        get("/readyz", health::readyz),
+        get("/.well-known/jwks.json", jwks::handle),
+        //
+        get("/setup/clusters", setup::clusters::list::handle),
+        post("/setup/tenants", setup::tenants::create::handle),
+        get("/setup/tenants", setup::tenants::list::handle),
+        get("/setup/tenants/{tenant}", setup::tenants::show::handle),
+        delete("/setup/tenants/{tenant}", setup::tenants::delete::handle),
+        post(
+            "/setup/tenants/{tenant}/undelete",
+            setup::tenants::undelete::handle,
+        ),
+        post(
+            "/setup/tenants/{tenant}/disconnect",
+            setup::tenants::disconnect::handle,
+        ),
+        get(
+            "/setup/operations/{operation}",
+            setup::operations::show::handle,
+        ),
+        post("/setup/rollouts", setup::rollouts::create::handle),
+        post("/setup/operators", setup::operators::create::handle),
+        get("/setup/operators", setup::operators::list::handle),
+        delete(
+            "/setup/operators/{operator}",
+            setup::operators::revoke::handle,
+        ),
+        //
+        post("/auth/login", tenant::auth::login::handle),
+        post("/auth/refresh", tenant::auth::refresh::handle),
+        post("/auth/logout", tenant::auth::logout::handle),
+        get("/me", tenant::me::handle),
+        get("/users", tenant::users::list::handle),
+        post("/users", tenant::users::create::handle),
+        get("/users/{user}", tenant::users::show::handle),
+        patch("/users/{user}", tenant::users::update::handle),
+        delete("/users/{user}", tenant::users::delete::handle),
+        get("/roles", tenant::roles::list::handle),
+        get("/permissions", tenant::permissions::list::handle),
+    ]
+}
+
+/// The table, for documentation and for a test that tries every route with every kind of token.
+#[must_use]
+pub fn table() -> &'static [RouteInfo] {
+    static TABLE: LazyLock<Vec<RouteInfo>> =
+        LazyLock::new(|| ROUTES.iter().map(|route| route.info.clone()).collect());
+    &TABLE
+}
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteInfo {
+    /// The method. `GET` answers `HEAD` as well.
+    pub method: Method,
+    /// The path, with `{name}` for one segment.
+    pub path: &'static str,
+    /// Where it answers.
+    pub host: HostKind,
+    /// Who may call it.
+    pub access: Access,
+}
+
+/// Where a route answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostKind {
+    /// At a base domain only.
+    Base,
+    /// At a tenant's host; at a base domain when a token or `x-tenant-id` names the tenant.
+    Tenant,
+    /// At any host, known or not.
+    Any,
+}
+
+/// What a host leads to, without its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Base,
+    Tenant,
+    Nowhere,
+}
+
+impl HostKind {
+    /// Whether a route of this kind answers there.
+    pub(crate) const fn answers_at(self, place: Place) -> bool {
+        match (self, place) {
+            (Self::Any, _) | (Self::Base | Self::Tenant, Place::Base) => true,
+            (Self::Tenant, Place::Tenant) => true,
+            (Self::Base, Place::Tenant) | (Self::Base | Self::Tenant, Place::Nowhere) => false,
+        }
+    }
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone.
+    Public,
+    /// Whoever holds an operator token.
+    Operator,
+    /// A signed-in user of the tenant who holds this permission (`resource:action`); `own` is held
+    /// by every one of them.
+    User(&'static str),
+}
+
+/// The routes with what makes their handlers.
+pub(crate) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(all);
+
+/// One route.
+pub(crate) struct Route {
+    pub(crate) info: RouteInfo,
+    make: Box<dyn Fn() -> MethodRouter<App> + Send + Sync>,
+}
+
+impl Route {
+    pub(crate) fn method_router(&self) -> MethodRouter<App> {
+        (self.make)()
+    }
+}
+
+/// The arguments of a handler, of which the first says who may call it.
+pub(crate) trait Guarded {
+    type Guard: Guard;
+}
+
+macro_rules! guarded {
+    ($($rest:ident),*) => {
+        impl<M, G: Guard, $($rest),*> Guarded for (M, G, $($rest,)*) {
+            type Guard = G;
+        }
+    };
+}
+guarded!();
+guarded!(A);
+guarded!(A, B);
+guarded!(A, B, C);
+guarded!(A, B, C, D);
+
+fn route<H, T>(method: Method, filter: MethodFilter, path: &'static str, handler: H) -> Route
+where
+    H: Handler<T, App> + Sync,
+    T: Guarded + 'static,
+{
+    Route {
+        info: RouteInfo {
+            method,
+            path,
+            host: T::Guard::HOST,
+            access: T::Guard::access(),
+        },
+        make: Box::new(move || on(filter, handler.clone())),
+    }
+}
+
+fn get<H: Handler<T, App> + Sync, T: Guarded + 'static>(path: &'static str, handler: H) -> Route {
+    route(Method::GET, MethodFilter::GET, path, handler)
+}
+
+fn post<H: Handler<T, App> + Sync, T: Guarded + 'static>(path: &'static str, handler: H) -> Route {
+    route(Method::POST, MethodFilter::POST, path, handler)
+}
+
+fn patch<H: Handler<T, App> + Sync, T: Guarded + 'static>(path: &'static str, handler: H) -> Route {
+    route(Method::PATCH, MethodFilter::PATCH, path, handler)
+}
+
+fn delete<H: Handler<T, App> + Sync, T: Guarded + 'static>(
+    path: &'static str,
+    handler: H,
+) -> Route {
+    route(Method::DELETE, MethodFilter::DELETE, path, handler)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_route_is_listed_twice() {
+        for (index, route) in table().iter().enumerate() {
+            let twin = table()[index + 1..]
+                .iter()
+                .find(|other| (&other.method, other.path) == (&route.method, route.path));
+            assert_eq!(twin, None);
+        }
+    }
+
+    #[test]
+    fn setup_is_for_operators_at_the_base_domain_and_nothing_else_is() {
+        for route in table() {
+            let setup = route.path.starts_with("/setup/");
+            assert_eq!(route.access == Access::Operator, setup, "{route:?}");
+            assert_eq!(route.host == HostKind::Base, setup, "{route:?}");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_host_has_its_own_routes() {
+        let at = |place: Place| {
+            let answering = table().iter().filter(|route| route.host.answers_at(place));
+            answering.map(|route| route.path).collect::<Vec<_>>()
+        };
+        let tenant = at(Place::Tenant);
+        assert!(tenant.contains(&"/me") && tenant.contains(&"/healthz"));
+        assert!(tenant.iter().all(|path| !path.starts_with("/setup")));
+        assert_eq!(
+            at(Place::Nowhere),
+            ["/healthz", "/readyz", "/.well-known/jwks.json"]
+        );
+        assert_eq!(at(Place::Base).len(), table().len());
+    }
+
+    #[test]
+    fn only_these_routes_are_public() {
+        let public: Vec<_> = table()
+            .iter()
+            .filter(|route| route.access == Access::Public)
+            .map(|route| route.path)
+            .collect();
+        assert_eq!(
+            public,
+            [
+                "/healthz",
+                "/readyz",
+                "/.well-known/jwks.json",
+                "/auth/login",
+                "/auth/refresh",
+                "/auth/logout"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_permission_is_the_one_of_the_handlers_type() {
+        let of = |method: Method, path: &str| {
+            let found = table()
+                .iter()
+                .find(|route| route.method == method && route.path == path);
+            found.expect("a route").access
+        };
+        assert_eq!(of(Method::GET, "/users"), Access::User("users:list"));
+        assert_eq!(
+            of(Method::PATCH, "/users/{user}"),
+            Access::User("users:update")
+        );
+        assert_eq!(of(Method::GET, "/me"), Access::User("own"));
+    }
+}

@@ -1,0 +1,101 @@
+//! The layers around the routes, in the order in which a request passes them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tenantry_types::ErrorKind;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use tracing::Instrument;
+
+use crate::app::App;
+use crate::context::RequestId;
+use crate::dispatch::{self, Hosts};
+use crate::problem::{self, Problem};
+
+/// What a handler that waits by itself (for an operation) gets on top, to answer in its own words.
+const ROOM_TO_ANSWER: Duration = Duration::from_secs(5);
+
+/// The routes with everything around them.
+pub(crate) fn stack(app: App) -> Router {
+    let hosts = Arc::new(Hosts::new(&app));
+    Router::new()
+        .fallback(dispatch::dispatch)
+        .with_state(hosts)
+        .layer(
+            ServiceBuilder::new()
+                // Whatever prints a request from here on shows these as "Sensitive".
+                .layer(SetSensitiveRequestHeadersLayer::new([
+                    AUTHORIZATION,
+                    COOKIE,
+                ]))
+                // The request's id and span; every error becomes a problem here, so all that can
+                // make one is inside.
+                .layer(from_fn_with_state(app.clone(), observe))
+                // A panic is one request's failure, not the connection's.
+                .layer(CatchPanicLayer::custom(panicked))
+                // A bound on everything below, slow uploads included. The limits on how many are
+                // worked on at once and on the size of a body are where these begin: `dispatch`, `json`.
+                .layer(from_fn_with_state(app, limit_time)),
+        )
+}
+
+/// Gives the request an id and a span, renders its problem, sets the headers that every answer
+/// has, and says how it ended.
+async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = RequestId::of(request.headers(), &app.entropy);
+    request.extensions_mut().insert(id.clone());
+    let span = tracing::info_span!(
+        "request",
+        id = id.as_str(),
+        method = %request.method(),
+        route = tracing::field::Empty,
+        tenant = tracing::field::Empty,
+    );
+    async move {
+        let mut response = problem::render(next.run(request).await, &id);
+        set_headers(response.headers_mut(), &id);
+        let status = response.status().as_u16();
+        let latency_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(status, latency_us, "answered");
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+fn set_headers(headers: &mut HeaderMap, id: &RequestId) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Nearly every answer is about one person or holds a secret; what may be kept says so itself.
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    if let Some(value) = id.header_value() {
+        headers.insert("x-request-id", value);
+    }
+}
+
+async fn limit_time(State(app): State<App>, request: Request, next: Next) -> Response {
+    let limit = app.config.request_timeout + ROOM_TO_ANSWER;
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            Problem::with_status(StatusCode::SERVICE_UNAVAILABLE, "REQUEST_TIMEOUT").into_response()
+        }
+    }
+}
+
+/// What the panic said is with the panic hook; it may quote data, so nothing of it is kept here.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::new(ErrorKind::Internal, "INTERNAL").into_response()
+}
