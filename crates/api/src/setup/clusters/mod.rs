@@ -1,0 +1,3 @@
+//! Postgres servers that hold tenants' databases.
+
+pub(crate) mod list;

@@ -1,0 +1,9 @@
+//! The setup API, at the base domain, for operators.
+
+pub(crate) mod clusters;
+pub(crate) mod operations;
+pub(crate) mod operators;
+pub(crate) mod rollouts;
+pub(crate) mod tenants;
+
+mod progress;

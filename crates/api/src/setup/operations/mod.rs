@@ -1,0 +1,3 @@
+//! Durable operations and how they went.
+
+pub(crate) mod show;

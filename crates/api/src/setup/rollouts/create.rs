@@ -1,0 +1,31 @@
+//! `POST /setup/rollouts`
+
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::app::App;
+use crate::context::Operator;
+use crate::fields::{Fields, FromFields};
+use crate::json::OptionalBody;
+use crate::problem::Problem;
+use crate::setup::progress;
+
+/// No settings yet: everything is brought to what this program has built in.
+pub(crate) struct Rollout;
+
+impl FromFields for Rollout {
+    fn from_fields(_: &mut Fields) -> Option<Self> {
+        Some(Self)
+    }
+}
+
+/// Begins to migrate everything; the operation shows a result per tenant. Never waited for: a fleet
+/// takes longer than a request.
+pub(crate) async fn handle(
+    operator: Operator,
+    State(app): State<App>,
+    _: OptionalBody<Rollout>,
+) -> Result<Response, Problem> {
+    let started = app.lifecycle.migrate_all(operator.asker()).await?;
+    Ok(progress::accepted(started.operation_id, None))
+}

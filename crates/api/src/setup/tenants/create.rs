@@ -1,0 +1,87 @@
+//! `POST /setup/tenants`
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+use tenantry_lifecycle::{Idempotency, PrimaryDomain, StartError, Telling};
+use tenantry_types::FieldError;
+
+use super::created;
+use super::idempotency::{IdempotencyKey, RespondAsync, request_hash};
+use super::request::Request;
+use crate::app::App;
+use crate::context::Operator;
+use crate::json::Body;
+use crate::problem::Problem;
+use crate::setup::progress::{self, Outcome, PREFERENCE_APPLIED};
+
+/// Makes a tenant and answers when it can be used; with `Prefer: respond-async`, or when it takes
+/// longer than a request may, with the operation to ask.
+pub(crate) async fn handle(
+    operator: Operator,
+    State(app): State<App>,
+    RespondAsync(respond_async): RespondAsync,
+    IdempotencyKey(key): IdempotencyKey,
+    Body(request): Body<Request>,
+) -> Result<Response, Problem> {
+    check_domain(&request, &app)?;
+    let idempotency = key.map(|key| Idempotency {
+        operator: operator.id,
+        request_hash: request_hash(&operator.token, &request.canonical()),
+        key,
+    });
+    // Who may send the request again must get the same answer again.
+    let telling = match idempotency {
+        Some(_) => Telling::AndKeep,
+        None => Telling::Once,
+    };
+    let cluster_fields = request.cluster_fields();
+    let started = app
+        .lifecycle
+        .create(request.into(), operator.asker(), idempotency)
+        .await
+        .map_err(|error| match error {
+            StartError::UnknownCluster(_) => unknown_cluster(cluster_fields),
+            error => error.into(),
+        })?;
+
+    if respond_async {
+        let mut response = progress::accepted(started.operation_id, started.tenant_id);
+        let applied = HeaderValue::from_static("respond-async");
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+        return Ok(response);
+    }
+    match progress::outcome(&app, started.operation_id).await? {
+        Outcome::StillRunning => Ok(progress::accepted(started.operation_id, started.tenant_id)),
+        Outcome::Done => {
+            let answer = created::answer(&app, started.operation_id, telling).await?;
+            let location = format!("/setup/tenants/{}", answer.tenant_id);
+            Ok((StatusCode::CREATED, [(LOCATION, location)], Json(answer)).into_response())
+        }
+    }
+}
+
+/// A custom domain must not lie where the product itself, or another tenant's subdomain, answers.
+fn check_domain(request: &Request, app: &App) -> Result<(), Problem> {
+    let Some(PrimaryDomain::Custom(name)) = &request.primary_domain else {
+        return Ok(());
+    };
+    let bases = &app.config.base_domains;
+    if bases
+        .iter()
+        .any(|base| name == base || name.under(base).is_some())
+    {
+        let message = "lies under a base domain; give the one label of a subdomain instead";
+        return Err(Problem::field("primaryDomain", message));
+    }
+    Ok(())
+}
+
+fn unknown_cluster(fields: &[&str]) -> Problem {
+    let errors = fields
+        .iter()
+        .map(|field| FieldError::new(*field, "does not name a registered cluster"));
+    Problem::validation(errors.collect())
+}

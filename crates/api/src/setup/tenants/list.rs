@@ -1,0 +1,51 @@
+//! `GET /setup/tenants`
+
+use axum::Json;
+use axum::extract::State;
+use tenantry_catalog::tenants::{self, Cursor, Filter, Status};
+
+use super::view::View;
+use crate::app::App;
+use crate::context::{Items, Operator, Page, Query};
+use crate::fields::{Fields, FromFields, line};
+use crate::problem::Problem;
+
+pub(crate) struct Search {
+    page: Page<Cursor>,
+    status: Option<Status>,
+    search: Option<String>,
+}
+
+impl FromFields for Search {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let page = Page::from_fields(fields);
+        let status = fields.optional("status", str::parse);
+        let search = fields.optional("search", |text| line(text, 0, 200));
+        Some(Self {
+            page: page?,
+            status,
+            search: search.filter(|text| !text.is_empty()),
+        })
+    }
+}
+
+/// Tenants in the order of their creation; `search` looks into slug and name.
+pub(crate) async fn handle(
+    _: Operator,
+    State(app): State<App>,
+    Query(wanted): Query<Search>,
+) -> Result<Json<Items<View>>, Problem> {
+    let filter = Filter {
+        status: wanted.status,
+        search: wanted.search,
+        limit: wanted.page.limit,
+        after: wanted.page.after,
+    };
+    let mut conn = app.catalog().await?;
+    let page = tenants::page(&mut conn, &filter).await?;
+    let items = page
+        .items
+        .into_iter()
+        .map(|tenant| View::new(tenant, &app.config));
+    Ok(Json(Items::new(items, page.next)))
+}

@@ -1,0 +1,13 @@
+//! Tenants as the control plane sees them.
+
+pub(crate) mod create;
+pub(crate) mod created;
+pub(crate) mod delete;
+pub(crate) mod disconnect;
+pub(crate) mod list;
+pub(crate) mod show;
+pub(crate) mod undelete;
+
+mod idempotency;
+mod request;
+mod view;
