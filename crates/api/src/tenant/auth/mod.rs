@@ -1,0 +1,52 @@
+//! Signing in, staying signed in, signing out.
+
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod refresh;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tenantry_tenantdb::sessions::Issued;
+use tenantry_types::{TenantId, UserId};
+
+use crate::context::Visitor;
+use crate::cookies;
+use crate::problem::Problem;
+use crate::told::Told;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SignedIn {
+    access_token: Told,
+    refresh_token: Told,
+    token_type: &'static str,
+    /// Seconds until the access token ends.
+    expires_in: u64,
+    tenant_id: TenantId,
+    user_id: UserId,
+}
+
+/// The tokens of a session, in the body for programs and in cookies for browsers.
+fn signed_in(visitor: &Visitor, user: UserId, session: Issued) -> Result<Response, Problem> {
+    let app = &visitor.app;
+    let who = (visitor.tenant_id(), user, session.session);
+    let access = app
+        .tokens
+        .issue(who, &app.clock, &app.entropy)
+        .map_err(Problem::internal)?;
+    let left = (session.expires_at - app.clock.now()).num_seconds();
+    let session_left = u64::try_from(left).unwrap_or(0);
+    let body = SignedIn {
+        access_token: access.clone().into(),
+        refresh_token: session.refresh_token.clone().into(),
+        token_type: "Bearer",
+        expires_in: app.tokens.lifetime().as_secs(),
+        tenant_id: visitor.tenant_id(),
+        user_id: user,
+    };
+    let mut response = Json(body).into_response();
+    let tokens = (&access, &session.refresh_token);
+    cookies::set(response.headers_mut(), tokens, session_left, &app.config);
+    Ok(response)
+}

@@ -1,0 +1,3 @@
+//! The registry of what can be allowed.
+
+pub(crate) mod list;

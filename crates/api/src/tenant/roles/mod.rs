@@ -1,0 +1,3 @@
+//! Roles: named sets of permissions.
+
+pub(crate) mod list;

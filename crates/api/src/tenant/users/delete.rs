@@ -1,0 +1,29 @@
+//! `DELETE /users/{user}`
+
+use http::StatusCode;
+use sqlx::Connection;
+use tenantry_tenantdb::TenantDbError;
+use tenantry_tenantdb::permission::UsersDelete;
+use tenantry_tenantdb::users;
+use tenantry_types::UserId;
+
+use super::settle;
+use crate::context::{Allowed, Path};
+use crate::problem::Problem;
+
+/// Removes a person with their sessions.
+pub(crate) async fn handle(
+    mut who: Allowed<UsersDelete>,
+    Path(id): Path<UserId>,
+) -> Result<StatusCode, Problem> {
+    let mut conn = who.conn().await?;
+    let mut tx = conn.begin().await.map_err(TenantDbError::from)?;
+    let removed = users::remove(&mut tx, &who.granted, id).await;
+    let removed = settle(tx, removed).await?;
+    conn.release();
+    if removed {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found("USER_NOT_FOUND"))
+    }
+}
