@@ -43,6 +43,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How often a worker looks for operations without a driver. Default 500 ms.
     pub poll: Duration,
+    /// How many operations are driven at once by this process; more wait for their turn. Default 8.
+    pub at_once: usize,
     /// How many tenants are migrated at once per run. Default 4.
     pub parallel_migrations: usize,
     /// How databases and logins are named.
@@ -57,6 +59,7 @@ impl Default for Settings {
             purge_after: Duration::from_secs(7 * 24 * 3600),
             lease: Duration::from_secs(6),
             poll: Duration::from_millis(500),
+            at_once: 8,
             parallel_migrations: 4,
             naming: Naming::Readable,
             answers_kept: Duration::from_secs(24 * 3600),

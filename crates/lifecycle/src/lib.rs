@@ -49,7 +49,7 @@ struct Inner {
     /// Who we are in leases: one id per process.
     holder: uuid::Uuid,
     finished: tokio::sync::broadcast::Sender<tenantry_types::OperationId>,
-    wake: tokio::sync::Notify,
+    slots: Arc<tokio::sync::Semaphore>,
     templates: template::Known,
     running: TaskTracker,
     stopping: CancellationToken,
@@ -71,11 +71,12 @@ impl Lifecycle {
     #[must_use]
     pub fn new(deps: Deps) -> Self {
         let holder = uuid::Builder::from_random_bytes(deps.entropy.bytes::<16>()).into_uuid();
+        let deps_at_once = deps.settings.at_once.max(1);
         Self(Arc::new(Inner {
             deps,
             holder,
             finished: tokio::sync::broadcast::channel(1024).0,
-            wake: tokio::sync::Notify::new(),
+            slots: Arc::new(tokio::sync::Semaphore::new(deps_at_once)),
             templates: template::Known::default(),
             running: TaskTracker::new(),
             stopping: CancellationToken::new(),

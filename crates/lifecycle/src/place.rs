@@ -9,7 +9,7 @@ use tenantry_cluster::{Address, Admin, AdminConn, sessions};
 use tenantry_router::Target;
 use tenantry_types::{ClusterId, DatabaseId, DbName, ErrorKind, OperationId, RoleName, Secret};
 use tenantry_vault::{Place, Sealed};
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OwnedSemaphorePermit};
 
 use crate::Lifecycle;
 use crate::deps::Deps;
@@ -177,6 +177,8 @@ pub(crate) struct Session {
     cluster: Cluster,
     lease: Option<Arc<Lease>>,
     conn: Mutex<Option<AdminConn>>,
+    /// An operation that begins here counts against [`crate::deps::Settings::at_once`].
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Session {
@@ -187,6 +189,9 @@ impl Session {
         operation: OperationId,
     ) -> Result<Self, StartError> {
         let admin = admin_of(life.deps(), cluster)?;
+        // Waiting here costs nothing and holds nothing; fifty clones at once would only take each
+        // other's disk, and fifty admin sessions the places of tenants.
+        let slot = life.0.slots.clone().acquire_owned().await.ok();
         let conn = admin
             .connect(&application_name(operation, FIRST_FENCE))
             .await?;
@@ -195,6 +200,7 @@ impl Session {
             cluster: cluster.clone(),
             lease: None,
             conn: Mutex::new(Some(conn)),
+            _slot: slot,
         })
     }
 
@@ -211,6 +217,7 @@ impl Session {
             cluster,
             lease: Some(lease),
             conn: Mutex::new(None),
+            _slot: None,
         }
     }
 

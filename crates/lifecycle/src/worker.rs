@@ -14,12 +14,11 @@ use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError};
 use crate::error::StartError;
 use crate::{Create, Delete, Lifecycle, Migrate, Purge, Undelete};
 
-/// How many operations of dead drivers are taken up at the same time.
-const AT_ONCE: usize = 8;
-
-/// Looks for operations without a driver, at the start, by signal and by period.
+/// Looks for operations without a driver, at the start and by period.
 pub(crate) async fn run(life: Lifecycle) {
-    let slots = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
+    let slots = Arc::new(tokio::sync::Semaphore::new(
+        life.deps().settings.at_once.max(1),
+    ));
     loop {
         while let Ok(slot) = slots.clone().try_acquire_owned() {
             match take_one(&life).await {
@@ -39,7 +38,6 @@ pub(crate) async fn run(life: Lifecycle) {
         }
         tokio::select! {
             () = life.0.stopping.cancelled() => return,
-            () = life.0.wake.notified() => {}
             () = tokio::time::sleep(life.deps().settings.poll) => {}
         }
     }

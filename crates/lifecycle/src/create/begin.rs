@@ -249,6 +249,7 @@ impl Birth {
                     .admin
                     .as_ref()
                     .map(|_| UserId::generate(clock, entropy)),
+                template: None,
                 base: None,
             },
             admin: wanted.admin.as_ref().map(|admin| FirstPerson {

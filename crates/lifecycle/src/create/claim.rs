@@ -3,14 +3,14 @@
 use chrono::Duration;
 use tenantry_catalog::logins::{self, LoginRole};
 use tenantry_catalog::tenants::{self, Status};
-use tenantry_catalog::{change_log, databases, operation_secrets, operations};
+use tenantry_catalog::{change_log, databases, operation_secrets};
 use tenantry_cluster::{ClusterError, names};
 use tenantry_router::Expected;
 use tenantry_tenantdb::seed;
 use tenantry_types::{DbName, Email, Slug};
 
+use super::Create;
 use super::spare::FIRST_EPOCH;
-use super::{Create, Params};
 use crate::answer::{self, Answer};
 use crate::deps::Naming;
 use crate::engine::StepError;
@@ -57,7 +57,7 @@ async fn rename(work: &Create) -> Result<DbName, StepError> {
                 drop(admin);
                 let mut params = work.params.lock().await;
                 params.base = None;
-                keep_params(work, &params).await?;
+                work.keep(&params).await?;
             }
             Err(error) => return Err(cluster_failure(error)),
         }
@@ -169,19 +169,8 @@ async fn choose_base(work: &Create) -> Result<DbName, StepError> {
         .map_err(cluster_failure)?;
     drop(admin);
     params.base = Some(base.as_str().to_owned());
-    keep_params(work, &params).await?;
+    work.keep(&params).await?;
     Ok(base)
-}
-
-async fn keep_params(work: &Create, params: &Params) -> Result<(), StepError> {
-    let mut conn = work.life.deps().catalog.acquire().await?;
-    let value = serde_json::to_value(params).unwrap_or_default();
-    let (id, fence) = (work.lease.operation(), work.lease.fence());
-    if operations::set_params(&mut conn, id, fence, &value).await? {
-        Ok(())
-    } else {
-        Err(StepError::Interrupted(None))
-    }
 }
 
 fn prove_failure(error: tenantry_router::ProveError) -> StepError {

@@ -11,6 +11,7 @@ mod spare;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tenantry_catalog::operations;
 use tenantry_tenantdb::passwords::{HashError, PasswordHash};
 use tenantry_types::{
     ClusterId, DatabaseId, DomainName, Email, Plan, Secret, Slug, TenantId, UserId,
@@ -21,8 +22,8 @@ use tokio::task::JoinHandle;
 pub(crate) use spare::{FIRST_EPOCH, bases, discard_named};
 
 use crate::Lifecycle;
-use crate::engine::{Kind, Lease, OnFailure, Step};
-use crate::place::Session;
+use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
+use crate::place::{self, Session};
 
 /// A customer to make, checked at the edge.
 #[derive(Clone, Debug)]
@@ -85,8 +86,41 @@ pub(crate) struct Params {
     pub cluster_id: ClusterId,
     pub database_id: DatabaseId,
     pub admin_id: Option<UserId>,
+    /// What the database is cloned from, chosen by the step `template`.
+    pub template: Option<Origin>,
     /// The name that the database and its logins get, chosen by the step `claim`.
     pub base: Option<String>,
+}
+
+/// The template of a database: until the clone has its own identity it carries this one's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    pub id: DatabaseId,
+    /// Digest of the migrations in it.
+    pub schema: String,
+}
+
+impl Params {
+    /// The template, which the step of this name chose before.
+    fn template(&self) -> Result<&Origin, StepError> {
+        self.template
+            .as_ref()
+            .ok_or_else(|| place::missing("The operation chose no template."))
+    }
+}
+
+impl Create {
+    /// Keeps what a step chose, before anything is done with it.
+    async fn keep(&self, params: &Params) -> Result<(), StepError> {
+        let mut conn = self.life.deps().catalog.acquire().await?;
+        let value = serde_json::to_value(params).unwrap_or_default();
+        let (id, fence) = (self.lease.operation(), self.lease.fence());
+        if operations::set_params(&mut conn, id, fence, &value).await? {
+            Ok(())
+        } else {
+            Err(StepError::Interrupted(None))
+        }
+    }
 }
 
 /// The first person, as sealed in the running operation.

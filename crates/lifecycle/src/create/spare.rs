@@ -8,27 +8,32 @@ use tenantry_cluster::{AdminConn, ClusterError, Mark};
 use tenantry_types::{DbName, ErrorKind, RoleName};
 use tenantry_vault::scram;
 
-use super::Create;
+use super::{Create, Origin};
 use crate::engine::{Failure, StepError};
 use crate::place::{self, cluster_failure};
 
 /// The epoch a tenant begins with.
 pub(crate) const FIRST_EPOCH: i64 = 1;
 
-/// Makes sure that there is a template to clone from.
+/// Makes sure that there is a template to clone from, and remembers which.
 pub(super) async fn template(work: &Create) -> Result<(), StepError> {
     let mut admin = work.session.admin().await?;
-    crate::template::ensure(&work.life, work.session.cluster(), &mut admin).await?;
-    Ok(())
+    let template = crate::template::ensure(&work.life, work.session.cluster(), &mut admin).await?;
+    drop(admin);
+    let mut params = work.params.lock().await;
+    params.template = Some(Origin {
+        id: template.id,
+        schema: template.schema,
+    });
+    work.keep(&params).await
 }
 
 /// Clones the template into a closed database that carries our mark.
 pub(super) async fn clone(work: &Create) -> Result<(), StepError> {
     let deps = work.life.deps();
     let params = work.params.lock().await.clone();
+    let template = params.template()?;
     let name = names::spare(params.database_id);
-    let mut admin = work.session.admin().await?;
-    let template = crate::template::ensure(&work.life, work.session.cluster(), &mut admin).await?;
 
     let mut tx = deps.catalog.begin().await?;
     crate::worker::guard(&mut tx, &work.lease).await?;
@@ -50,9 +55,15 @@ pub(super) async fn clone(work: &Create) -> Result<(), StepError> {
     tx.commit().await?;
 
     let mark = mark(work, &params);
-    tenantry_cluster::databases::create_closed(&mut admin, &name, &template.db_name, &mark)
-        .await
-        .map_err(cluster_failure)
+    let mut admin = work.session.admin().await?;
+    tenantry_cluster::databases::create_closed(
+        &mut admin,
+        &name,
+        &names::template(template.id),
+        &mark,
+    )
+    .await
+    .map_err(cluster_failure)
 }
 
 /// Walls the database off, opens it for the admin alone, and writes which database it is.
@@ -60,6 +71,7 @@ pub(super) async fn open(work: &Create) -> Result<(), StepError> {
     let deps = work.life.deps();
     let params = work.params.lock().await.clone();
     let name = current_name(work, &params).await?;
+    let template = params.template()?;
     {
         let mut admin = work.session.admin().await?;
         tenantry_cluster::databases::prepare(&mut admin, &name, &mark(work, &params))
@@ -70,9 +82,10 @@ pub(super) async fn open(work: &Create) -> Result<(), StepError> {
             .map_err(cluster_failure)?;
     }
     let mut inside = place::admin_inside(deps, work.session.cluster(), &work.lease, &name).await?;
-    let written = tenantry_cluster::identity::write(
+    let written = tenantry_cluster::identity::replace(
         &mut inside,
         deps.installation,
+        template.id,
         params.database_id,
         FIRST_EPOCH,
     )

@@ -213,6 +213,7 @@ async fn a_grace_period_that_ends_is_a_purge_and_one_that_was_ended_by_an_undele
 async fn fifty_births_at_once_all_succeed() {
     let world = World::new().await;
     let (life, _router) = world.driver(None).await;
+    life.start_workers();
     let births = (0..50).map(|n| {
         let life = life.clone();
         async move {
@@ -274,7 +275,7 @@ async fn assert_one_seed(router: &tenantry_router::Router, slug: &str) {
     .fetch_one(&mut *conn)
     .await
     .expect("rows");
-    conn.release().await;
+    conn.release();
     assert_eq!(counts, (1, 3, 1));
 }
 

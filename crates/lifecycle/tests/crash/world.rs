@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, PgPool};
-use tenantry_catalog::{clusters, installation, operations, tenants};
+use tenantry_catalog::{clusters, installation, tenants};
 use tenantry_devpg::{Server, Settings as PgSettings};
 use tenantry_lifecycle::engine::Faults;
 use tenantry_lifecycle::{
@@ -23,7 +23,8 @@ pub const LEASE: Duration = Duration::from_millis(800);
 /// A server with a catalog in which one cluster, the server itself, is registered.
 pub struct World {
     pub server: Server,
-    pub folder: tempfile::TempDir,
+    /// Held so that it lives as long as the server.
+    _folder: tempfile::TempDir,
     pub keys: Keyring,
     pub installation: InstallationId,
     pub clock: Clock,
@@ -41,6 +42,11 @@ pub struct Everything {
 
 impl World {
     pub async fn new() -> Self {
+        // `RUST_LOG=warn` shows why an operation failed.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
         let entropy = Entropy::system();
         let folder = tempfile::Builder::new()
             .prefix("tenantry-life-")
@@ -59,7 +65,7 @@ impl World {
         let server = Server::start(settings).await.expect("a server");
         let world = Self {
             server,
-            folder,
+            _folder: folder,
             keys: Keyring::generate(&entropy),
             installation: InstallationId::generate(&Clock::system(), &entropy),
             clock: Clock::adjustable(),
@@ -192,14 +198,6 @@ impl World {
             roles,
             catalog,
         }
-    }
-
-    pub async fn operation(&self, id: OperationId) -> operations::Operation {
-        let mut conn = self.superuser("catalog").await;
-        operations::by_id(&mut conn, id)
-            .await
-            .expect("a catalog")
-            .expect("an operation")
     }
 
     pub async fn tenant(&self, slug: &str) -> Option<tenants::Tenant> {
