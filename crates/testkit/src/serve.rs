@@ -1,0 +1,84 @@
+//! A second server on the catalog of a `tenantry dev`.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use crate::dev::status_of;
+use crate::{Client, Dev, Process, binary};
+
+/// A running `tenantry serve`.
+pub struct Serve {
+    process: Process,
+    address: SocketAddr,
+    name: String,
+}
+
+impl Serve {
+    /// Joins the catalog of `dev` as its `env` file tells, with some variables changed, and waits
+    /// until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    #[must_use]
+    pub fn join(dev: &Dev, name: &str, env: &[(&str, &str)]) -> Self {
+        let address = free_address();
+        let mut command = binary::command();
+        command
+            .current_dir(dev.folder())
+            .args(["serve", "--listen", &address.to_string()])
+            .envs(dev.variables())
+            .envs(env.iter().copied());
+        let mut process = Process::spawn(command, dev.folder(), name);
+        let until = Instant::now() + Duration::from_secs(60);
+        while status_of(address, "/readyz") != Some(200) {
+            if let Some(status) = process.ended() {
+                panic!("`tenantry serve` ended ({status}):\n{}", process.log());
+            }
+            assert!(Instant::now() < until, "not ready:\n{}", process.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self {
+            process,
+            address,
+            name: name.to_owned(),
+        }
+    }
+
+    /// Where it serves.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The name it was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// A client of the base domain that has no token.
+    #[must_use]
+    pub fn base(&self) -> Client {
+        Client::new(self.address, "localhost")
+    }
+
+    /// A client of a tenant's host that has no token.
+    #[must_use]
+    pub fn at(&self, slug: &str) -> Client {
+        Client::new(self.address, &format!("{slug}.localhost"))
+    }
+}
+
+/// An address on which nobody listens now.
+#[must_use]
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+}

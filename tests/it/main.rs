@@ -1,0 +1,24 @@
+//! The real program, used as its users use it: over HTTP, on the command line, with a Postgres client.
+//!
+//! The folders mirror the API's paths. What is asserted comes from the product's promises, not from
+//! its code. Tests share one running program ([`tenantry_testkit::shared`]) and have tenants of their
+//! own in it; a test that stops or breaks something starts its own.
+#![expect(
+    clippy::expect_used,
+    clippy::large_futures,
+    reason = "a test says with a panic what is wrong, and its future is run once"
+)]
+
+mod access_table;
+mod bad_input;
+mod cli;
+mod crash;
+mod dev;
+mod isolation;
+mod postgres_versions;
+mod router;
+mod secrets;
+mod setup;
+mod story;
+mod tenant;
+mod wait;

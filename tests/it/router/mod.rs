@@ -1,0 +1,5 @@
+//! From a host to the right database, and to no other.
+
+mod away;
+mod hosts;
+mod swapped;

@@ -1,0 +1,5 @@
+//! The setup API, `/setup/…` at the base domain.
+
+mod operations;
+mod operators;
+mod tenants;
