@@ -60,13 +60,15 @@ pub async fn compose(config: &Config) -> Result<Composed> {
         &entropy,
     )
     .await?;
+    // One for the whole process: it bounds how many passwords are hashed at once.
+    let hashing = Hashing::new(&entropy);
     let lifecycle = Lifecycle::new(Deps {
         catalog: catalog.clone(),
         admin_keys: keys.admin(),
         route_keys: keys.route(),
         router: router.clone(),
         installation,
-        hashing: Hashing::new(&entropy),
+        hashing: hashing.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         settings: lifecycle_settings(config),
@@ -77,6 +79,7 @@ pub async fn compose(config: &Config) -> Result<Composed> {
         router: router.clone(),
         catalog: catalog.clone(),
         signing: keys.signing(),
+        hashing,
         clock,
         entropy,
         config: api_config(config)?,

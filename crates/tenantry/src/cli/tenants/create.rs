@@ -96,6 +96,7 @@ fn print(created: &Value) -> Result<()> {
         ("login", text(created, "dbUsername")),
         ("password", text(created, "dbPassword")),
         ("admin password", text(created, "adminPassword")),
+        ("operation", text(created, "operationId")),
     ])?;
     if !text(created, "dbPassword").is_empty() {
         note("Keep the passwords now: they are not shown again.");

@@ -3,6 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Args;
+use serde_json::Value;
 
 use crate::cli::Global;
 use crate::client::Client;
@@ -36,17 +37,22 @@ impl Delete {
         let answer = client.delete(&["tenants", &self.tenant], &query).await?;
         match global.output {
             Output::Json => output::json(&answer),
-            Output::Table => {
-                let until = text(&answer, "purgeAt");
-                output::line(&if self.purge || until.is_empty() {
-                    format!("Tenant {} and its database are gone.", self.tenant)
-                } else {
-                    format!(
-                        "Tenant {} is deleted. It can be brought back until {until}: tenantry tenants undelete {}",
-                        self.tenant, self.tenant
-                    )
-                })
-            }
+            Output::Table => output::line(&self.told(&answer)),
+        }
+    }
+
+    fn told(&self, answer: &Value) -> String {
+        let Self { tenant, purge, .. } = self;
+        let until = text(answer, "purgeAt");
+        if answer.get("success").is_none() {
+            let operation = text(answer, "operationId");
+            format!("Tenant {tenant} is being deleted; operation {operation} tells how it goes.")
+        } else if *purge || until.is_empty() {
+            format!("Tenant {tenant} and its database are gone.")
+        } else {
+            format!(
+                "Tenant {tenant} is deleted. Until {until} it can be brought back: tenantry tenants undelete {tenant}"
+            )
         }
     }
 
