@@ -9,8 +9,10 @@
 //! - A load that began before the note and ends after it carries a lower number: refused on store,
 //!   and read again.
 //! - A load that stored before the note: the removal that follows waits for a load in flight of the
-//!   same key, finds the entry, and removes it; a request that got hold of it meanwhile is refused
-//!   on use.
+//!   same tenant, finds the entry, and removes it; a request that got hold of it meanwhile is
+//!   refused on use.
+//! - What a name leads to is not removed by a row (the row names no hosts) but carries its number,
+//!   and is refused on use when its tenant has a later row.
 //!
 //! The notes are bounded. The number of a forgotten one becomes the floor: what was read before the
 //! floor counts as stale for every tenant, which costs a reload and never an answer.

@@ -69,7 +69,7 @@ pub async fn connections_that_died_while_idle_are_not_handed_out(home: Home) {
         conn(&router, &tenant).await,
         conn(&router, &tenant).await,
     ];
-    held.map(tenantry_router::TenantConn::release);
+    let _: [(); 3] = held.map(tenantry_router::TenantConn::release);
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let mut server = home.world.connect("postgres", "postgres").await;
     let end = format!(

@@ -3,6 +3,11 @@
 //!
 //! One `#[test]` for all, so that the server is stopped at the end, whatever the runner.
 //! Wires (see `wire.rs`) stand for the network: cut, or silent.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test says what it expected"
+)]
 
 mod adopting;
 mod away;
