@@ -1,7 +1,7 @@
 //! The catalog on a real Postgres: one server for all cases, a database for each, cloned from a
 //! migrated template. `CATALOG_CASE=text` runs only the cases whose name holds the text.
 //!
-//! One `#[test]` for all, so that the server is stopped at the end, whatever the runner: a runner
+//! One `#[test]` for all of them, so that the server is stopped at the end, whatever the runner: one
 //! with a process per test would start a server per test and stop none.
 
 #![expect(
@@ -36,7 +36,22 @@ macro_rules! cases {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_real_postgres() {
-    let cases: Vec<(&'static str, Case)> = cases![
+    World::run(None, cases()).await;
+}
+
+/// What differs between versions: rights of the catalog's login, and what PUBLIC begins with.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_other_versions() {
+    let others = std::env::var_os("TENANTRY_TEST_PG_BINS").unwrap_or_default();
+    for bin_dir in std::env::split_paths(&others) {
+        let mut cases = cases();
+        cases.retain(|(name, _)| name.starts_with("router_login") || name.starts_with("migrating"));
+        World::run(Some(bin_dir), cases).await;
+    }
+}
+
+fn cases() -> Vec<(&'static str, Case)> {
+    cases![
         changes {
             numbers_are_in_the_order_of_the_commits,
             a_notification_carries_the_number_and_comes_with_the_commit,
@@ -106,6 +121,5 @@ async fn on_a_real_postgres() {
         words {
             are_those_of_the_checks,
         }
-    ];
-    World::run(cases).await;
+    ]
 }

@@ -44,7 +44,7 @@ pub struct World {
 
 impl World {
     /// Runs all cases, each on a database of its own, stops the server and then fails if any failed.
-    pub async fn run(cases: Vec<(&'static str, Case)>) {
+    pub async fn run(bin_dir: Option<PathBuf>, cases: Vec<(&'static str, Case)>) {
         let folder = tempfile::Builder::new()
             .prefix("tenantry-catalog-")
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
@@ -57,7 +57,9 @@ impl World {
             PASSWORD.to_owned().into(),
         );
         settings.durable = false;
+        settings.bin_dir = bin_dir;
         let server = Server::start(settings).await.expect("a server");
+        println!("on Postgres {}", server.version());
         let world = Arc::new(Self {
             port: server.port(),
             log: data.join("postgres.log"),
