@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tenantry_types::{ErrorKind, FieldError, OperationId};
@@ -207,8 +207,15 @@ pub(crate) fn render(response: Response, request_id: &RequestId) -> Response {
     let mut rendered = (problem.0.status, Json(problem.body(request_id))).into_response();
     let headers = rendered.headers_mut();
     // What others set on the way out stays: Allow of a 405, Set-Cookie of an ended session.
+    // What belongs to another status goes: axum adds Allow to all that its 405 handler answers.
+    let allow_stays = problem.0.status == StatusCode::METHOD_NOT_ALLOWED;
     for (name, value) in &parts.headers {
-        if name != CONTENT_TYPE && name != http::header::CONTENT_LENGTH {
+        let stays = match *name {
+            CONTENT_TYPE | CONTENT_LENGTH => false,
+            ALLOW => allow_stays,
+            _ => true,
+        };
+        if stays {
             headers.append(name, value.clone());
         }
     }
@@ -341,6 +348,9 @@ mod tests {
         let body = body_of(render(text, &id())).await;
         assert_eq!(body["code"], "BAD_REQUEST");
         assert!(!body.to_string().contains("internal words"));
+
+        let elsewhere = (StatusCode::NOT_FOUND, [(ALLOW, "GET,HEAD")]).into_response();
+        assert!(!render(elsewhere, &id()).headers().contains_key(ALLOW));
 
         let unauthenticated = render(Problem::unauthenticated().into_response(), &id());
         assert_eq!(unauthenticated.headers()[WWW_AUTHENTICATE], "Bearer");

@@ -57,11 +57,12 @@ impl Throttle {
     ) -> Result<Attempt, TooMany> {
         // Hashed, so that an entry's size is bounded and a memory dump holds no list of addresses.
         let account = (tenant, Sha256::digest(email.as_str()).into());
+        // The account first: who waits for a seat there keeps nobody else of the same address waiting.
+        let account = self.accounts.seat(account, &self.clock).await?;
         let address = match client {
             Some(ip) => Some(self.addresses.seat(network_of(ip), &self.clock).await?),
             None => None,
         };
-        let account = self.accounts.seat(account, &self.clock).await?;
         Ok(Attempt { account, address })
     }
 }

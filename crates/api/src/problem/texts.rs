@@ -8,7 +8,7 @@ pub(super) fn title(code: &str) -> String {
     if let Some(first) = title.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    title
+    title.replace("json", "JSON")
 }
 
 /// What happened and what would help, for a code; for one that is not in the table, for its status.
@@ -72,6 +72,10 @@ const TEXTS: &[(&str, &str)] = &[
         "This method is not allowed here; the Allow header names those that are.",
     ),
     ("NOT_FOUND", "There is nothing at this address."),
+    (
+        "NO_CLUSTER",
+        "No database server is registered yet; register one with `tenantry init`.",
+    ),
     ("OPERATION_FAILED", "The operation failed and was undone."),
     (
         "OPERATION_IN_PROGRESS",
@@ -111,7 +115,6 @@ const TEXTS: &[(&str, &str)] = &[
         "TENANT_BUSY",
         "All connections of this tenant are in use. Try again shortly.",
     ),
-    ("TENANT_NOT_DELETED", "The tenant is not being deleted."),
     ("TENANT_NOT_FOUND", "There is no such tenant."),
     (
         "TENANT_NOT_NAMED",

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use http::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tenantry_catalog::journal::Event;
@@ -44,6 +45,7 @@ struct Step {
 pub(crate) async fn handle(
     _: Operator,
     State(app): State<App>,
+    method: Method,
     Path(id): Path<OperationId>,
 ) -> Result<Json<View>, Problem> {
     let operation = app
@@ -51,7 +53,11 @@ pub(crate) async fn handle(
         .operation(id)
         .await?
         .ok_or_else(|| Problem::not_found("OPERATION_NOT_FOUND"))?;
-    let result = result_of(&app, &operation).await?;
+    // Nobody would read what is told to a HEAD.
+    let result = match method {
+        Method::HEAD => operation.result.clone(),
+        _ => result_of(&app, &operation).await?,
+    };
     let error = operation
         .error
         .map(|error| json!({ "code": error.code, "message": error.message }));

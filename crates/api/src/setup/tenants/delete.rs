@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use chrono::SubsecRound;
 use serde::Serialize;
 use tenantry_catalog::tenants::TenantRef;
 use tenantry_types::{OperationId, TenantId, Timestamp};
@@ -65,7 +66,8 @@ pub(crate) async fn handle(
     Ok(Json(Deleted {
         success: true,
         tenant_id: deletion.tenant_id,
-        purge_at: deletion.purge_at,
+        // The catalog keeps microseconds; a second deletion tells the same moment.
+        purge_at: deletion.purge_at.map(|at| at.trunc_subsecs(6)),
         operation_id: deletion.operation_id,
     })
     .into_response())
