@@ -5,7 +5,7 @@ use reqwest::Url;
 use serde_json::json;
 use sqlx::PgPool;
 use tenantry_catalog::{CatalogError, audit, clusters, installation, operators};
-use tenantry_cluster::{groups, preflight};
+use tenantry_cluster::{ClusterError, groups, preflight};
 use tenantry_types::{
     AuditId, Clock, ClusterId, Entropy, InstallationId, OperatorId, RoleName, Secret,
 };
@@ -145,9 +145,16 @@ pub async fn ensure_cluster(
 /// Looks whether the cluster is fit and makes its groups.
 async fn prepare(url: &ClusterUrl) -> Result<preflight::Report> {
     let place = format!("{}:{}", url.host, url.port);
-    let failed = |error: tenantry_cluster::ClusterError| {
-        Failure::of_kind(error.kind(), format!("the cluster at {place} cannot be used"), &error)
-            .next("check host, port, login and password of the cluster's URL, and that its pg_hba.conf lets this machine in")
+    let failed = |error: ClusterError| {
+        let doing = format!("the cluster at {place} cannot be used");
+        let failure = Failure::of_kind(error.kind(), doing, &error)
+            .next("check host, port, login and password of the cluster's URL, and that its pg_hba.conf lets this machine in");
+        match &error {
+            ClusterError::Refused { sqlstate, .. } if sqlstate.starts_with("28") => {
+                failure.exit_as(Exit::NotAllowed)
+            }
+            _ => failure,
+        }
     };
     let mut admin = url.admin().connect("tenantry/init").await.map_err(failed)?;
     let report = preflight::check(&mut admin).await.map_err(failed)?;

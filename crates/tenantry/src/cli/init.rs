@@ -2,10 +2,10 @@
 //! nothing and says so.
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use tenantry_catalog::{clusters, operators, router_login};
-use tenantry_types::Secret;
+use tenantry_types::{ClusterId, InstallationId, Secret};
 use tenantry_vault::Keyring;
 
 use super::Global;
@@ -33,6 +33,25 @@ pub struct Init {
     issue_token: Option<String>,
 }
 
+/// What was reached.
+#[derive(Default)]
+struct Answer {
+    installation: Option<InstallationId>,
+    cluster: Option<ClusterId>,
+    token: Option<Secret>,
+}
+
+impl Answer {
+    fn document(&self, made: Option<&Keyring>) -> Value {
+        json!({
+            "installationId": self.installation,
+            "clusterId": self.cluster,
+            "keys": made.map(|keys| keys.to_setting().expose().to_owned()),
+            "operatorToken": self.token.as_ref().map(Secret::expose),
+        })
+    }
+}
+
 impl Init {
     /// Runs it.
     ///
@@ -58,36 +77,51 @@ impl Init {
             )
             .next("set TENANTRY_KEYS to what that `tenantry init` printed"));
         }
-        let made = given.is_none();
-        let keys = given.unwrap_or_else(|| Keyring::generate(&sources.entropy));
-        // Before anything is sealed with them: whatever happens next, they are not lost.
-        if made && global.output == Output::Table {
-            print_keys(&keys)?;
-        }
-        let installation = bootstrap::ensure_installation(&catalog, &sources).await?;
+        // What can be wrong with the cluster is told before there are keys to keep.
         bootstrap::warn_of(&cluster).await?;
-        let admin = keys.admin();
-        let cluster_id = bootstrap::ensure_cluster(
-            &catalog,
-            &admin,
-            &sources,
-            &self.cluster_name,
-            &cluster,
-            false,
-        )
-        .await?;
-        ensure_router_login(&catalog, &keys, &sources, installation).await?;
-        let token = self.token(&catalog, &sources).await?;
+        let (keys, made) = match given {
+            Some(keys) => (keys, None),
+            None => {
+                let keys = Keyring::generate(&sources.entropy);
+                (keys.clone(), Some(keys))
+            }
+        };
+        if let (Some(keys), Output::Table) = (&made, global.output) {
+            print_keys(keys)?;
+        }
+        let mut answer = Answer::default();
+        let done = self
+            .register(&catalog, &keys, &cluster, &sources, &mut answer)
+            .await;
         catalog.close().await;
         match global.output {
-            Output::Json => output::json(&json!({
-                "installationId": installation,
-                "clusterId": cluster_id,
-                "keys": made.then(|| keys.to_setting().expose().to_owned()),
-                "operatorToken": token.as_ref().map(Secret::expose),
-            })),
-            Output::Table => self.print(token.as_ref()),
+            // Also after a failure: something may be sealed with keys that exist nowhere else.
+            Output::Json if done.is_ok() || made.is_some() => {
+                output::json(&answer.document(made.as_ref()))?
+            }
+            Output::Table if done.is_ok() => self.print(answer.token.as_ref())?,
+            _ => {}
         }
+        done
+    }
+
+    /// The steps that write; `answer` has what they reached.
+    async fn register(
+        &self,
+        catalog: &PgPool,
+        keys: &Keyring,
+        cluster: &ClusterUrl,
+        sources: &Sources,
+        answer: &mut Answer,
+    ) -> Result<()> {
+        let (admin, name) = (keys.admin(), &self.cluster_name);
+        let installation = bootstrap::ensure_installation(catalog, sources).await?;
+        answer.installation = Some(installation);
+        ensure_router_login(catalog, keys, sources, installation).await?;
+        answer.cluster =
+            Some(bootstrap::ensure_cluster(catalog, &admin, sources, name, cluster, false).await?);
+        answer.token = self.token(catalog, sources).await?;
+        Ok(())
     }
 
     /// The first token, or another one if it was asked for.
@@ -155,7 +189,7 @@ async fn ensure_router_login(
     catalog: &PgPool,
     keys: &Keyring,
     sources: &Sources,
-    installation: tenantry_types::InstallationId,
+    installation: InstallationId,
 ) -> Result<()> {
     let failed = |error| catalog_failure("the router's login cannot be made", &error);
     let mut conn = catalog

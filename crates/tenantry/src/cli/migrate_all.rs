@@ -32,10 +32,12 @@ impl MigrateAll {
         let id = text(&begun, "operationId");
         let operation = follow(&client, &id).await?;
         let rows = databases(&operation);
-        let failed = rows
-            .iter()
-            .filter(|row| text(row, "outcome") == "failed")
-            .count();
+        let count = |outcome| {
+            rows.iter()
+                .filter(|row| text(row, "outcome") == outcome)
+                .count()
+        };
+        let failed = count("failed");
         match global.output {
             Output::Json => output::json(&operation)?,
             Output::Table => output::rows(
@@ -45,7 +47,8 @@ impl MigrateAll {
         }
         match text(&operation, "status").as_str() {
             "done" if failed == 0 => {
-                note(&format!("{} databases: all that could be reached are at the built-in migrations.", rows.len()));
+                let (migrated, current, skipped) = (count("migrated"), count("current"), count("skipped"));
+                note(&format!("{} databases: {migrated} migrated, {current} current, {skipped} skipped.", rows.len()));
                 Ok(())
             }
             "done" => Err(Failure::new(Exit::Failed, format!("{failed} of {} databases failed", rows.len()))

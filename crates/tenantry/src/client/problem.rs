@@ -76,6 +76,7 @@ fn next(exit: Exit, code: &str, retry_after: Option<&str>) -> Option<String> {
         (_, Exit::NotAllowed) => {
             "give a valid operator token: --token, TENANTRY_TOKEN, or run this where `tenantry dev` runs"
         }
+        ("OPERATOR_NOT_FOUND", _) => "`tenantry operators list` shows who there is",
         (_, Exit::NotFound) => "`tenantry tenants list` shows what there is",
         (_, Exit::Unavailable) => {
             return Some(retry_after.map_or_else(

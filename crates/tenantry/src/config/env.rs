@@ -21,7 +21,8 @@ const COMMAND_LINE: &[&str] = &[
     "TENANTRY_FAULT",
 ];
 
-/// The environment, taken once, so that a test can give its own.
+/// The environment, taken once, so that a test can give its own. An empty variable counts as unset,
+/// as `TENANTRY_KEYS=` in a file of variables means.
 #[derive(Clone, Default)]
 pub struct Variables(Vec<(String, String)>);
 
@@ -89,7 +90,8 @@ impl Provider for &Variables {
     fn data(&self) -> std::result::Result<Map<Profile, Dict>, figment::Error> {
         let mut dict = Dict::new();
         for (name, text) in &self.0 {
-            if let Some(key) = KEYS.iter().find(|key| &key.variable() == name) {
+            let key = KEYS.iter().find(|key| &key.variable() == name);
+            if let Some(key) = key.filter(|_| !text.trim().is_empty()) {
                 super::layers::put(&mut dict, key.path, shaped(key.shape, text));
             }
         }

@@ -161,6 +161,14 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_variable_is_unset() {
+        let variables = [("TENANTRY_KEYS", ""), ("TENANTRY_LISTEN", " ")];
+        let config = load("", &variables, Overrides::default()).expect("a configuration");
+        assert!(config.catalog.keys.is_none());
+        assert_eq!(config.web.listen.port(), 3000);
+    }
+
+    #[test]
     fn an_unknown_key_is_refused_with_the_nearest_name() {
         let text = refused("catalog_ulr = \"x\"", &[]);
         assert!(
