@@ -268,50 +268,28 @@ impl Birth {
         asker: &Asker,
         idempotency: Option<&Idempotency>,
     ) -> Result<i64, Recorded> {
-        let deps = life.deps();
-        let mut tx = deps.catalog.begin().await?;
-        tenants::insert(
-            &mut tx,
-            &NewTenant {
-                id: self.tenant_id,
-                slug: &wanted.slug,
-                name: &wanted.name,
-                plan: &wanted.plan,
-                status: Status::Provisioning,
-                metadata: &wanted.metadata,
-                cluster_id: self.params.cluster_id,
-            },
-        )
-        .await
-        .map_err(tenant_refused)?;
-        self.record_domains(&mut tx, wanted).await?;
+        let mut tx = life.deps().catalog.begin().await?;
         let params = serde_json::to_value(&self.params).unwrap_or_default();
+        let (id, tenant) = (self.operation_id, Some(self.tenant_id));
         let fence = life
-            .record_operation(
-                &mut tx,
-                self.operation_id,
-                Create::NAME,
-                Some(self.tenant_id),
-                &params,
-                asker,
-            )
+            .record_operation(&mut tx, id, Create::NAME, tenant, &params, asker)
             .await?;
-        self.seal_admin(life, &mut tx).await?;
-        if let Some(key) = idempotency {
-            match idempotency::insert(
-                &mut tx,
-                key.operator,
-                &key.key,
-                key.request_hash,
-                self.operation_id,
-            )
-            .await
-            {
+        // Before the names: of two equal requests at once the slower one waits here, and is told of
+        // the first one's operation instead of a slug that is taken.
+        if let Some(Idempotency {
+            operator,
+            key,
+            request_hash,
+        }) = idempotency
+        {
+            match idempotency::insert(&mut tx, *operator, key, *request_hash, id).await {
                 Ok(()) => {}
                 Err(idempotency::InsertError::KeyTaken) => return Err(Recorded::KeyTaken),
                 Err(idempotency::InsertError::Catalog(error)) => return Err(error.into()),
             }
         }
+        self.record_tenant(&mut tx, wanted).await?;
+        self.seal_admin(life, &mut tx).await?;
         life.audit(
             &mut tx,
             asker,
@@ -325,11 +303,24 @@ impl Birth {
         Ok(fence)
     }
 
-    async fn record_domains(
+    /// Takes the names: the slug and the domains.
+    async fn record_tenant(
         &self,
         conn: &mut PgConnection,
         wanted: &CreateTenant,
     ) -> Result<(), StartError> {
+        let tenant = NewTenant {
+            id: self.tenant_id,
+            slug: &wanted.slug,
+            name: &wanted.name,
+            plan: &wanted.plan,
+            status: Status::Provisioning,
+            metadata: &wanted.metadata,
+            cluster_id: self.params.cluster_id,
+        };
+        tenants::insert(conn, &tenant)
+            .await
+            .map_err(tenant_refused)?;
         let other = match &wanted.primary_domain {
             Some(PrimaryDomain::Subdomain(label)) if *label != wanted.slug => {
                 Some((label.as_str(), domains::Kind::Subdomain))

@@ -7,7 +7,7 @@ mod world;
 
 use tenantry_catalog::tenants::{Status as TenantStatus, TenantRef};
 use tenantry_lifecycle::{
-    CREATE_STEPS, DELETE_STEPS, Finished, Lifecycle, PURGE_STEPS, StartError, Telling,
+    CREATE_STEPS, DELETE_STEPS, Finished, Idempotency, Lifecycle, PURGE_STEPS, StartError, Telling,
     UNDELETE_STEPS,
 };
 use tenantry_types::Slug;
@@ -226,6 +226,37 @@ async fn fifty_births_at_once_all_succeed() {
     });
     for end in futures::future::join_all(births).await {
         assert!(matches!(end, Finished::Done), "{end:?}");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_requests_at_once_under_one_key_are_one_birth() {
+    let world = World::new().await;
+    let (life, _router) = world.driver(None).await;
+    let operator = world.operator().await;
+    let key = |hash| Idempotency {
+        operator,
+        key: "k".to_owned(),
+        request_hash: [hash; 32],
+    };
+    let births = (0..8).map(|_| life.create(wanted("acme"), asker(), Some(key(1))));
+    let mut operations = Vec::new();
+    for started in futures::future::join_all(births).await {
+        operations.push(started.expect("a beginning or its replay").operation_id);
+    }
+    operations.dedup();
+    assert_eq!(operations.len(), 1);
+    assert!(matches!(ended(&life, operations[0]).await, Finished::Done));
+
+    let other = life.create(wanted("acme"), asker(), Some(key(2))).await;
+    assert!(matches!(other, Err(StartError::KeyReused)), "{other:?}");
+    for _ in 0..2 {
+        let told = life
+            .created(operations[0], Telling::AndKeep)
+            .await
+            .expect("an answer");
+        assert!(told.db_password.is_some());
     }
     world.end().await;
 }

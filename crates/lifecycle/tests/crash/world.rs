@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, PgPool};
-use tenantry_catalog::{clusters, installation, tenants};
+use tenantry_catalog::{clusters, installation, operators, tenants};
 use tenantry_devpg::{Server, Settings as PgSettings};
 use tenantry_lifecycle::engine::Faults;
 use tenantry_lifecycle::{
@@ -13,7 +13,7 @@ use tenantry_lifecycle::{
 use tenantry_router::{Config, Router};
 use tenantry_tenantdb::passwords::Hashing;
 use tenantry_types::{
-    Clock, ClusterId, Email, Entropy, InstallationId, OperationId, Plan, Secret, Slug,
+    Clock, ClusterId, Email, Entropy, InstallationId, OperationId, OperatorId, Plan, Secret, Slug,
 };
 use tenantry_vault::{Keyring, Place};
 
@@ -113,7 +113,12 @@ impl World {
     pub async fn driver(&self, fault: Option<&str>) -> (Lifecycle, Router) {
         let catalog = self.catalog().await;
         let router = Router::start(
-            Config::default(),
+            // A driver that is gone takes its router along: what waits for routers waits for its lease.
+            Config {
+                lease: LEASE,
+                poll: Duration::from_millis(100),
+                ..Config::default()
+            },
             catalog.clone(),
             self.keys.route(),
             self.installation,
@@ -198,6 +203,15 @@ impl World {
             roles,
             catalog,
         }
+    }
+
+    pub async fn operator(&self) -> OperatorId {
+        let mut conn = self.superuser("catalog").await;
+        let id = OperatorId::generate(&self.clock, &self.entropy);
+        operators::insert(&mut conn, id, "test", [7; 32])
+            .await
+            .expect("an operator");
+        id
     }
 
     pub async fn tenant(&self, slug: &str) -> Option<tenants::Tenant> {
