@@ -288,6 +288,13 @@ impl Cache {
             .and_try_compute_with(|existing| async move {
                 let existing = existing.map(|entry| Arc::clone(entry.value()));
                 let newest = row.as_ref().map_or(i64::MIN, |row| row.read_at);
+                // A row that waited for its turn while a newer one was stored is of no use.
+                if existing
+                    .as_ref()
+                    .is_some_and(|entry| entry.read_at > newest)
+                {
+                    row = None;
+                }
                 if let Some(entry) = &existing
                     && self.is_usable(entry)
                     && entry.read_at >= newest
@@ -316,7 +323,11 @@ impl Cache {
                         self.strangers.insert(tenant, read_at).await;
                         return Ok(Op::Remove);
                     };
-                    if !self.versions.is_fresh(tenant, read_at) {
+                    // Nor one from before the place that the tenant's connections are in: its row
+                    // of the log may still be on its way.
+                    let living = self.places.living(tenant);
+                    let older = living.is_some_and(|living| living.born_at > read_at);
+                    if older || !self.versions.is_fresh(tenant, read_at) {
                         continue;
                     }
                     let entry = Arc::new(self.places.enter(row, self.config.cache_ttl));

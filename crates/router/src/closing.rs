@@ -12,10 +12,11 @@ use std::time::Duration;
 use sqlx::Connection;
 use tenantry_types::TenantId;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::connect::Connector;
 use crate::generation::Generation;
-use crate::pools::{Backend, Open};
+use crate::pools::{Backend, Open, Slot};
 use crate::session;
 
 /// How long a connection that was dropped in use has to show that it is idle.
@@ -23,7 +24,7 @@ const IDLE_PROOF: Duration = Duration::from_millis(200);
 /// How long a server may take to end a session that it was asked to end.
 const END: Duration = Duration::from_secs(5);
 /// How long a slot is kept after a `Terminate` whose effect nobody saw.
-pub(crate) const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Ends connections.
 #[derive(Debug)]
@@ -31,13 +32,16 @@ pub(crate) struct Closer {
     connector: Arc<Connector>,
     /// Connections whose end was not seen within the bounds.
     unseen: AtomicU64,
+    /// The router ends: nobody waits for slots any more.
+    stop: CancellationToken,
 }
 
 impl Closer {
-    pub(crate) fn new(connector: Arc<Connector>) -> Self {
+    pub(crate) fn new(connector: Arc<Connector>, stop: CancellationToken) -> Self {
         Self {
             connector,
             unseen: AtomicU64::new(0),
+            stop,
         }
     }
 
@@ -55,7 +59,15 @@ impl Closer {
     pub(crate) async fn close_quietly(&self, open: Open) {
         let Open { conn, slot, .. } = open;
         let _ = timeout(LINGER, conn.close()).await;
-        tokio::time::sleep(LINGER).await;
+        self.keep(slot).await;
+    }
+
+    /// Keeps a slot for as long as a server may take to notice that its client has gone.
+    pub(crate) async fn keep(&self, slot: Slot) {
+        tokio::select! {
+            () = tokio::time::sleep(LINGER) => {}
+            () = self.stop.cancelled() => {}
+        }
         drop(slot);
     }
 
@@ -82,6 +94,12 @@ impl Closer {
             Ok(Err(error)) => {
                 tracing::debug!(tenant = %generation.tenant, %error, "a connection came back broken");
                 cluster.suspect();
+                if !is_ended(&error) {
+                    let Open { conn, slot, .. } = open;
+                    drop(conn);
+                    cluster.give_up(&generation, lease);
+                    return self.keep(slot).await;
+                }
             }
             Err(_) => {
                 self.terminate(&generation, &[open.backend]).await;
@@ -128,4 +146,10 @@ impl Closer {
             tracing::warn!(%tenant, "a connection's end on the server was not seen in time");
         }
     }
+}
+
+/// Whether an error of a connection shows that the server has closed its end.
+fn is_ended(error: &sqlx::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
+    matches!(error, sqlx::Error::Io(error) if matches!(error.kind(), ConnectionReset | UnexpectedEof))
 }

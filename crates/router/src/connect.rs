@@ -72,7 +72,6 @@ pub(crate) struct Fresh {
 }
 
 /// Opens connections.
-#[derive(Debug)]
 pub(crate) struct Connector {
     /// Made once: sqlx reads `PG…` variables of the environment each time it makes these.
     base: PgConnectOptions,
@@ -208,6 +207,15 @@ impl Connector {
             Ok(result) => result,
             Err(elapsed) => Err(OpenError::Unavailable(Box::new(elapsed))),
         }
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // sqlx's options show a password that came from the environment.
+        f.debug_struct("Connector")
+            .field("name", &self.application_name)
+            .finish_non_exhaustive()
     }
 }
 

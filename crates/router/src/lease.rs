@@ -77,9 +77,11 @@ impl Lease {
         }
         let failure = self.failure.load(Ordering::Acquire);
         let contact = self.contact.load(Ordering::Acquire);
-        // An attempt that failed long ago says nothing about now: this process may have slept.
-        let recent = now.saturating_sub(failure) < nanos(self.length);
-        match failure > contact && recent {
+        // Only an attempt that was begun after the lease ran out shows that the catalog cannot be
+        // reached now, and one of long ago shows nothing: this process may have slept.
+        let after = failure > 0 && failure >= self.valid_until.load(Ordering::Acquire);
+        let recent = now.saturating_sub(failure) < nanos(self.length).saturating_mul(2);
+        match after && recent {
             true if now.saturating_sub(contact) < nanos(self.away) => Gate::Away,
             true => Gate::Shut,
             false => Gate::Unknown,
@@ -182,8 +184,14 @@ mod tests {
     fn after_a_sleep_an_old_failure_does_not_count() {
         let lease = lease();
         lease.renewed(at(&lease, 10));
-        lease.failed(at(&lease, 12));
-        assert_eq!(lease.gate_at(16 * S), Gate::Away);
+        lease.failed(at(&lease, 14));
+        assert_eq!(
+            lease.gate_at(16 * S),
+            Gate::Unknown,
+            "begun while the lease ran"
+        );
+        lease.failed(at(&lease, 16));
+        assert_eq!(lease.gate_at(17 * S), Gate::Away);
         assert_eq!(lease.gate_at(40 * S), Gate::Unknown, "it must try first");
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! This is the only opener of connections to tenants' databases. What it promises:
 //! - A connection is handed out only after its own database answered with the expected installation,
-//!   database and epoch, in the first round trip. Anything else fails closed ([`connect`]).
+//!   database and epoch, in the first round trip. Anything else fails closed (`connect.rs`).
 //! - Nothing that was read before a change of the tenant is used after the change was applied
-//!   ([`versions`]), and nothing is handed out while others may believe this router dead ([`lease`]).
+//!   (`versions.rs`), and nothing is handed out while others may believe this router dead (`lease.rs`).
 //! - Open connections on a cluster stay within the budget; one that is being closed counts until
-//!   the server has ended it ([`budget`], [`closing`]).
+//!   the server has ended it (`budget/`, `closing.rs`).
 //! - No connection is closed under a running query: what has to end is waited for, up to a deadline,
-//!   and then ended on the server ([`places`]).
+//!   and then ended on the server (`places.rs`).
 //!
 //! It serves known tenants while the catalog is away, because a suspended, deleted or moved tenant
 //! is held by Postgres itself: its logins are closed there, and another database than the expected
@@ -18,6 +18,8 @@
 //! no ambient one. A [`TenantConn`] is made from a [`Route`], and a [`Route`] by resolving.
 
 mod acquire;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod budget;
 mod cache;
 mod change_log;

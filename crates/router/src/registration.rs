@@ -53,7 +53,8 @@ impl Registration {
     /// One renewal; registers and catches up where that is needed. `false`: not reached.
     pub(crate) async fn renew(&self, acked: i64) -> bool {
         let sent = Instant::now();
-        match timeout(self.length, self.send(acked)).await {
+        // Shorter than the lease, so that one lost answer is made up for in time.
+        match timeout(self.length / 3, self.send(acked)).await {
             Ok(Ok(was_registered)) => {
                 // A lease that never lapsed is simply longer now. One that did lapse, here or
                 // there, left time for a change that nobody waited for us with: the gate opens

@@ -78,8 +78,8 @@ pub struct Stats {
 
 impl Router {
     /// Registers a router and starts following the change log. `catalog` needs to read routes,
-    /// domains and the change log and to write `routers`; one of its connections is kept for
-    /// listening. `name` is for people.
+    /// domains and the change log and to write `routers`; it should have five connections or more,
+    /// of which one is kept for listening. `name` is for people.
     ///
     /// # Errors
     /// When the catalog does not answer.
@@ -107,7 +107,9 @@ impl Router {
 
         let connector = Connector::new(keys, installation, config.connect_timeout, id);
         let connector = Arc::new(connector);
-        let tasks = Tasks::new(Arc::new(Closer::new(Arc::clone(&connector))));
+        let stop = CancellationToken::new();
+        let closer = Closer::new(Arc::clone(&connector), stop.clone());
+        let tasks = Tasks::new(Arc::new(closer));
         let progress = Arc::new(Progress::starting_at(number));
         let places = Places::new(Arc::clone(&config), Arc::clone(&progress), tasks.clone());
         let source = Source::new(catalog.clone());
@@ -137,7 +139,7 @@ impl Router {
             lease,
             log,
             tasks,
-            stop: CancellationToken::new(),
+            stop,
             wrong_database: AtomicU64::new(0),
             progress,
             registration,
@@ -266,6 +268,13 @@ impl Inner {
         let cache = Arc::clone(&self.cache);
         self.tasks
             .spawn(sweep(cache, self.config.idle, stop.clone()));
+    }
+}
+
+impl Drop for Inner {
+    /// A router that was dropped without [`Router::shutdown`] stops renewing its lease.
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }
 

@@ -7,6 +7,7 @@ use sqlx::{PgConnection, PgPool};
 use tenantry_catalog::CatalogError;
 use tenantry_catalog::routes::{self, Route};
 use tenantry_types::{Slug, TenantId};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// How long one reading may take, with waiting for a connection.
@@ -15,10 +16,16 @@ const BOUND: Duration = Duration::from_secs(3);
 /// remembered then fail at once, and do not queue up behind one another's timeouts.
 const DOWN: Duration = Duration::from_millis(250);
 
+/// Connections of the pool that loads leave to others.
+const KEPT_FREE: u32 = 3;
+
 /// The catalog, as a place to read routes from.
 #[derive(Debug)]
 pub(crate) struct Source {
     catalog: PgPool,
+    /// Loads at a time: some of the pool's connections are left to the listener, the change log
+    /// and the lease, which a flood of unknown names must not starve.
+    loads: Semaphore,
     base: Instant,
     /// Milliseconds after `base`.
     down_until: AtomicU64,
@@ -37,8 +44,11 @@ pub(crate) struct Unavailable;
 
 impl Source {
     pub(crate) fn new(catalog: PgPool) -> Self {
+        let connections = catalog.options().get_max_connections();
+        let loads = usize::try_from(connections.saturating_sub(KEPT_FREE).max(1)).unwrap_or(1);
         Self {
             catalog,
+            loads: Semaphore::new(loads),
             base: Instant::now(),
             down_until: AtomicU64::new(0),
         }
@@ -75,6 +85,8 @@ impl Source {
             return Err(Unavailable);
         }
         let reading = async {
+            // Never closed, so that there always is a permit to wait for.
+            let _one = self.loads.acquire().await;
             let mut conn = self.catalog.acquire().await?;
             query(&mut conn).await
         };

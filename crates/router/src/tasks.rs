@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::closing::{Closer, LINGER};
+use crate::closing::Closer;
 use crate::pools::{Open, Slot};
 
 /// Spawns background work. A drop can happen outside of the runtime, so its handle is kept.
@@ -42,12 +42,10 @@ impl Tasks {
         self.spawn(async move { closer.close_quietly(open).await });
     }
 
-    /// Keeps a slot for as long as a server may take to notice that its client has gone.
+    /// See [`Closer::keep`].
     pub(crate) fn keep(&self, slot: Slot) {
-        self.spawn(async move {
-            tokio::time::sleep(LINGER).await;
-            drop(slot);
-        });
+        let closer = Arc::clone(&self.closer);
+        self.spawn(async move { closer.keep(slot).await });
     }
 
     /// See [`Closer::recover`].

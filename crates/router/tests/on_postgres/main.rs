@@ -18,6 +18,7 @@ mod dropping;
 mod failing;
 mod home;
 mod identity;
+mod product;
 mod warm;
 mod wire;
 mod world;
@@ -73,6 +74,9 @@ async fn on_real_databases() {
         adopting {
             a_proven_connection_becomes_the_first_pooled_one,
             another_database_or_an_owner_login_is_not_adopted,
+        }
+        product {
+            a_handler_takes_its_tenants_database_as_an_argument,
         }
         warm {
             a_warm_request_asks_the_catalog_nothing,
