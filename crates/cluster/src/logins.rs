@@ -26,6 +26,19 @@ pub enum LoginKind {
 }
 
 impl LoginKind {
+    /// How many sessions a login of this kind may have; -1 is no limit.
+    ///
+    /// A login that a customer's program holds could otherwise take every place on the server, and
+    /// with it every other tenant's. The router's login is held by us and counts by its budget.
+    #[must_use]
+    pub fn connection_limit(self) -> i32 {
+        match self {
+            Self::Owner => 5,
+            Self::Router => -1,
+            Self::User => 20,
+        }
+    }
+
     /// The group whose member the login is.
     #[must_use]
     pub fn group(self) -> &'static str {
@@ -82,17 +95,17 @@ pub async fn create_all(conn: &mut AdminConn, logins: &[NewLogin]) -> Result<(),
             mark,
         } = login;
         let verifier = literal(verifier)?;
-        let group = kind.group();
+        let (group, limit) = (kind.group(), kind.connection_limit());
         match state(conn, name).await? {
             None => {
                 sql.push(format!(
-                    "CREATE ROLE {name} LOGIN INHERIT PASSWORD {verifier} IN ROLE {group}"
+                    "CREATE ROLE {name} LOGIN INHERIT CONNECTION LIMIT {limit} PASSWORD {verifier} IN ROLE {group}"
                 ));
                 sql.push(format!("COMMENT ON ROLE {name} IS '{mark}'"));
             }
             Some(found) if found.carries(mark) => {
                 sql.push(format!(
-                    "ALTER ROLE {name} LOGIN INHERIT PASSWORD {verifier}"
+                    "ALTER ROLE {name} LOGIN INHERIT CONNECTION LIMIT {limit} PASSWORD {verifier}"
                 ));
                 sql.push(format!("GRANT {group} TO {name}"));
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, SubsecRound, Utc};
 
 /// A moment in UTC.
 pub type Timestamp = DateTime<Utc>;
@@ -32,14 +32,15 @@ impl Clock {
         }
     }
 
-    /// The time now.
+    /// The time now, in microseconds: what Postgres keeps, so that what is told first and what is read
+    /// later are the same.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that reads the system's clock"
     )]
     pub fn now(&self) -> Timestamp {
-        let now = Utc::now();
+        let now = Utc::now().trunc_subsecs(6);
         match &self.offset_ms {
             None => now,
             Some(offset) => now + Duration::milliseconds(offset.load(Ordering::Relaxed)),

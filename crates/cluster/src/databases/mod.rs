@@ -35,7 +35,7 @@ pub struct Found {
 
 /// Clones `template` into a database that accepts no connections, and marks it.
 ///
-/// Name it [`names::spare`] or [`names::template`]: an unmarked database of another name is never
+/// Name it [`crate::names::spare`] or [`crate::names::template`]: an unmarked database of another name is never
 /// taken for our own unfinished one.
 ///
 /// # Errors

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use tenantry_cluster::databases;
+use tenantry_cluster::logins::LoginKind;
 
 use crate::world::{Tenant, World, one, role, sql, state};
 
 crate::tests! {
     a_login_gets_into_its_own_database_only,
+    a_customers_program_cannot_take_every_place_on_the_server,
     runtime_logins_define_nothing,
     what_the_owner_makes_belongs_to_the_group_and_serves_the_runtime_logins,
     nobody_of_a_tenant_can_touch_the_identity,
@@ -68,6 +70,29 @@ async fn a_login_gets_into_its_own_database_only(world: World) {
             tenant.db.as_str()
         );
     }
+}
+
+async fn a_customers_program_cannot_take_every_place_on_the_server(world: World) {
+    let tenant = world.tenant().await;
+    let mut sessions = Vec::new();
+    for _ in 0..LoginKind::User.connection_limit() {
+        sessions.push(
+            world
+                .login(&tenant.db, &tenant.logins.user)
+                .await
+                .expect("a place"),
+        );
+    }
+    assert_eq!(
+        state(world.login(&tenant.db, &tenant.logins.user).await),
+        "53300"
+    );
+    world
+        .login(&tenant.db, &tenant.logins.router)
+        .await
+        .expect("ours is another login");
+    let itself = format!("ALTER ROLE {} CONNECTION LIMIT -1", tenant.logins.user);
+    assert_eq!(state(sql(&mut sessions[0], &itself).await), "42501");
 }
 
 async fn runtime_logins_define_nothing(world: World) {
