@@ -6,7 +6,6 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tenantry_api::{ApiConfig, ApiDeps};
 use tenantry_catalog::{clusters, installation, router_login};
-use tenantry_lifecycle::engine::Faults;
 use tenantry_lifecycle::{Deps, Lifecycle};
 use tenantry_router::Router;
 use tenantry_tenantdb::passwords::Hashing;
@@ -14,10 +13,11 @@ use tenantry_types::{Clock, Entropy, InstallationId, Secret};
 use tenantry_vault::{Keyring, Place};
 use tokio::task::AbortHandle;
 
-use crate::bootstrap;
+use crate::catalog_url;
 use crate::config::{Config, Naming};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::faults;
 
 /// Connections of the router to the catalog: one listens, the others read routes.
 const ROUTER_CATALOG_CONNECTIONS: u32 = 8;
@@ -39,17 +39,18 @@ pub struct Composed {
 /// When the catalog cannot be used as it is, with what to do about it.
 pub async fn compose(config: &Config) -> Result<Composed> {
     let keys = config.catalog.keyring()?.ok_or_else(no_keys)?;
-    let faults = faults()?;
+    let faults = faults::asked_for()?;
     let (clock, entropy) = (Clock::system(), Entropy::system());
     let catalog =
-        bootstrap::connect_pool(config.catalog.url()?, config.catalog.catalog_connections).await?;
+        catalog_url::connect_pool(config.catalog.url()?, config.catalog.catalog_connections)
+            .await?;
     let installation = ready(&catalog, &keys).await?;
     let router_url = router_url(config, &catalog, &keys, &entropy, installation).await?;
     let router_catalog =
         tenantry_catalog::connect(&router_url, ROUTER_CATALOG_CONNECTIONS, "tenantry/router")
             .await
             .map_err(|error| {
-                bootstrap::catalog_failure("the router cannot use the catalog", &error)
+                catalog_url::catalog_failure("the router cannot use the catalog", &error)
             })?;
     let router = start_router(
         config,
@@ -152,7 +153,7 @@ async fn prepare_templates(catalog: PgPool, lifecycle: Lifecycle) {
 
 /// Whether this catalog is migrated, initialised, and opens with these keys.
 async fn ready(catalog: &PgPool, keys: &Keyring) -> Result<InstallationId> {
-    let failed = |error| bootstrap::catalog_failure("the catalog cannot be used", &error);
+    let failed = |error| catalog_url::catalog_failure("the catalog cannot be used", &error);
     let mut conn = catalog
         .acquire()
         .await
@@ -190,7 +191,7 @@ async fn router_url(
         return Ok(url.clone());
     }
     let failed =
-        |error| bootstrap::catalog_failure("the router's login cannot be prepared", &error);
+        |error| catalog_url::catalog_failure("the router's login cannot be prepared", &error);
     let mut conn = catalog
         .acquire()
         .await
@@ -200,7 +201,7 @@ async fn router_url(
         .map_err(failed)?;
     let url = config.catalog.url()?;
     match login {
-        Some((name, password)) => bootstrap::as_login(url, &name, &password),
+        Some((name, password)) => catalog_url::as_login(url, &name, &password),
         None => {
             tracing::warn!(
                 "the router uses the control plane's own login to the catalog; set `router_catalog_url` to one that reads only what routing needs"
@@ -275,24 +276,6 @@ fn api_config(config: &Config) -> Result<ApiConfig> {
         public_port: public.port,
         issuer: public.text,
     })
-}
-
-/// The fault that a test asked for.
-#[cfg(feature = "faults")]
-fn faults() -> Result<Faults> {
-    match std::env::var("TENANTRY_FAULT") {
-        Ok(text) if !text.is_empty() => text
-            .parse()
-            .map_err(|error| Failure::usage(format!("TENANTRY_FAULT: {error}"))),
-        _ => Ok(Faults::none()),
-    }
-}
-
-/// None: without the feature, the variable is refused as unknown.
-#[cfg(not(feature = "faults"))]
-#[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
-fn faults() -> Result<Faults> {
-    Ok(Faults::none())
 }
 
 fn no_keys() -> Failure {

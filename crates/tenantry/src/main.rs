@@ -2,6 +2,7 @@
 //! are put together. What the parts do is in the other crates.
 
 mod bootstrap;
+mod catalog_url;
 mod cli;
 mod client;
 mod cluster_url;
@@ -10,6 +11,7 @@ mod config;
 mod dev;
 mod exit;
 mod failure;
+mod faults;
 mod listen;
 mod output;
 mod run;

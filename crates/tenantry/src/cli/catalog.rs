@@ -4,10 +4,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Global;
-use crate::bootstrap;
 use crate::config::{Config, Overrides, Variables};
 use crate::failure::Result;
 use crate::output::{self, Output};
+use crate::{bootstrap, catalog_url};
 
 /// What can be done with it.
 #[derive(Debug, Subcommand)]
@@ -34,7 +34,7 @@ impl Catalog {
             &none,
             &none,
         )?;
-        let catalog = bootstrap::connect(config.catalog.url()?).await?;
+        let catalog = catalog_url::connect(config.catalog.url()?).await?;
         bootstrap::migrate(&catalog).await?;
         catalog.close().await;
         match global.output {

@@ -9,7 +9,8 @@ use tenantry_catalog::operators;
 use tenantry_types::{DbName, Secret};
 
 use super::Global;
-use crate::bootstrap::{self, Sources, catalog_failure};
+use crate::bootstrap::{self, Sources};
+use crate::catalog_url::{self, catalog_failure};
 use crate::cluster_url::ClusterUrl;
 use crate::compose::compose;
 use crate::config::{Config, Overrides, Variables};
@@ -107,7 +108,7 @@ impl Room {
             ..ClusterUrl::parse(&maintenance)?
         };
         create_catalog(&maintenance).await?;
-        let catalog = bootstrap::connect(self.config.catalog.url()?).await?;
+        let catalog = catalog_url::connect(self.config.catalog.url()?).await?;
         bootstrap::migrate(&catalog).await?;
         bootstrap::ensure_installation(&catalog, &self.sources).await?;
         let admin = self.secrets.keys.admin();

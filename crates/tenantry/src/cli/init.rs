@@ -9,7 +9,8 @@ use tenantry_types::{ClusterId, InstallationId, Secret};
 use tenantry_vault::Keyring;
 
 use super::Global;
-use crate::bootstrap::{self, Sources, catalog_failure};
+use crate::bootstrap::{self, Sources};
+use crate::catalog_url::{self, catalog_failure};
 use crate::cluster_url::ClusterUrl;
 use crate::config::{Config, Overrides, Variables};
 use crate::exit::Exit;
@@ -67,7 +68,7 @@ impl Init {
         )?;
         let cluster = ClusterUrl::parse(&self.cluster_url)?;
         let sources = Sources::system();
-        let catalog = bootstrap::connect(config.catalog.url()?).await?;
+        let catalog = catalog_url::connect(config.catalog.url()?).await?;
         bootstrap::migrate(&catalog).await?;
         let given = config.catalog.keyring()?;
         if given.is_none() && has_clusters(&catalog).await? {
