@@ -1,0 +1,86 @@
+//! Reaching the catalog by its URL, and what to say when that fails.
+
+use reqwest::Url;
+use sqlx::PgPool;
+use tenantry_catalog::CatalogError;
+use tenantry_types::{RoleName, Secret};
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, chain};
+
+/// A few connections to the catalog, for a command that works on it.
+///
+/// # Errors
+/// When it cannot be reached or the login is refused, with what to do.
+pub async fn connect(url: &Secret) -> Result<PgPool> {
+    connect_pool(url, 2).await
+}
+
+/// Connections to the catalog.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_pool(url: &Secret, max: u32) -> Result<PgPool> {
+    tenantry_catalog::connect(url, max, "tenantry/control")
+        .await
+        .map_err(|error| catalog_failure("the catalog cannot be reached", &error))
+}
+
+/// The same catalog with another login.
+///
+/// # Errors
+/// When the URL is none.
+pub fn as_login(url: &Secret, login: &RoleName, password: &Secret) -> Result<Secret> {
+    let mut url = Url::parse(url.expose())
+        .map_err(|error| Failure::usage(format!("`catalog_url` is no URL: {error}")))?;
+    // As parameters, which win over what stands before the host: a URL of a socket has no host
+    // and so no room for a login.
+    url.query_pairs_mut()
+        .append_pair("user", login.as_str())
+        .append_pair("password", password.expose());
+    Ok(Secret::new(url.as_str()))
+}
+
+/// A failure of the catalog, with what to do where that is known.
+pub fn catalog_failure(doing: &str, error: &CatalogError) -> Failure {
+    let text = format!("{doing}: {}", chain(error));
+    let state = match error {
+        CatalogError::Unavailable(source) | CatalogError::Query(source) => {
+            source.as_database_error().and_then(|report| report.code())
+        }
+        _ => None,
+    };
+    match (error, state.as_deref()) {
+        (CatalogError::Unavailable(_), _) => Failure::new(Exit::Unavailable, text).next(
+            "check that its server runs and that TENANTRY_CATALOG_URL names its host and port",
+        ),
+        (CatalogError::Query(sqlx::Error::Configuration(_)), _) => Failure::usage(text)
+            .next("write TENANTRY_CATALOG_URL like postgres://login:password@host:5432/database"),
+        (_, Some("28P01" | "28000")) => Failure::new(Exit::NotAllowed, text)
+            .next("check login and password in TENANTRY_CATALOG_URL"),
+        (_, Some("3D000")) => Failure::new(Exit::NotFound, text)
+            .next("create the database, owned by the login in TENANTRY_CATALOG_URL"),
+        // Its message names the command to run.
+        _ => Failure::new(Exit::from(error.kind()), text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_login_wins_over_the_one_in_the_url() {
+        let login = RoleName::parse("tenantry_router_1").expect("a name");
+        let url = as_login(
+            &Secret::new("postgres://a:b@h:1/db"),
+            &login,
+            &Secret::new("p/w&="),
+        )
+        .expect("a URL");
+        assert_eq!(
+            url.expose(),
+            "postgres://a:b@h:1/db?user=tenantry_router_1&password=p%2Fw%26%3D"
+        );
+    }
+}
