@@ -30,7 +30,6 @@ impl Cli {
 
     /// Itself, if it ended with this code.
     #[track_caller]
-    #[must_use]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self}");
         self

@@ -6,7 +6,7 @@ while read -r _; do :; done
 root=$1
 for file in "$root"/group-*; do
     [ -e "$file" ] || continue
-    kill -KILL -- "-${file##*/group-}" 2>/dev/null
+    kill -s KILL -- "-${file##*/group-}" 2>/dev/null
 done
 
 # Postgres is told to leave at once (SIGQUIT), so that it gives back its shared memory.
