@@ -47,6 +47,8 @@ CREATE TABLE operation_secrets (
     key_id        text NOT NULL,
     sealed        bytea NOT NULL,
     expires_at    timestamptz,
+    -- When it was given to the one who asked; it is given to a replay of the same key again.
+    told_at       timestamptz,
     PRIMARY KEY (operation_id, name)
 );
 

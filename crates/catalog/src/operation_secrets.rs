@@ -57,24 +57,48 @@ pub async fn get(
     .await?)
 }
 
-/// A secret, which is gone once the transaction commits: of two who take it, one gets it.
+/// A secret for the one who asked, and a note that it was given. Unless it may be given `again`, of
+/// two who ask one gets it, and later ones nothing.
 ///
 /// # Errors
 /// When the catalog does not answer.
-pub async fn take(
+pub async fn tell(
     conn: &mut PgConnection,
     operation: OperationId,
     name: &str,
+    again: bool,
 ) -> Result<Option<Sealed>, CatalogError> {
     Ok(sqlx::query_as!(
         Sealed,
-        "DELETE FROM operation_secrets WHERE operation_id = $1 AND name = $2
+        "UPDATE operation_secrets SET told_at = coalesce(told_at, clock_timestamp())
+         WHERE operation_id = $1 AND name = $2 AND ($3 OR told_at IS NULL)
          RETURNING key_id, sealed AS bytes",
         operation.as_uuid(),
         name,
+        again,
     )
     .fetch_optional(conn)
     .await?)
+}
+
+/// Removes a secret that was given, unless an idempotency key can ask for it again.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn forget_told(
+    conn: &mut PgConnection,
+    operation: OperationId,
+    name: &str,
+) -> Result<(), CatalogError> {
+    sqlx::query!(
+        "DELETE FROM operation_secrets s WHERE operation_id = $1 AND name = $2 AND told_at IS NOT NULL
+         AND NOT EXISTS (SELECT FROM idempotency_keys k WHERE k.operation_id = s.operation_id)",
+        operation.as_uuid(),
+        name,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Removes what only the running operation needed: all of its secrets without an expiry.

@@ -98,10 +98,9 @@ impl Lifecycle {
             .await?
             .filter(|tenant| tenant.status != Status::Provisioning)
             .ok_or(StartError::UnknownTenant)?;
-        let sealed = match telling {
-            Telling::AndKeep => operation_secrets::get(&mut conn, operation, ANSWER).await?,
-            Telling::Once => operation_secrets::take(&mut conn, operation, ANSWER).await?,
-        };
+        let again = telling == Telling::AndKeep;
+        let sealed = operation_secrets::tell(&mut conn, operation, ANSWER, again).await?;
+        operation_secrets::forget_told(&mut conn, operation, ANSWER).await?;
         let answer = sealed
             .map(|sealed| open(self.deps(), operation, &sealed))
             .transpose()?;

@@ -79,7 +79,9 @@ pub async fn secrets_are_taken_once_and_the_answer_outlives_the_operation(db: Db
     let takers: Vec<_> = [db.conn().await, db.conn().await]
         .into_iter()
         .map(|mut conn| {
-            tokio::spawn(async move { operation_secrets::take(&mut conn, id, "answer").await })
+            tokio::spawn(
+                async move { operation_secrets::tell(&mut conn, id, "answer", false).await },
+            )
         })
         .collect();
     let mut taken = 0;

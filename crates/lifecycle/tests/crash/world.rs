@@ -18,7 +18,7 @@ use tenantry_types::{
 use tenantry_vault::{Keyring, Place};
 
 /// How long a driver of a test holds an operation.
-pub const LEASE: Duration = Duration::from_millis(800);
+pub const LEASE: Duration = Duration::from_millis(500);
 
 /// A server with a catalog in which one cluster, the server itself, is registered.
 pub struct World {
