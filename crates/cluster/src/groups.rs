@@ -2,6 +2,10 @@
 //!
 //! Made once for a cluster. The admin login is a member of these only, never of tenants' logins:
 //! on Postgres 15, membership in 20,000 roles makes one `CREATE DATABASE` take 5 seconds.
+//!
+//! From 16 on, whoever creates a role is its member with ADMIN OPTION and cannot end that. Databases
+//! are cloned as fast as ever then, but each statement on a role grows slower with the number of
+//! logins: measured on 18 with 14,500 of them 0.2 to 0.3 seconds, against 1 millisecond with few.
 
 use tenantry_types::RoleName;
 
