@@ -148,5 +148,5 @@ async fn person_without_roles(acme: &Tenant) -> (Client, String) {
     let body = json!({ "email": "none@acme.example", "password": "long enough" });
     let made = acme.admin.post("/users", body).await.expect(201);
     let (client, _) = acme.admin.sign_in("none@acme.example", "long enough").await;
-    (client, made["id"].as_str().expect("an id").to_owned())
+    (client, made["userId"].as_str().expect("an id").to_owned())
 }

@@ -106,7 +106,7 @@ async fn postgres_itself_lets_each_login_into_its_own_database_only() {
         .texts(
             "postgres",
             "SELECT format('%s at %s', r.rolname, d.datname) FROM pg_roles r, pg_database d
-             WHERE r.rolname LIKE 'tenant\\_%' AND has_database_privilege(r.oid, d.oid, 'CONNECT')
+             WHERE d.datallowconn AND r.rolname LIKE 'tenant\\_%' AND has_database_privilege(r.oid, d.oid, 'CONNECT')
              ORDER BY 1",
         )
         .await;
@@ -259,7 +259,7 @@ pub(crate) fn plots(db: &str) -> Vec<String> {
         "DELETE FROM tenantry_self.identity",
         "TRUNCATE tenantry_self.identity",
         "DROP TABLE tenantry_self.identity",
-        "LOCK TABLE tenantry_self.identity IN ACCESS EXCLUSIVE MODE",
+        "DO $$ BEGIN LOCK TABLE tenantry_self.identity IN ACCESS EXCLUSIVE MODE; END $$",
         "DROP SCHEMA tenantry_self CASCADE",
         "ALTER SCHEMA tenantry_self RENAME TO was",
         "CREATE TABLE tenantry_self.plot (x int)",

@@ -1,1 +1,244 @@
-//! To be written.
+//! No secret in clear: not in the catalog, not in Postgres's log, not in the program's, not in a
+//! list of processes
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tenantry_testkit::{Dev, Options, Serve};
+
+const ADMIN: &str = "the admin's own secret 1";
+const USER: &str = "the user's own secret 2";
+const CHANGED: &str = "the changed secret 3";
+const WRONG: &str = "the mistyped secret 4";
+const MAIL: &str = "ann.very-findable@acme.example";
+const USER_MAIL: &str = "bob.very-findable@acme.example";
+
+/// Everything that must be found nowhere, with a name for the message.
+#[derive(Default)]
+struct Secrets(Vec<(String, String)>);
+
+impl Secrets {
+    fn add(&mut self, name: &str, text: &str) {
+        assert!(text.len() >= 8, "{name} is too short to be searched for: {text}");
+        self.0.push((name.to_owned(), text.to_owned()));
+    }
+
+    fn add_from(&mut self, answer: &Value, fields: &[&str]) {
+        for field in fields {
+            self.add(field, answer[field].as_str().unwrap_or_else(|| panic!("{field} in {answer}")));
+        }
+    }
+
+    /// Looks for each, plain and in the forms in which bytes are shown.
+    #[track_caller]
+    fn not_in(&self, place: &str, text: &str) {
+        for (name, secret) in &self.0 {
+            let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let base64 = STANDARD.encode(secret);
+            for form in [secret.as_str(), &hex, base64.trim_end_matches('=')] {
+                if let Some(at) = text.find(form) {
+                    let line = text[..at].rfind('\n').map_or(0, |start| start + 1);
+                    let end = text[at..].find('\n').map_or(text.len(), |length| at + length);
+                    panic!("{name} is in {place}: {}", &text[line..end]);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_secret_is_written_down_in_clear() {
+    let dev = Dev::start_with(Options::default().env("TENANTRY_LOG", "debug"));
+    let pg = dev.pg();
+    // Postgres tells all that it is asked, from here on in every session.
+    pg.run("postgres", "ALTER SYSTEM SET log_statement = 'all'").await;
+    pg.run("postgres", "ALTER SYSTEM SET log_parameter_max_length = -1").await;
+    pg.run("postgres", "SELECT pg_reload_conf()").await;
+    let mut serve = Serve::join(&dev, "second", &[("TENANTRY_LOG", "debug")]);
+
+    let mut secrets = Secrets::default();
+    let variables = dev.variables();
+    secrets.add("the operator's token", &dev.operator_token());
+    secrets.add("the superuser's password", &variables["PGPASSWORD"]);
+    let url = &variables["TENANTRY_CATALOG_URL"];
+    let password = url.split(':').nth(2).and_then(|rest| rest.split('@').next());
+    secrets.add("the admin login's password", password.expect("a password in the URL"));
+    for key in variables["TENANTRY_KEYS"].split(',') {
+        secrets.add("a key", key.rsplit(':').next().expect("a key"));
+    }
+    for (name, text) in [("admin", ADMIN), ("user", USER), ("changed", CHANGED), ("wrong", WRONG)] {
+        secrets.add(name, text);
+    }
+    live(&dev, &serve, &mut secrets).await;
+
+    // Passwords of the router and the owner are in nobody's hands; Postgres has their verifiers.
+    let verifiers = pg.texts("postgres", "SELECT rolpassword FROM pg_authid WHERE rolname LIKE 'tenant\\_%'").await;
+    assert!(verifiers.len() >= 6 && verifiers.iter().all(|text| text.starts_with("SCRAM-SHA-256$")));
+
+    let catalog = everything_in(&dev, &pg.catalog).await;
+    assert!(catalog.contains("acme"), "the dump is one");
+    secrets.not_in("the catalog", &catalog);
+    let log = dev.postgres_log();
+    assert!(log.contains("CREATE DATABASE") || log.contains("ALTER DATABASE"), "Postgres logs statements");
+    secrets.not_in("Postgres's log", &log);
+    let own = format!("{}\n{}", dev.log(), serve.process().log());
+    assert!(own.contains("DEBUG"), "the program logs at this level");
+    secrets.not_in("the program's log", &own);
+    secrets.not_in("a list of processes", &command_lines());
+    // In the tenant's own database passwords and tokens are hashed as well.
+    let tenant = everything_in(&dev, "tenant_acme").await;
+    assert!(tenant.contains("$argon2id$"), "hashed");
+    secrets.not_in("the tenant's database", &tenant);
+
+    // The catalog and the logs do not know people's addresses either.
+    let mut people = Secrets::default();
+    people.add("a mail address", MAIL);
+    people.add("a mail address", USER_MAIL);
+    people.not_in("the catalog", &catalog);
+    people.not_in("the program's log", &own);
+}
+
+/// Everything that has to do with a secret, done once, also in ways that fail.
+async fn live(dev: &Dev, serve: &Serve, secrets: &mut Secrets) {
+    let operator = dev.operator();
+    let body = json!({ "name": "Acme", "slug": "acme", "admin": { "email": MAIL, "password": ADMIN } });
+    let create = |body: &Value, header: &'static str, value: &'static str| {
+        operator.request(Method::POST, "/setup/tenants").header(header, value).json(body).send()
+    };
+    let made = create(&body, "idempotency-key", "the-first").await.expect(201);
+    secrets.add_from(&made, &["dbPassword"]);
+    create(&body, "idempotency-key", "the-first").await.expect(201);
+    create(&body, "x-none", "x").await.problem(409, "SLUG_TAKEN");
+    let body = json!({ "name": "Two", "slug": "two", "admin": { "email": MAIL } });
+    let accepted = create(&body, "prefer", "respond-async").await.expect(202);
+    let path = format!("/setup/operations/{}", accepted["operationId"].as_str().expect("an id"));
+    crate::wait::until(std::time::Duration::from_secs(60), "made", async || {
+        let told = operator.get(&path).await.expect(200);
+        let done = told["status"] == "done";
+        if done {
+            secrets.add_from(&told["result"], &["dbPassword", "adminPassword"]);
+        }
+        done
+    })
+    .await;
+
+    let made = operator.post("/setup/operators", json!({ "name": "second" })).await.expect(201);
+    secrets.add_from(&made, &["token"]);
+
+    for host in [dev.at("acme"), serve.at("acme")] {
+        let (admin, told) = host.sign_in(MAIL, ADMIN).await;
+        secrets.add_from(&told, &["accessToken", "refreshToken"]);
+        let refresh = json!({ "refreshToken": told["refreshToken"] });
+        let told = host.post("/auth/refresh", refresh.clone()).await.expect(200);
+        secrets.add_from(&told, &["accessToken", "refreshToken"]);
+        host.post("/auth/login", json!({ "email": MAIL, "password": WRONG })).await.expect(401);
+        host.post("/auth/login", json!({ "email": MAIL, "password": WRONG, "x": 1 })).await.expect(422);
+        let broken = format!("{{\"email\":\"{MAIL}\",\"password\":\"{WRONG}\"");
+        host.request(Method::POST, "/auth/login")
+            .header("content-type", "application/json")
+            .body(broken)
+            .send()
+            .await
+            .expect(400);
+        host.get(&format!("/users?cursor={}", told["accessToken"].as_str().expect("a token"))).await;
+        let user = json!({ "email": USER_MAIL, "password": USER, "roles": ["Viewer"] });
+        let made = admin.post("/users", user.clone()).await.expect(201);
+        admin.post("/users", user).await.expect(409);
+        let path = format!("/users/{}", made["userId"].as_str().expect("an id"));
+        admin.patch(&path, json!({ "password": CHANGED })).await.expect(200);
+        let (_, told) = host.sign_in(USER_MAIL, CHANGED).await;
+        secrets.add_from(&told, &["accessToken", "refreshToken"]);
+        admin.delete(&path).await;
+        host.post("/auth/refresh", refresh).await.expect(401);
+    }
+    operator.delete("/setup/tenants/two").await.expect(200);
+    operator.post("/setup/tenants/two/undelete", json!({})).await.expect(200);
+    operator.delete("/setup/tenants/two?purge=true").await.expect(200);
+    dev.cli(&["migrate-all"]).expect(0);
+}
+
+/// Every row of every table of a database, as text.
+async fn everything_in(dev: &Dev, database: &str) -> String {
+    let pg = dev.pg();
+    let tables = pg
+        .texts(
+            database,
+            "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')",
+        )
+        .await;
+    assert!(tables.len() > 5, "{tables:?}");
+    let mut all = String::new();
+    for table in tables {
+        for row in pg.texts(database, &format!("SELECT t::text FROM {table} t")).await {
+            all.push_str(&format!("{table}: {row}\n"));
+        }
+    }
+    all
+}
+
+fn command_lines() -> String {
+    let mut all = String::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        all.push_str(&String::from_utf8_lossy(&line).replace('\0', " "));
+        all.push('\n');
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_sealed_secret_moved_to_another_row_opens_nothing() {
+    let dev = Dev::start();
+    let (acme, other) = (dev.tenant("acme").await, dev.tenant("other").await);
+    let pg = dev.pg();
+    acme.admin.get("/me").await.expect(200);
+    // Somebody who can write the catalog, but has no keys, gives acme the other's sealed login.
+    pg.run(
+        &pg.catalog,
+        &format!(
+            "UPDATE logins SET sealed = o.sealed, key_id = o.key_id, name = o.name FROM logins o
+             JOIN databases od ON od.id = o.database_id, databases d
+             WHERE d.id = logins.database_id AND d.tenant_id = '{}' AND od.tenant_id = '{}'
+               AND logins.role = 'router' AND o.role = 'router'",
+            acme.id, other.id
+        ),
+    )
+    .await;
+    let path = format!("/setup/tenants/{}/disconnect", acme.id);
+    dev.operator().post(&path, json!({})).await;
+    let answer = acme.admin.get("/users").await;
+    assert!(answer.status >= 500, "{answer}");
+    answer.any_problem();
+    assert!(!answer.text.contains(&other.email), "{answer}");
+    other.admin.get("/users").await.expect(200);
+}
+
+#[tokio::test]
+async fn the_routers_catalog_login_reads_what_routing_needs_and_no_more() {
+    let dev = Dev::start();
+    let _acme = dev.tenant("acme").await;
+    let pg = dev.pg();
+    let roles = pg.texts("postgres", "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'tenantry\\_router\\_%'").await;
+    assert_eq!(roles.len(), 1, "{roles:?}");
+    pg.set_password(&roles[0], "known-to-the-test-0123456789").await;
+    let mut conn = pg.connect(&roles[0], "known-to-the-test-0123456789", &pg.catalog).await.expect("the catalog");
+    sqlx::raw_sql("SELECT * FROM routes").fetch_all(&mut conn).await.expect("routes");
+    for table in ["tenants", "operators", "clusters", "logins", "operations", "operation_secrets", "audit", "databases", "idempotency_keys"] {
+        crate::isolation::refuses(&mut conn, &format!("SELECT * FROM {table}")).await;
+        crate::isolation::refuses(&mut conn, &format!("DELETE FROM {table}")).await;
+    }
+    for statement in [
+        "UPDATE domains SET tenant_id = tenant_id",
+        "INSERT INTO changes VALUES (1, gen_random_uuid(), 'updated')",
+        "UPDATE change_counter SET value = 0",
+        "CREATE TABLE public.plot (x int)",
+        "CREATE TEMP TABLE plot (x int)",
+    ] {
+        crate::isolation::refuses(&mut conn, statement).await;
+    }
+    for database in ["postgres", "template1", "tenant_acme_1"] {
+        assert!(pg.connect(&roles[0], "known-to-the-test-0123456789", database).await.is_err(), "{database}");
+    }
+}

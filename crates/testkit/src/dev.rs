@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -108,11 +109,17 @@ impl Dev {
 
     /// The command that starts it.
     #[must_use]
-    pub fn dev_command(&self) -> std::process::Command {
+    pub fn dev_command(&self) -> Command {
+        self.dev_command_on(self.port, &self.data)
+    }
+
+    /// The command that starts it on another port or folder.
+    #[must_use]
+    pub fn dev_command_on(&self, port: u16, data: &Path) -> Command {
         let mut command = binary::command();
         command
-            .args(["dev", "--port", &self.port.to_string(), "--data"])
-            .arg(&self.data);
+            .args(["dev", "--port", &port.to_string(), "--data"])
+            .arg(data);
         match &self.options.pg_bin {
             Some(folder) => {
                 command.arg("--pg-bin").arg(folder);
@@ -188,7 +195,7 @@ impl Dev {
     }
 
     /// Waits until it ended by itself.
-    pub fn wait_for_end(&mut self, bound: Duration) -> std::process::ExitStatus {
+    pub fn wait_for_end(&mut self, bound: Duration) -> ExitStatus {
         self.process.take().expect("it runs").wait(bound)
     }
 
@@ -336,7 +343,7 @@ impl Dev {
         Cli::run(command)
     }
 
-    fn cli_command(&self) -> std::process::Command {
+    fn cli_command(&self) -> Command {
         let mut command = binary::command();
         command
             .current_dir(self.folder.path())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::Pg;
 
 /// Databases, roles and the rows of the catalog that say what exists. Not the history: operations,
-/// their journal, the audit trail and the change log only ever grow.
+/// their journal and keys, the audit trail and the change log only ever grow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct World(BTreeMap<&'static str, Vec<String>>);
 
@@ -54,10 +54,6 @@ const IN_THE_CATALOG: &[(&str, &str)] = &[
         "SELECT format('%s %s', operation_id, name) FROM operation_secrets ORDER BY 1",
     ),
     (
-        "idempotency keys",
-        "SELECT format('%s %s', key, operation_id) FROM idempotency_keys ORDER BY 1",
-    ),
-    (
         "open operations",
         "SELECT format('%s %s %s', id, kind, status) FROM operations
          WHERE status NOT IN ('done', 'failed') ORDER BY 1",
@@ -88,6 +84,14 @@ impl World {
             let new = now.iter().filter(|line| !before.contains(line));
             lines.extend(new.map(|line| format!("{what}: + {line}")));
         }
+        lines
+    }
+
+    /// What is there that was not there before.
+    #[must_use]
+    pub fn added(&self, after: &Self) -> Vec<String> {
+        let mut lines = self.difference(after);
+        lines.retain(|line| line.contains(": + "));
         lines
     }
 

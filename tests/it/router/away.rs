@@ -21,7 +21,9 @@ async fn refused_fast(client: &Client, method: Method, path: &str, body: Option<
     let answer = request.send().await;
     let took = began.elapsed();
     assert_eq!(answer.status, 503, "{answer}");
-    answer.any_problem();
+    if path != "/readyz" {
+        answer.any_problem();
+    }
     assert!(took < HANG, "{took:?} for {answer}");
 }
 

@@ -11,7 +11,7 @@ async fn person(acme: &Tenant, name: &str, roles: &[&str]) -> (String, Client) {
     let body = json!({ "email": email, "name": name, "password": PASSWORD, "roles": roles });
     let made = acme.admin.post("/users", body).await.expect(201);
     let (client, _) = acme.admin.sign_in(&email, PASSWORD).await;
-    (made["id"].as_str().expect("an id").to_owned(), client)
+    (made["userId"].as_str().expect("an id").to_owned(), client)
 }
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn a_person_is_added_changed_and_removed() {
     let body = json!({ "email": "Bob@Acme.Example", "name": "Bob", "password": PASSWORD, "roles": ["Editor"] });
     let answer = acme.admin.post("/users", body).await;
     let bob = answer.expect(201);
-    let id = bob["id"].as_str().expect("an id");
+    let id = bob["userId"].as_str().expect("an id");
     assert_eq!(answer.header("location"), Some(format!("/users/{id}").as_str()));
     assert_eq!(bob["email"], "bob@acme.example");
     assert_eq!(bob["roles"], json!(["Editor"]));
