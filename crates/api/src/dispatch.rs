@@ -7,15 +7,15 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::app::App;
 use crate::context::{Site, Visitor, authority};
 use crate::problem::Problem;
 use crate::routes::{Place, ROUTES};
+use crate::slot::Slots;
 
-/// Requests worked on at a time; more would only wait for the same connections and cores.
+/// Requests worked on at a time.
 const AT_ONCE: usize = 2048;
 
 /// The routes by what a host leads to.
@@ -24,7 +24,7 @@ pub(crate) struct Hosts {
     base: Router,
     tenant: Router,
     nowhere: Router,
-    free: Semaphore,
+    slots: Slots,
 }
 
 impl Hosts {
@@ -44,7 +44,7 @@ impl Hosts {
             tenant: tenant.with_state(app.clone()),
             nowhere: nowhere.with_state(app.clone()),
             app: app.clone(),
-            free: Semaphore::new(AT_ONCE),
+            slots: Slots::new(AT_ONCE),
         }
     }
 }
@@ -74,15 +74,18 @@ pub(crate) async fn dispatch(
         Site::Nowhere => &hosts.nowhere,
     };
     // Probes pass: a process that is busy must not look dead.
-    let _room = if is_probe(request.uri().path()) {
+    let slot = if is_probe(request.uri().path()) {
         None
     } else {
-        let room = hosts.free.try_acquire();
-        Some(room.map_err(|_| Problem::with_status(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED"))?)
+        Some(hosts.slots.take()?)
     };
+    if let Some(slot) = &slot {
+        request.extensions_mut().insert(slot.clone());
+    }
     request.extensions_mut().insert(authority);
     request.extensions_mut().insert(site);
     let answer = routes.clone().oneshot(request).await;
+    drop(slot);
     Ok(answer.into_response())
 }
 

@@ -11,6 +11,9 @@ use tenantry_types::{FieldError, Secret};
 
 /// A request's type that reads itself from fields.
 pub(crate) trait FromFields: Sized {
+    /// The most bytes a body of it may have, where that is less than what is configured.
+    const LARGEST: usize = usize::MAX;
+
     /// Takes what it needs. `None` only when an error was recorded.
     fn from_fields(fields: &mut Fields) -> Option<Self>;
 }

@@ -1,7 +1,8 @@
 //! The body of a request: JSON of limited size, read into a type that names all its wrong fields.
 //!
 //! As the last argument of a handler it runs after the guard, so nobody unknown makes us read a body,
-//! and before the handler takes a connection, so a slow upload holds none.
+//! and before the handler takes a connection, so a slow upload holds none. It holds no slot either,
+//! and has a time of its own: at a sign-in, anyone may send a body.
 
 use std::time::Duration;
 
@@ -15,6 +16,10 @@ use tenantry_types::ErrorKind;
 use crate::app::App;
 use crate::fields::{self, FromFields};
 use crate::problem::Problem;
+use crate::slot::Slot;
+
+/// How long a body may take to come.
+const TIME: Duration = Duration::from_secs(10);
 
 /// A JSON body that must be there.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -27,7 +32,7 @@ impl<T: FromFields> FromRequest<App> for Body<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        let bytes = read_limited(request, app.config.body_limit).await?;
+        let bytes = receive(request, limit::<T>(app), TIME).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -40,13 +45,17 @@ impl<T: FromFields> FromRequest<App> for OptionalBody<T> {
             return Ok(Self(None));
         }
         let headers = request.headers().clone();
-        let bytes = read_limited(request, app.config.body_limit).await?;
+        let bytes = receive(request, limit::<T>(app), TIME).await?;
         if bytes.is_empty() {
             return Ok(Self(None));
         }
         require_json(&headers)?;
         parse(&bytes).map(|body| Self(Some(body)))
     }
+}
+
+fn limit<T: FromFields>(app: &App) -> usize {
+    app.config.body_limit.min(T::LARGEST)
 }
 
 fn parse<T: FromFields>(bytes: &[u8]) -> Result<T, Problem> {
@@ -83,6 +92,26 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
+/// The body, if it comes in time. Meanwhile others may have the request's slot.
+async fn receive(
+    request: Request,
+    limit: usize,
+    time: Duration,
+) -> Result<axum::body::Bytes, Problem> {
+    let slot = request.extensions().get::<Slot>().cloned();
+    let reading = tokio::time::timeout(time, read_limited(request, limit));
+    let read = match slot {
+        Some(slot) => slot.lend(reading).await?,
+        None => reading.await,
+    };
+    read.unwrap_or_else(|_| {
+        Err(Problem::with_status(
+            StatusCode::REQUEST_TIMEOUT,
+            "BODY_TIMEOUT",
+        ))
+    })
+}
+
 /// Reads the body up to the limit, which the announced length and a chunked body both meet.
 async fn read_limited(request: Request, limit: usize) -> Result<axum::body::Bytes, Problem> {
     let too_large = || {
@@ -98,7 +127,8 @@ async fn read_limited(request: Request, limit: usize) -> Result<axum::body::Byte
         return Err(too_large());
     }
     let mut body = request.into_body();
-    let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(limit));
+    // Grows with what comes: what was only announced takes no memory.
+    let mut bytes = Vec::new();
     loop {
         let frame =
             std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context));
@@ -143,9 +173,14 @@ async fn drain(mut body: RawBody) {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use http::HeaderValue;
+    use http_body::Frame;
 
     use super::*;
+    use crate::slot::Slots;
 
     #[test]
     fn json_goes_by_these_names() {
@@ -169,6 +204,37 @@ mod tests {
         }
         assert!(!check(&[]));
         assert!(!check(&["application/json", "text/plain"]));
+    }
+
+    /// A body that was announced and never comes.
+    struct Never;
+    impl HttpBody for Never {
+        type Data = axum::body::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn who_sends_no_body_keeps_no_slot_and_is_given_up() {
+        let slots = Slots::new(1);
+        let mut request = Request::new(RawBody::new(Never));
+        request
+            .extensions_mut()
+            .insert(slots.take().expect("a slot"));
+        let reading = tokio::spawn(receive(request, 1024, Duration::from_millis(200)));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(slots.take().expect("the slot of who is waited for"));
+        let problem = reading.await.expect("no panic").expect_err("no body came");
+        assert_eq!(
+            (problem.status().as_u16(), problem.code()),
+            (408, "BODY_TIMEOUT")
+        );
     }
 
     #[test]

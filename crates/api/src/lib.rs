@@ -18,6 +18,7 @@ mod operator_token;
 mod problem;
 pub mod routes;
 mod setup;
+mod slot;
 mod stack;
 mod tenant;
 mod throttle;

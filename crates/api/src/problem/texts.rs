@@ -24,6 +24,10 @@ const TEXTS: &[(&str, &str)] = &[
         "BAD_HOST",
         "The request must name one host, in one valid Host header.",
     ),
+    (
+        "BODY_TIMEOUT",
+        "The body did not come in time. Send the request again.",
+    ),
     ("BODY_TOO_LARGE", "The body is larger than this API takes."),
     (
         "CATALOG_UNAVAILABLE",

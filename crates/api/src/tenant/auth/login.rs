@@ -18,6 +18,9 @@ pub(crate) struct Credentials {
 }
 
 impl FromFields for Credentials {
+    // Anyone may send one.
+    const LARGEST: usize = 16 * 1024;
+
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let email = fields.required("email", Email::parse);
         let password = fields.required_secret("password");

@@ -17,6 +17,9 @@ pub(crate) struct Token {
 }
 
 impl FromFields for Token {
+    // Anyone may send one.
+    const LARGEST: usize = 16 * 1024;
+
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         Some(Self {
             refresh_token: fields.secret("refreshToken"),
