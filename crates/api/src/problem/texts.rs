@@ -178,5 +178,6 @@ mod tests {
     #[test]
     fn a_title_is_the_code_in_words() {
         assert_eq!(title("SLUG_TAKEN"), "Slug taken");
+        assert_eq!(title("MALFORMED_JSON"), "Malformed JSON");
     }
 }
