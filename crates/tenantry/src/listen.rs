@@ -4,9 +4,14 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use axum::Router;
-use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
+use axum::extract::connect_info::ConnectInfo;
+use axum::serve::Listener;
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::exit::Exit;
@@ -15,6 +20,10 @@ use crate::stop::Stop;
 
 /// How long requests that are on their way may take to finish after a stop.
 const FINISH: Duration = Duration::from_secs(10);
+
+/// How long a connection may take over the head of its next request, its idle time included; above
+/// the 60 s for which proxies commonly keep an idle connection, so that it is they who close it.
+const HEAD: Duration = Duration::from_secs(65);
 
 /// One or two bound sockets.
 #[derive(Debug)]
@@ -69,21 +78,7 @@ impl Listeners {
     pub async fn serve(self, service: &Router, stop: &Stop) {
         let mut serving = JoinSet::new();
         for socket in self.sockets {
-            // Small answers must not wait for the client's delayed acknowledgement.
-            let socket = socket.tap_io(|stream| {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::trace!(%error, "TCP_NODELAY was not set");
-                }
-            });
-            let service = service
-                .clone()
-                .into_make_service_with_connect_info::<SocketAddr>();
-            let stop = stop.clone();
-            serving.spawn(
-                axum::serve(socket, service)
-                    .with_graceful_shutdown(async move { stop.told().await })
-                    .into_future(),
-            );
+            serving.spawn(serve(socket, service.clone(), stop.clone(), HEAD));
         }
         stop.told().await;
         let finished = async { while serving.join_next().await.is_some() {} };
@@ -93,6 +88,34 @@ impl Listeners {
                 "requests were cut off: they did not finish in time"
             );
         }
+    }
+}
+
+/// What `axum::serve` does, which has no limit on the time for a head.
+async fn serve(mut socket: TcpListener, service: Router, stop: Stop, head: Duration) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(head);
+    let open = GracefulShutdown::new();
+    // `Listener::accept` waits a while when there are no more file descriptors.
+    while let Some((stream, client)) = stop.unless(Listener::accept(&mut socket)).await {
+        without_delay(&stream);
+        let service = service.clone().layer(Extension(ConnectInfo(client)));
+        let service = TowerToHyperService::new(service);
+        let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::trace!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(socket);
+    open.shutdown().await;
+}
+
+/// Small answers must not wait for the client's delayed acknowledgement.
+fn without_delay(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::trace!(%error, "TCP_NODELAY was not set");
     }
 }
 
@@ -112,6 +135,8 @@ fn refused(address: SocketAddr, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[tokio::test]
@@ -122,5 +147,31 @@ mod tests {
             .expect_err("taken");
         assert_eq!(failure.exit(), Exit::Conflict);
         assert!(failure.text().contains("is taken") && failure.text().contains("--port"));
+    }
+    #[tokio::test]
+    async fn the_head_of_a_request_has_a_time_and_the_client_is_known() {
+        let service = Router::new()
+            .fallback(async |ConnectInfo(client): ConnectInfo<SocketAddr>| client.to_string());
+        let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = socket.local_addr().expect("an address");
+        let serving = serve(socket, service, Stop::never(), Duration::from_millis(200));
+        let serving = tokio::spawn(serving);
+        let ask = async |head: &str| {
+            let mut stream = TcpStream::connect(address).await.expect("connected");
+            stream.write_all(head.as_bytes()).await.expect("written");
+            let mut answer = String::new();
+            let reading = stream.read_to_string(&mut answer);
+            let end = tokio::time::timeout(Duration::from_secs(5), reading).await;
+            end.expect("closed in time").expect("read");
+            (answer, stream.local_addr().expect("an address").to_string())
+        };
+        let (answer, client) = ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with(&client),
+            "{answer}"
+        );
+        let (answer, _) = ask("GET / HTTP/1.1\r\nHost: a\r\nX-Slow").await;
+        assert!(!answer.contains("200"), "{answer}");
+        serving.abort();
     }
 }

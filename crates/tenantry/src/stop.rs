@@ -30,6 +30,12 @@ impl Stop {
         Ok(stop)
     }
 
+    /// One that does not fire by itself.
+    #[cfg(test)]
+    pub fn never() -> Self {
+        Self(CancellationToken::new())
+    }
+
     /// Waits until it fires.
     pub async fn told(&self) {
         self.0.cancelled().await;
