@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tenantry_types::DomainName;
 
 /// Settings of the HTTP face.
@@ -13,6 +14,9 @@ pub struct ApiConfig {
     /// Whether `x-tenant-id` may name the tenant. Off by default: behind a proxy that does not strip
     /// it, any client could send it.
     pub allow_tenant_header: bool,
+    /// Proxies whose `X-Forwarded-For` names the client. None by default: without one, the header
+    /// could be sent by anyone.
+    pub trusted_proxies: Vec<IpNet>,
     /// Whether cookies are `Secure` with the `__Host-` prefix. On by default; off for `http://`.
     pub secure_cookies: bool,
     /// The longest body in bytes. Default 256 KiB.
@@ -36,6 +40,7 @@ impl Default for ApiConfig {
         Self {
             base_domains: DomainName::parse("localhost").into_iter().collect(),
             allow_tenant_header: false,
+            trusted_proxies: Vec::new(),
             secure_cookies: true,
             body_limit: 256 * 1024,
             request_timeout: Duration::from_secs(30),

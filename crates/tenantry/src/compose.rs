@@ -267,6 +267,7 @@ fn api_config(config: &Config) -> Result<ApiConfig> {
     Ok(ApiConfig {
         base_domains: config.web.domains()?,
         allow_tenant_header: config.web.allow_tenant_header,
+        trusted_proxies: config.web.proxies()?,
         secure_cookies: config.web.secure_cookies,
         body_limit: config.limits.body_limit,
         request_timeout: config.limits.request_timeout,

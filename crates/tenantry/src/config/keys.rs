@@ -57,6 +57,7 @@ pub const KEYS: &[Key] = &[
     key("base_domains", List, "localhost", "Domains whose subdomains are tenants. The setup API answers at the domain itself."),
     key("public_url", Text, "https://<first base domain>", "How people reach the base domain; its scheme and port go into the URLs in answers."),
     key("allow_tenant_header", Switch, "false; true in `dev`", "Whether `x-tenant-id` may choose the tenant. Only for development."),
+    key("trusted_proxies", List, "none", "Addresses or networks (10.0.0.0/8) of proxies whose `X-Forwarded-For` is believed; without them a proxy's clients share one limit on failed sign-ins."),
     key("secure_cookies", Switch, "true; false in `dev`", "Whether cookies are sent over TLS only."),
     key("access_token_ttl", Text, "15m", "How long an access token is good for."),
     key("refresh_token_ttl", Text, "30d", "How long a sign-in lasts."),

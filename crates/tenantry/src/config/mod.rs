@@ -161,6 +161,35 @@ mod tests {
     }
 
     #[test]
+    fn trusted_proxies_are_addresses_and_networks() {
+        let proxies = |text: &str| {
+            let variables = [("TENANTRY_TRUSTED_PROXIES", text)];
+            let config = load("", &variables, Overrides::default())?;
+            Ok::<_, crate::failure::Failure>(
+                config
+                    .web
+                    .proxies()?
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let read = proxies("192.0.2.1, 10.0.0.0/8,2001:db8::/48").expect("proxies");
+        assert_eq!(read, ["192.0.2.1/32", "10.0.0.0/8", "2001:db8::/48"]);
+        assert!(proxies("").expect("none").is_empty());
+        for bad in [
+            "proxy.example",
+            "10.0.0.0/33",
+            "10.0.0",
+            "*",
+            "192.0.2.1:80",
+        ] {
+            let failure = proxies(bad).expect_err(bad);
+            assert!(failure.text().contains(bad), "{}", failure.text());
+        }
+    }
+
+    #[test]
     fn an_empty_variable_is_unset() {
         let variables = [("TENANTRY_KEYS", ""), ("TENANTRY_LISTEN", " ")];
         let config = load("", &variables, Overrides::default()).expect("a configuration");

@@ -1,8 +1,9 @@
 //! Where we listen and how people reach us.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use reqwest::Url;
 use serde::Deserialize;
 use tenantry_types::DomainName;
@@ -22,6 +23,8 @@ pub struct WebSettings {
     pub public_url: Option<String>,
     /// `allow_tenant_header`: off; on in `dev`.
     pub allow_tenant_header: bool,
+    /// `trusted_proxies`: none. See [`WebSettings::proxies`] for them as networks.
+    pub trusted_proxies: Vec<String>,
     /// `secure_cookies`: on; off in `dev`.
     pub secure_cookies: bool,
     /// `access_token_ttl`: 15m.
@@ -39,6 +42,7 @@ impl Default for WebSettings {
             base_domains: vec!["localhost".to_owned()],
             public_url: None,
             allow_tenant_header: false,
+            trusted_proxies: Vec::new(),
             secure_cookies: true,
             access_token_ttl: Duration::from_secs(15 * 60),
             refresh_token_ttl: Duration::from_secs(30 * 24 * 3600),
@@ -73,6 +77,24 @@ impl WebSettings {
                 .map_err(|error| Failure::usage(format!("`base_domains`: `{text}` {error}")))
         };
         self.base_domains.iter().map(parse).collect()
+    }
+
+    /// The trusted proxies as networks; an address is a network of one.
+    ///
+    /// # Errors
+    /// When one is neither an address nor a network.
+    pub fn proxies(&self) -> Result<Vec<IpNet>> {
+        let parse = |text: &String| {
+            let network = text.parse().ok();
+            network
+                .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+                .ok_or_else(|| {
+                    Failure::usage(format!(
+                        "`trusted_proxies`: `{text}` is neither an address nor a network like 10.0.0.0/8"
+                    ))
+                })
+        };
+        self.trusted_proxies.iter().map(parse).collect()
     }
 
     /// How people reach the base domain.
@@ -113,6 +135,7 @@ impl WebSettings {
     /// Itself, if its parts are usable.
     pub(super) fn checked(self) -> Result<Self> {
         self.public()?;
+        self.proxies()?;
         Ok(self)
     }
 }
