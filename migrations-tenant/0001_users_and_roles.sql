@@ -1,11 +1,14 @@
 -- People, what they may do, and their sessions. Runs as `tenantry_owner`, in schema `tenantry`.
+-- Texts that every request reads have a length here: the tenant's own login writes these tables, and
+-- one process reads them for all tenants.
 CREATE TABLE tenantry.users (
     id             uuid PRIMARY KEY,
     email          text NOT NULL CONSTRAINT users_email_key UNIQUE
-                   CONSTRAINT users_email_lower CHECK (email = lower(email)),
-    name           text NOT NULL DEFAULT '',
+                   CONSTRAINT users_email_lower CHECK (email = lower(email))
+                   CONSTRAINT users_email_length CHECK (length(email) <= 254),
+    name           text NOT NULL DEFAULT '' CONSTRAINT users_name_length CHECK (length(name) <= 200),
     -- Argon2id in PHC form; none until a password is set. It exists here and nowhere else.
-    password_hash  text,
+    password_hash  text CONSTRAINT users_password_hash_length CHECK (length(password_hash) <= 512),
     is_active      boolean NOT NULL DEFAULT true,
     created_at     timestamptz NOT NULL DEFAULT now(),
     updated_at     timestamptz NOT NULL DEFAULT now()
@@ -13,18 +16,19 @@ CREATE TABLE tenantry.users (
 
 CREATE TABLE tenantry.roles (
     id           uuid PRIMARY KEY,
-    name         text NOT NULL CONSTRAINT roles_name_key UNIQUE,
-    description  text NOT NULL DEFAULT '',
+    name         text NOT NULL CONSTRAINT roles_name_key UNIQUE
+                 CONSTRAINT roles_name_length CHECK (length(name) <= 100),
+    description  text NOT NULL DEFAULT '' CONSTRAINT roles_description_length CHECK (length(description) <= 1000),
     is_builtin   boolean NOT NULL DEFAULT false,
     created_at   timestamptz NOT NULL DEFAULT now()
 );
 
 -- The registry of what can be allowed, `resource:action`.
 CREATE TABLE tenantry.permissions (
-    resource     text NOT NULL CONSTRAINT permissions_resource_shape CHECK (resource ~ '^[a-z][a-z0-9-]*$'),
+    resource     text NOT NULL CONSTRAINT permissions_resource_shape CHECK (resource ~ '^[a-z][a-z0-9-]{0,99}$'),
     action       text NOT NULL CONSTRAINT permissions_action_known CHECK (action IN
                  ('list', 'read', 'create', 'update', 'delete', 'execute', 'manage')),
-    description  text NOT NULL DEFAULT '',
+    description  text NOT NULL DEFAULT '' CONSTRAINT permissions_description_length CHECK (length(description) <= 1000),
     PRIMARY KEY (resource, action)
 );
 

@@ -18,6 +18,21 @@ use crate::generation::Place;
 use crate::pools::Backend;
 use crate::session;
 
+/// Settings of a pooled session, in the startup packet, where they win over what a tenant set for its
+/// role or its database. The tenant's own logins write the tables that we read: a lock that they
+/// hold must not hold our connections, and an operator or function that they made must not be
+/// found before Postgres's own.
+pub(crate) const POOLED: [(&str, &str); 4] = [
+    ("search_path", "pg_catalog,public"),
+    ("statement_timeout", "30s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+];
+
+/// Settings of a session for a migration or a first login: statements may take long, waiting for a
+/// lock may not.
+const PROOF: [(&str, &str); 1] = [("lock_timeout", "5s")];
+
 /// Where a cluster listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
@@ -105,7 +120,8 @@ impl Connector {
     pub(crate) async fn open(&self, place: &Place) -> Result<Fresh, OpenError> {
         let options = self
             .options_of(place)?
-            .application_name(&self.application_name);
+            .application_name(&self.application_name)
+            .options(POOLED);
         self.bounded(self.proven(options, self.expected(place)))
             .await
     }
@@ -127,7 +143,8 @@ impl Connector {
     ) -> Result<Fresh, OpenError> {
         let options = self
             .options(address, database, login, password)
-            .application_name(&self.reserve_name);
+            .application_name(&self.reserve_name)
+            .options(PROOF);
         self.bounded(self.proven(options, expected)).await
     }
 

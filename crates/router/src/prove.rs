@@ -166,9 +166,7 @@ impl Router {
         };
         let name = &self.inner.connector.application_name;
         let ready = match session::is_idle(&mut proven.conn).await {
-            Ok(true) => session::set_application_name(&mut proven.conn, name)
-                .await
-                .is_ok(),
+            Ok(true) => session::make_pooled(&mut proven.conn, name).await.is_ok(),
             _ => false,
         };
         let slot = generation.cluster.try_slot(&generation).filter(|_| ready);

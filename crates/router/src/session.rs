@@ -5,6 +5,7 @@
 
 use sqlx::{Connection, Executor, PgConnection, Row};
 
+use crate::connect::POOLED;
 use crate::pools::Backend;
 
 /// The server process of this session. Simple query: one round trip.
@@ -35,16 +36,20 @@ pub(crate) async fn is_idle(conn: &mut PgConnection) -> Result<bool, sqlx::Error
     }
 }
 
-/// Names a session that was opened under another name.
-pub(crate) async fn set_application_name(
-    conn: &mut PgConnection,
-    name: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_catalog.set_config('application_name', $1, false)")
-        .bind(name)
-        .persistent(false)
-        .execute(conn)
-        .await?;
+/// Gives a session that was opened for something else the name and the settings of a pooled one.
+pub(crate) async fn make_pooled(conn: &mut PgConnection, name: &str) -> Result<(), sqlx::Error> {
+    let settings = POOLED.into_iter().chain([("application_name", name)]);
+    let (names, values): (Vec<&str>, Vec<&str>) = settings.unzip();
+    sqlx::query(
+        "SELECT pg_catalog.set_config(s.name, s.value, false)
+         FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[]))
+              AS s (name, value)",
+    )
+    .bind(names)
+    .bind(values)
+    .persistent(false)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

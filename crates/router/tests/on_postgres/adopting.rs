@@ -1,5 +1,6 @@
 //! Connections that were opened with a password in clear.
 
+use sqlx::PgConnection;
 use tenantry_catalog::clusters::TlsMode;
 use tenantry_catalog::tenants::Status;
 use tenantry_router::{Address, Expected, ProveError, Target};
@@ -52,10 +53,26 @@ pub async fn a_proven_connection_becomes_the_first_pooled_one(home: Home) {
         1,
         "it counts against the budget now"
     );
-    let mut conn = conn(&router, &tenant).await;
-    assert_eq!(pid(&mut conn).await, first);
-    conn.release();
+    let mut adopted = conn(&router, &tenant).await;
+    assert_eq!(pid(&mut adopted).await, first);
+    let mut second = conn(&router, &tenant).await;
+    for conn in [&mut adopted, &mut second] {
+        assert_eq!(settings(conn).await, "pg_catalog,public|30s|5s|1min");
+    }
+    adopted.release();
+    second.release();
     router.shutdown().await;
+}
+
+/// What holds in a session, whatever the tenant set for its roles or its database.
+async fn settings(conn: &mut PgConnection) -> String {
+    sqlx::query_scalar(
+        "SELECT concat_ws('|', current_setting('search_path'), current_setting('statement_timeout'),
+                current_setting('lock_timeout'), current_setting('idle_in_transaction_session_timeout'))",
+    )
+    .fetch_one(conn)
+    .await
+    .expect("settings")
 }
 
 pub async fn another_database_or_an_owner_login_is_not_adopted(home: Home) {
