@@ -156,7 +156,7 @@ async fn migrate_all_brings_what_is_behind_to_the_built_in_migrations() {
         &format!(
             "DELETE FROM tenantry.migrations WHERE version = {newest};
              DELETE FROM tenantry.object_definitions WHERE api_name = 'Account';
-             DROP TABLE IF EXISTS public.account CASCADE; DROP TABLE IF EXISTS public.accounts CASCADE;
+             DROP TABLE tenantry.accounts;
              DELETE FROM tenantry.permissions WHERE resource IN ('account', 'accounts')"
         ),
     )

@@ -270,7 +270,7 @@ pub(crate) fn plots(db: &str) -> Vec<String> {
         "CREATE ROLE plot",
         "CREATE DATABASE plot",
         "ALTER ROLE tenantry_owner SUPERUSER",
-        "ALTER ROLE tenantry_owner SET search_path = public",
+        "ALTER ROLE tenantry_owner LOGIN",
         "ALTER ROLE tenantry_admin PASSWORD 'plot'",
         "SET ROLE tenantry_admin",
         "SET SESSION AUTHORIZATION tenantry_admin",

@@ -40,6 +40,8 @@ impl Client {
         });
         let http = builder
             .no_proxy()
+            // A connection of before a restart would be found dead only after a request was lost.
+            .pool_max_idle_per_host(0)
             // A guard against hanging, no expectation.
             .timeout(Duration::from_secs(90))
             .build()
