@@ -10,6 +10,7 @@ use tenantry_lifecycle::Lifecycle;
 use tenantry_router::Router;
 use tenantry_tenantdb::passwords::Hashing;
 use tenantry_types::{Clock, Entropy};
+use tokio::sync::Semaphore;
 
 use crate::ApiDeps;
 use crate::config::ApiConfig;
@@ -31,6 +32,9 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
     pub(crate) config: ApiConfig,
+    /// Turns to ask the catalog whose an operator token is. Anyone can ask that with tokens they
+    /// made up; the catalog's other connections stay for those who are known.
+    pub(crate) token_turns: Semaphore,
 }
 
 impl App {
@@ -50,6 +54,7 @@ impl App {
             clock: deps.clock,
             entropy: deps.entropy,
             config,
+            token_turns: Semaphore::new(4),
         }))
     }
 

@@ -48,10 +48,13 @@ impl FromRequestParts<App> for Operator {
             .filter(|token| operator_token::has_shape(token.expose()))
             .ok_or_else(Problem::unauthenticated)?;
         let hash = operator_token::hash_token(&token);
-        let mut conn = app.catalog().await?;
-        let operator = operators::by_token_hash(&mut conn, &hash)
-            .await?
-            .ok_or_else(Problem::unauthenticated)?;
+        let operator = {
+            // Never closed, so there always is a turn.
+            let _turn = app.token_turns.acquire().await.ok();
+            let mut conn = app.catalog().await?;
+            operators::by_token_hash(&mut conn, &hash).await?
+        };
+        let operator = operator.ok_or_else(Problem::unauthenticated)?;
         Ok(Self {
             id: operator.id,
             name: operator.name,
