@@ -29,7 +29,7 @@ pub(crate) struct TooMany {
 }
 
 /// Room for one attempt. Tell it how the attempt ended; dropped without a word (the database was
-/// away, the client left) it counts as nothing, since the client learnt nothing.
+/// away, the client left) it counts as nothing, since the client learnt nothing, until the hash begins.
 #[must_use]
 pub(crate) struct Attempt {
     account: Seat,
@@ -68,10 +68,22 @@ impl Throttle {
 }
 
 impl Attempt {
+    /// The work of hashing begins: from here on, whoever leaves has failed. Else guesses that nobody
+    /// waits for would keep the cores busy and never be counted.
+    pub(crate) fn hashing(&mut self) {
+        self.account.costs = true;
+        if let Some(address) = &mut self.address {
+            address.costs = true;
+        }
+    }
+
     /// The password was right: the account's count starts anew. The client address's does not: who
     /// owns one account must not clear the way for guesses at others.
     pub(crate) fn succeeded(self) {
         self.account.close(|counter, _| counter.failures = 0);
+        if let Some(address) = self.address {
+            address.close(|_, _| {});
+        }
     }
 
     /// The password was wrong.
@@ -172,6 +184,7 @@ impl<K: Hash + Eq + Send + Sync + 'static> Counters<K> {
         seated.map(|()| Seat {
             entry,
             clock: clock.clone(),
+            costs: false,
         })
     }
 }
@@ -232,17 +245,25 @@ impl Counter {
 struct Seat {
     entry: Arc<Entry>,
     clock: Clock,
+    /// Whether it counts as a failure when nothing else is said.
+    costs: bool,
 }
 
 impl Seat {
-    fn close(self, verdict: impl FnOnce(&mut Counter, Timestamp)) {
+    fn close(mut self, verdict: impl FnOnce(&mut Counter, Timestamp)) {
+        self.costs = false;
         verdict(&mut self.entry.lock(), self.clock.now());
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.entry.lock().seated -= 1;
+        let mut counter = self.entry.lock();
+        if self.costs {
+            counter.fail(self.clock.now());
+        }
+        counter.seated -= 1;
+        drop(counter);
         self.entry.seat_free.notify_waiters();
     }
 }

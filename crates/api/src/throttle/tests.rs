@@ -132,6 +132,30 @@ async fn an_attempt_without_an_end_counts_as_nothing() {
 }
 
 #[tokio::test]
+async fn who_leaves_while_the_password_is_hashed_has_failed() {
+    let world = world();
+    for _ in 0..5 {
+        let attempt = world.throttle.attempt(world.tenant, &world.ann, None).await;
+        let mut attempt = attempt.expect("a seat");
+        attempt.hashing();
+        drop(attempt);
+    }
+    assert_eq!(world.guess().await, Err(1));
+}
+
+#[tokio::test]
+async fn a_right_password_is_no_failure_of_its_address() {
+    let world = world();
+    let client = Some("192.0.2.7".parse().expect("an address"));
+    for _ in 0..60 {
+        let attempt = world.throttle.attempt(world.tenant, &world.ann, client);
+        let mut attempt = attempt.await.expect("a seat");
+        attempt.hashing();
+        attempt.succeeded();
+    }
+}
+
+#[tokio::test]
 async fn one_client_has_fifty_failures_a_minute_over_all_accounts() {
     let world = world();
     let client: IpAddr = "192.0.2.7".parse().expect("an address");

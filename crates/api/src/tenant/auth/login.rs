@@ -10,7 +10,7 @@ use crate::context::{ClientAddress, Visitor};
 use crate::fields::{Fields, FromFields};
 use crate::json::Body;
 use crate::problem::Problem;
-use crate::throttle::TooMany;
+use crate::throttle::{Attempt, TooMany};
 
 pub(crate) struct Credentials {
     email: Email,
@@ -39,12 +39,12 @@ pub(crate) async fn handle(
     Body(credentials): Body<Credentials>,
 ) -> Result<Response, Problem> {
     let app = &visitor.app;
-    let attempt = app
+    let mut attempt = app
         .throttle
         .attempt(visitor.tenant_id(), &credentials.email, client)
         .await
         .map_err(too_many)?;
-    let Some(user) = check(&visitor, credentials).await? else {
+    let Some(user) = check(&visitor, credentials, &mut attempt).await? else {
         attempt.failed();
         return Err(wrong());
     };
@@ -64,7 +64,11 @@ pub(crate) async fn handle(
 }
 
 /// The person whose password this is. No connection is held while it is hashed.
-async fn check(visitor: &Visitor, credentials: Credentials) -> Result<Option<UserId>, Problem> {
+async fn check(
+    visitor: &Visitor,
+    credentials: Credentials,
+    attempt: &mut Attempt,
+) -> Result<Option<UserId>, Problem> {
     let mut conn = visitor.conn().await?;
     let found = users::credentials_by_email(&mut conn, &credentials.email).await?;
     conn.release();
@@ -72,6 +76,7 @@ async fn check(visitor: &Visitor, credentials: Credentials) -> Result<Option<Use
         Some((user, hash, is_active)) => (Some(user), hash, is_active),
         None => (None, None, false),
     };
+    attempt.hashing();
     let right = visitor
         .app
         .hashing
