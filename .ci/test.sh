@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs all tests: unit, database and end-to-end. Arguments go to cargo-nextest, or to `cargo test`
-# where that is not installed. The end of the output and the exit code are the runner's own.
+# Runs all tests: unit, database and end-to-end. Arguments go to `cargo test`. The end of the output
+# and the exit code are cargo's own.
 #
 #   TENANTRY_SKIP_EXTRA_PG=1   tests on the installed Postgres only
 set -euo pipefail
@@ -15,11 +15,13 @@ if [[ ${TENANTRY_SKIP_EXTRA_PG:-} != 1 ]]; then
     export TENANTRY_TEST_PG_BINS
 fi
 
-# The end-to-end tests run the real program, with the points at which they make it fail.
-cargo build --package tenantry --features faults
-export TENANTRY_BIN=$target/debug/tenantry
+# The end-to-end tests run the real program, with the points at which they make it fail. The same
+# packages and features in both lines, so that nothing is built twice.
+most=(--workspace --exclude tenantry-tests --features tenantry/faults)
+cargo build "${most[@]}" --bins
+cargo test "${most[@]}" "$@"
 
-if cargo nextest --version >/dev/null 2>&1; then
-    exec cargo nextest run --workspace "$@"
-fi
-exec cargo test --workspace "$@"
+# Last, because its summary is the one that says whether the product works. Its tests mostly wait,
+# hence more of them at once than there are cores.
+export TENANTRY_BIN=$target/debug/tenantry
+exec cargo test --package tenantry-tests "$@" -- --test-threads=6
