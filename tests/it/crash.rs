@@ -53,6 +53,18 @@ async fn all_ended(dev: &Dev, fault: &str) {
     .await;
 }
 
+/// The world once the template is made that a start makes beside its other work.
+async fn settled(dev: &Dev) -> World {
+    let pg = dev.pg();
+    wait::until(Duration::from_secs(60), "the template is made", async || {
+        let ready = "SELECT count(*)::text FROM templates WHERE ready_at IS NOT NULL";
+        let builders = "SELECT count(*)::text FROM pg_roles WHERE rolname LIKE 'tnt\\_build%'";
+        pg.texts(&pg.catalog, ready).await == ["1"] && pg.texts("postgres", builders).await == ["0"]
+    })
+    .await;
+    World::of(&pg).await
+}
+
 /// Names and ids replaced, so that what one creation adds can be compared with another's.
 fn shape(lines: &[String], slug: &str, id: &str) -> Vec<String> {
     let mut shape: Vec<String> = lines
@@ -93,7 +105,7 @@ async fn creations_survive(steps: &[&str]) {
     let mut dev = Dev::start();
     let pg = dev.pg();
     // What a creation that nothing disturbed adds to the world.
-    let before = World::of(&pg).await;
+    let before = settled(&dev).await;
     let made = create(&dev.operator(), "model").await.expect("an answer").expect(201);
     let id = made["tenantId"].as_str().expect("an id").to_owned();
     let model = shape(&before.difference(&World::of(&pg).await), "model", &id);
@@ -154,7 +166,7 @@ async fn a_creation_survives_a_kill_in_its_last_steps() {
 #[tokio::test]
 async fn a_purge_survives_a_kill_at_each_step() {
     let mut dev = Dev::start();
-    let empty = World::of(&dev.pg()).await;
+    let empty = settled(&dev).await;
     for fault in faults("purge", PURGE_STEPS) {
         let tenant = dev.tenant("crash").await;
         assert_eq!(dev.stop(), 0);
@@ -173,7 +185,7 @@ async fn a_delete_and_an_undelete_survive_a_kill_at_each_step() {
     let mut dev = Dev::start();
     let tenant = dev.tenant("crash").await;
     let path = format!("/setup/tenants/{}", tenant.slug);
-    let active = World::of(&dev.pg()).await;
+    let active = settled(&dev).await;
     assert_eq!(dev.stop(), 0);
     for (delete, undelete) in pairs() {
         die_at(&mut dev, &delete, async |operator| {
@@ -250,7 +262,7 @@ async fn another_server_takes_up_what_a_dead_one_left() {
 #[tokio::test]
 async fn a_creation_that_fails_is_undone_and_says_so() {
     let mut dev = Dev::start();
-    let before = World::of(&dev.pg()).await;
+    let before = settled(&dev).await;
     for step in CREATE_STEPS {
         for point in ["before-effect", "after-effect"] {
             let fault = format!("create/{step}:{point}=fail");
@@ -268,4 +280,36 @@ async fn a_creation_that_fails_is_undone_and_says_so() {
     assert_eq!(dev.stop(), 0);
     dev.run_with_env(&[]);
     create(&dev.operator(), "acme").await.expect("an answer").expect(201);
+}
+
+#[tokio::test]
+async fn a_kill_while_the_template_is_made_leaves_no_debris() {
+    let mut dev = Dev::start();
+    settled(&dev).await;
+    for (n, millis) in [0, 30, 80, 150, 300, 600].into_iter().enumerate() {
+        // As on the first start of a new release: what is there is of another set of migrations.
+        let pg = dev.pg();
+        let aged = format!("UPDATE templates SET schema = 'older {n}' WHERE schema NOT LIKE 'older%'");
+        pg.run(&pg.catalog, &aged).await;
+        assert_eq!(dev.stop(), 0);
+        dev.spawn();
+        // Killed somewhere in it; where depends on the machine, and so the moments are spread.
+        wait::until(Duration::from_secs(60), "it serves", async || {
+            dev.base().request(Method::GET, "/healthz").try_send().await.is_some()
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        dev.kill9();
+        dev.run();
+    }
+    // A creation needs the template and so waits for it.
+    dev.tenant("after").await;
+    dev.cli(&["migrate-all"]).expect(0);
+    let pg = dev.pg();
+    let databases = "SELECT datname::text FROM pg_database WHERE datname LIKE 'tnt\\_%'";
+    let template = pg.texts(&pg.catalog, "SELECT db_name FROM templates").await;
+    assert_eq!(template.len(), 1, "{template:?}");
+    assert_eq!(pg.texts("postgres", databases).await, template);
+    let roles = "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'tnt\\_%'";
+    assert_eq!(pg.texts("postgres", roles).await, [""; 0]);
 }
