@@ -56,6 +56,11 @@ pub struct Admin {
 /// migration wrote runs on it.
 pub struct AdminConn {
     conn: PgConnection,
+    /// Whose session it is and under which name, for a second one beside it.
+    admin: Admin,
+    application_name: String,
+    /// The server's process, once it was asked.
+    pid: Option<i32>,
     /// Set when an answer never came: what the session does now is not known.
     lost: bool,
 }
@@ -167,6 +172,9 @@ impl Admin {
         match tokio::time::timeout(CONNECT, PgConnection::connect_with(&options)).await {
             Ok(conn) => Ok(AdminConn {
                 conn: conn?,
+                admin: self.clone(),
+                application_name: name.to_owned(),
+                pid: None,
                 lost: false,
             }),
             Err(_) => Err(ClusterError::late("no session within 3 seconds")),
@@ -196,6 +204,28 @@ impl AdminConn {
     pub async fn close(self) {
         // What the server answers to a goodbye changes nothing.
         let _ = tokio::time::timeout(CONNECT, self.conn.close()).await;
+    }
+
+    /// The login whose session this is.
+    pub(crate) fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// The session's `application_name`.
+    pub(crate) fn application_name(&self) -> &str {
+        &self.application_name
+    }
+
+    /// The server's process of this session.
+    pub(crate) async fn pid(&mut self) -> Result<i32, ClusterError> {
+        if let Some(pid) = self.pid {
+            return Ok(pid);
+        }
+        let (pid,) = self
+            .one(sqlx::query_as::<_, (i32,)>("SELECT pg_backend_pid()"))
+            .await?;
+        self.pid = Some(pid);
+        Ok(pid)
     }
 
     /// Runs statements in the simple protocol: several, separated by semicolons, are one

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use crate::{AdminConn, ClusterError};
+use crate::{AdminConn, ClusterError, clearance};
 
 /// How often a statement is tried that found its database in use (55006), each of which Postgres
 /// itself lets wait for 5 seconds, or its row just changed by another session.
 const TRIES: u32 = 3;
 const BACKOFF: Duration = Duration::from_millis(100);
 
-/// Runs statements on a database's row; again when another session had the row or the database.
+/// Runs statements on a database or role; again when another session had the row or the database.
+/// Whoever else holds its lock is ended, see [`clearance`].
 pub(crate) async fn alter(conn: &mut AdminConn, sql: String) -> Result<(), ClusterError> {
     for attempt in 1.. {
-        let error = match conn.run(sql.clone()).await {
+        let error = match unhindered(conn, sql.clone()).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
@@ -25,6 +26,20 @@ pub(crate) async fn alter(conn: &mut AdminConn, sql: String) -> Result<(), Clust
         tokio::time::sleep(BACKOFF * attempt).await;
     }
     Ok(())
+}
+
+async fn unhindered(conn: &mut AdminConn, sql: String) -> Result<(), ClusterError> {
+    let pid = conn.pid().await?;
+    let clearance = clearance::keep(
+        conn.admin().clone(),
+        conn.application_name().to_owned(),
+        pid,
+    );
+    tokio::select! {
+        biased;
+        done = conn.run(sql) => done,
+        never = clearance => match never {},
+    }
 }
 
 /// A name clash as its own variant.

@@ -10,6 +10,7 @@
 
 mod admin;
 mod alter;
+mod clearance;
 pub mod databases;
 mod error;
 pub mod fence;

@@ -52,14 +52,14 @@ pub async fn create_closed(
             return Err(ClusterError::NotOurs(name.to_string()));
         }
         Some(found) if found.torn => {
-            conn.run(format!("DROP DATABASE IF EXISTS {name}")).await?;
+            alter(conn, format!("DROP DATABASE IF EXISTS {name}")).await?;
             clone(conn, name, template).await?;
         }
         Some(found) if found.comment.is_some() => return Ok(()),
         Some(_) => {}
         None => clone(conn, name, template).await?,
     }
-    conn.run(comment(name, mark)).await
+    alter(conn, comment(name, mark)).await
 }
 
 /// Writes the mark, where the database is [`create_closed`]'s.
@@ -70,7 +70,7 @@ pub async fn mark(conn: &mut AdminConn, name: &DbName, mark: &Mark) -> Result<()
     if ours(conn, name, mark).await?.mark().is_some() {
         return Ok(());
     }
-    conn.run(comment(name, mark)).await
+    alter(conn, comment(name, mark)).await
 }
 
 /// The mark of a database; none if there is no such database or it has none.

@@ -1,7 +1,5 @@
 //! The walls between tenants, tried with real logins.
 
-use std::time::Duration;
-
 use sqlx::PgConnection;
 use tenantry_cluster::databases;
 use tenantry_cluster::logins::LoginKind;
@@ -313,15 +311,14 @@ pub(crate) async fn an_owner_who_drops_the_groups_rights_harms_its_own_database_
     sql(&mut owner, "BEGIN; DROP OWNED BY tenantry_owner CASCADE")
         .await
         .expect("it only warns");
-    let waiting = tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        sql(&mut owner, "COMMIT").await.expect("committed");
-        owner
-    });
     databases::open(&mut world.conn().await, &neighbour.db)
         .await
-        .expect("waits, then works");
-    let mut owner = waiting.await.expect("committed");
+        .expect("ends the transaction, then works");
+    assert_eq!(state(sql(&mut owner, "COMMIT").await), "57P01", "ended");
+    let mut owner = world
+        .login(&tenant.db, &tenant.logins.owner)
+        .await
+        .expect("in");
     sql(&mut owner, "DROP OWNED BY tenantry_owner CASCADE")
         .await
         .expect("again");

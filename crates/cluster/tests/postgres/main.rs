@@ -12,6 +12,7 @@ mod births;
 mod clones;
 mod fencing;
 mod grouping;
+mod hindering;
 mod house;
 mod sealing;
 mod world;
@@ -75,6 +76,7 @@ async fn all(server: &Server) -> Vec<String> {
         births::tests(),
         clones::tests(),
         fencing::tests(),
+        hindering::tests(),
         house::tests(),
         sealing::tests(),
     ];
