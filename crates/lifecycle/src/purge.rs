@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tenantry_catalog::operations::Operation;
-use tenantry_catalog::{change_log, databases, tenants};
-use tenantry_cluster::Mark;
+use tenantry_catalog::{change_log, databases, operation_secrets, tenants};
+use tenantry_cluster::{Mark, logins};
 
 use crate::delete::Ending;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
@@ -57,14 +57,23 @@ impl Purge {
     }
 }
 
-/// Drops the database if its mark says that it is this one, then its logins.
+/// Drops the database if its mark says that it is this one, then its logins, then what is left of
+/// other tenants' logins that this database kept from being dropped.
 async fn drop_database(work: &Ending) -> Result<(), StepError> {
     let Some(id) = work.params.database_id else {
         return Ok(());
     };
     let mark = Mark::new(work.life.deps().installation, id);
     let mut admin = work.session.admin().await?;
-    create::discard_named(&mut admin, &work.params.names()?, &mark).await
+    create::discard_named(&mut admin, &work.params.names()?, &mark).await?;
+    if let Err(error) = logins::sweep(&mut admin, mark.installation).await {
+        // This tenant is gone all the same; the next purge sweeps again.
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "tombstones of logins were not swept"
+        );
+    }
+    Ok(())
 }
 
 /// Removes the tenant's rows; its slug and its domains are free again.
@@ -75,6 +84,7 @@ async fn forget(work: &Ending) -> Result<(), StepError> {
     if let Some(id) = work.params.database_id {
         databases::remove(&mut tx, id).await?;
     }
+    operation_secrets::remove_of_tenant(&mut tx, work.tenant_id).await?;
     tenants::remove(&mut tx, work.tenant_id).await?;
     change_log::append(&mut tx, work.tenant_id, change_log::Kind::Purged).await?;
     tx.commit().await?;

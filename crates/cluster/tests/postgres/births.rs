@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use tenantry_cluster::logins::{self, LoginKind};
+use tenantry_cluster::logins::{self, Dropped, LoginKind};
 use tenantry_cluster::names::{self, Naming};
 use tenantry_cluster::{ClusterError, databases, identity};
 use tenantry_types::{Secret, Slug};
@@ -50,16 +50,10 @@ pub(crate) async fn sixteen_births_at_once_all_succeed(world: World) {
             .await
             .expect("dropped");
         for login in tenant.logins.all() {
-            assert!(
-                logins::drop(&mut conn, &login, &tenant.mark)
-                    .await
-                    .expect("dropped")
-            );
-            assert!(
-                !logins::drop(&mut conn, &login, &tenant.mark)
-                    .await
-                    .expect("absent")
-            );
+            for outcome in [Dropped::Gone, Dropped::Absent] {
+                let dropped = logins::drop(&mut conn, &login, &tenant.mark).await;
+                assert_eq!(dropped.expect("dropped"), outcome);
+            }
         }
     }
 }
@@ -212,11 +206,8 @@ async fn a_login_is_dropped_after_its_database_and_not_before(world: World) {
     databases::drop_forced(&mut conn, &tenant.db, &tenant.mark)
         .await
         .expect("dropped");
-    assert!(
-        logins::drop(&mut conn, &tenant.logins.owner, &tenant.mark)
-            .await
-            .expect("dropped")
-    );
+    let dropped = logins::drop(&mut conn, &tenant.logins.owner, &tenant.mark).await;
+    assert_eq!(dropped.expect("dropped"), Dropped::Gone);
 }
 
 async fn a_rename_takes_database_and_logins_along_and_may_be_repeated(world: World) {

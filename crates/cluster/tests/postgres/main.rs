@@ -14,6 +14,7 @@ mod fencing;
 mod grouping;
 mod hindering;
 mod house;
+mod naming;
 mod sealing;
 mod world;
 
@@ -78,6 +79,7 @@ async fn all(server: &Server) -> Vec<String> {
         fencing::tests(),
         hindering::tests(),
         house::tests(),
+        naming::tests(),
         sealing::tests(),
     ];
     // A few at a time: a session must be open within 3 seconds, also on a machine with two cores.

@@ -151,16 +151,18 @@ pub(crate) async fn discard_named(
     bases: &[DbName],
     mark: &Mark,
 ) -> Result<(), StepError> {
-    let ours = |dropped: Result<bool, ClusterError>| match dropped {
-        Ok(_) | Err(ClusterError::NotOurs(_)) => Ok(()),
+    let ours = |dropped: Result<(), ClusterError>| match dropped {
+        Ok(()) | Err(ClusterError::NotOurs(_)) => Ok(()),
         Err(error) => Err(cluster_failure(error)),
     };
     for base in bases {
-        ours(tenantry_cluster::databases::drop_forced(admin, base, mark).await)?;
+        let dropped = tenantry_cluster::databases::drop_forced(admin, base, mark).await;
+        ours(dropped.map(drop))?;
     }
     for base in bases {
         for login in names::login_names(base).all() {
-            ours(tenantry_cluster::logins::drop(admin, &login, mark).await)?;
+            let dropped = tenantry_cluster::logins::drop(admin, &login, mark).await;
+            ours(dropped.map(drop))?;
         }
     }
     Ok(())

@@ -9,6 +9,9 @@
 //! [`set_password`] or [`set_role_in_database`] repairs it. On Postgres 14 alone it can also make
 //! other logins members of itself; [`crate::fence::close`] takes such guests out.
 
+mod drop;
+
+pub use drop::{Dropped, drop, sweep, tombstones};
 use tenantry_types::{DbName, RoleName};
 
 use crate::alter::{alter, taken};
@@ -172,29 +175,6 @@ pub async fn rename(
             .await
             .map_err(|error| taken(error, to.to_string())),
         None => Ok(()),
-    }
-}
-
-/// Drops a login. Answers whether there was one.
-///
-/// Drop its database first: Postgres refuses (2BP01) while the login owns something or has rights
-/// somewhere, and nothing here takes them away by force.
-///
-/// # Errors
-/// [`ClusterError::NotOurs`] when the login has another mark, [`ClusterError::Refused`] when it
-/// still owns something.
-pub async fn drop(
-    conn: &mut AdminConn,
-    name: &RoleName,
-    mark: &Mark,
-) -> Result<bool, ClusterError> {
-    match state(conn, name).await? {
-        None => Ok(false),
-        Some(found) if found.carries(mark) => {
-            alter(conn, format!("DROP ROLE IF EXISTS {name}")).await?;
-            Ok(true)
-        }
-        Some(_) => Err(ClusterError::NotOurs(name.to_string())),
     }
 }
 
