@@ -4,7 +4,7 @@
 //! [`Place::operation_secret`](tenantry_vault::Place::operation_secret).
 
 use sqlx::PgConnection;
-use tenantry_types::{OperationId, Timestamp};
+use tenantry_types::{OperationId, TenantId, Timestamp};
 use tenantry_vault::Sealed;
 
 use crate::CatalogError;
@@ -95,6 +95,24 @@ pub async fn forget_told(
          AND NOT EXISTS (SELECT FROM idempotency_keys k WHERE k.operation_id = s.operation_id)",
         operation.as_uuid(),
         name,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes the secrets of all operations of a tenant, among them answers that nobody read.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn remove_of_tenant(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<(), CatalogError> {
+    sqlx::query!(
+        "DELETE FROM operation_secrets s USING operations o
+         WHERE o.id = s.operation_id AND o.tenant_id = $1",
+        tenant.as_uuid(),
     )
     .execute(conn)
     .await?;
