@@ -14,6 +14,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod dev;
+mod docs;
 mod isolation;
 mod postgres_versions;
 mod router;
