@@ -37,7 +37,7 @@ impl Hosts {
             .fallback(async |_: Visitor| not_found().await)
             .method_not_allowed_fallback(async |_: Visitor| wrong_method().await);
         let nowhere = routes_at(Place::Nowhere)
-            .fallback(async || Problem::not_found("TENANT_NOT_FOUND"))
+            .fallback(async || Problem::no_tenant_here())
             .method_not_allowed_fallback(wrong_method);
         Self {
             base: base.with_state(app.clone()),

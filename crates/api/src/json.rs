@@ -59,6 +59,11 @@ fn limit<T: FromFields>(app: &App) -> usize {
 }
 
 fn parse<T: FromFields>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.is_empty() {
+        return Err(
+            Problem::new(ErrorKind::Malformed, "MALFORMED_JSON").detail("The body is empty.")
+        );
+    }
     let value: Value = serde_json::from_slice(bytes).map_err(|error| {
         // Only the place: serde's own words may repeat the input, which may hold a password.
         Problem::new(ErrorKind::Malformed, "MALFORMED_JSON").detail(format!(

@@ -65,6 +65,14 @@ impl Problem {
         Self::new(ErrorKind::NotFound, code)
     }
 
+    /// 404: the host leads to no tenant. The same words for a host that never was one's and for a
+    /// tenant that is not to be known of.
+    pub(crate) fn no_tenant_here() -> Self {
+        Self::not_found("TENANT_NOT_FOUND").detail(
+            "No tenant is served at this host. (The setup API answers at a base domain only.)",
+        )
+    }
+
     /// 401: nobody, or nobody we know.
     pub(crate) fn unauthenticated() -> Self {
         Self::new(ErrorKind::Unauthenticated, "UNAUTHENTICATED")

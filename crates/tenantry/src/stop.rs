@@ -1,4 +1,4 @@
-//! Being told to stop: Ctrl-C or SIGTERM once is a request, twice is an order.
+//! Being told to stop: Ctrl-C, SIGTERM or a closed terminal once is a request, twice is an order.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -21,10 +21,12 @@ impl Stop {
         let listen = |kind| {
             signal(kind).map_err(|error| Failure::because("signals cannot be listened for", &error))
         };
-        let signals = (
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::terminate())?,
-        );
+        let signals = Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            // The terminal was closed: what we started must not be left behind.
+            hangup: listen(SignalKind::hangup())?,
+        };
         let stop = Self(CancellationToken::new());
         tokio::spawn(wait(signals, stop.0.clone()));
         Ok(stop)
@@ -47,17 +49,26 @@ impl Stop {
     }
 }
 
-async fn wait((mut interrupt, mut terminate): (Signal, Signal), stop: CancellationToken) {
-    next(&mut interrupt, &mut terminate).await;
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+async fn wait(mut signals: Signals, stop: CancellationToken) {
+    signals.next().await;
     tracing::info!("stopping; once more ends at once");
     stop.cancel();
-    next(&mut interrupt, &mut terminate).await;
+    signals.next().await;
     std::process::exit(INTERRUPTED);
 }
 
-async fn next(interrupt: &mut Signal, terminate: &mut Signal) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+impl Signals {
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
     }
 }

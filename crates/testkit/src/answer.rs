@@ -63,7 +63,15 @@ impl Answer {
             );
         }
         // DESIGN, invariant 15: nothing internal leaves in an error.
-        for internal in ["panicked", "sqlx", "SQLSTATE", ".rs:", "SELECT ", "tenant_", "postgres://"] {
+        for internal in [
+            "panicked",
+            "sqlx",
+            "SQLSTATE",
+            ".rs:",
+            "SELECT ",
+            "tenant_",
+            "postgres://",
+        ] {
             assert!(!self.text.contains(internal), "`{internal}` in {self}");
         }
         body

@@ -355,7 +355,9 @@ impl Dev {
 /// The status that a server answers a plain `GET` with, if it answers at all.
 pub(crate) fn status_of(to: SocketAddr, path: &str) -> Option<u16> {
     let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(5)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

@@ -17,7 +17,9 @@ pub fn raw(to: SocketAddr, request: &str) -> Answer {
     let mut stream = TcpStream::connect(to).expect("a connection");
     let bound = Some(Duration::from_secs(30));
     stream.set_read_timeout(bound).expect("a time limit");
-    stream.write_all(request.as_bytes()).expect("a request sent");
+    stream
+        .write_all(request.as_bytes())
+        .expect("a request sent");
     let mut bytes = Vec::new();
     // The server may close with a reset where it did not read all that was sent.
     let _ = stream.read_to_end(&mut bytes);

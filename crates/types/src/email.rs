@@ -25,11 +25,16 @@ impl Email {
         let text = text.trim().to_lowercase();
         let (local, host) = text.rsplit_once('@').ok_or(InvalidEmail)?;
         let plain = |part: &str| {
-            !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@')
+            !part.is_empty()
+                && !part
+                    .chars()
+                    .any(|c| c.is_whitespace() || c.is_control() || c == '@')
         };
         let host_ok = plain(host)
             && host.split('.').all(|label| {
-                !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
+                !label.is_empty()
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
                     && label.chars().all(|c| c.is_alphanumeric() || c == '-')
             });
         if plain(local) && local.len() <= 64 && host_ok && text.len() <= 254 {
@@ -71,7 +76,17 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for bad in ["", "ann", "@acme.example", "ann@", "a b@c.d", "a@b@c", "a@b..c", "a@-b.c", "a@b\n.c"] {
+        for bad in [
+            "",
+            "ann",
+            "@acme.example",
+            "ann@",
+            "a b@c.d",
+            "a@b@c",
+            "a@b..c",
+            "a@-b.c",
+            "a@b\n.c",
+        ] {
             assert!(Email::parse(bad).is_err(), "{bad}");
         }
     }

@@ -25,7 +25,9 @@ pub enum RoleTag {}
 
 /// Why a text is no name for something in Postgres.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no usable Postgres name: use lower-case letters, digits and `_`, begin with a letter or `_`, at most 63 characters")]
+#[error(
+    "`{0}` is no usable Postgres name: use lower-case letters, digits and `_`, begin with a letter or `_`, at most 63 characters"
+)]
 pub struct InvalidIdent(String);
 
 impl PgIdent {
@@ -123,7 +125,17 @@ mod tests {
         for good in ["tenant_acme", "_x", "a1", &"a".repeat(63)] {
             assert!(PgIdent::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "1a", "Acme", "a-b", "a\"b", "a b", "ä", "a\0", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "1a",
+            "Acme",
+            "a-b",
+            "a\"b",
+            "a b",
+            "ä",
+            "a\0",
+            &"a".repeat(64),
+        ] {
             assert!(PgIdent::parse(bad).is_err(), "{bad}");
         }
     }

@@ -14,7 +14,9 @@ pub struct Slug(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSlug {
     /// Not a DNS label of 1 to 40 characters.
-    #[error("must be 1 to 40 lower-case letters, digits and inner hyphens, like `acme` or `acme-2`")]
+    #[error(
+        "must be 1 to 40 lower-case letters, digits and inner hyphens, like `acme` or `acme-2`"
+    )]
     Shape,
     /// Kept for the product itself.
     #[error("`{0}` is reserved; choose another")]
@@ -23,13 +25,76 @@ pub enum InvalidSlug {
 
 /// Sorted, so that a reader finds a name and the test below keeps it so.
 const RESERVED: &[&str] = &[
-    "admin", "api", "app", "assets", "auth", "autoconfig", "autodiscover", "billing", "blog", "cdn",
-    "console", "control", "dashboard", "dev", "dns", "docs", "email", "ftp", "grafana", "health",
-    "healthz", "help", "host", "imap", "internal", "localhost", "login", "logout", "mail",
-    "metrics", "mx", "ns", "ns1", "ns2", "oauth", "openapi", "operator", "ops", "pop", "pop3",
-    "postgres", "postmaster", "proxy", "public", "readyz", "register", "root", "router", "security",
-    "setup", "sftp", "signin", "signup", "smtp", "ssh", "ssl", "sso", "staging", "static", "status",
-    "support", "system", "template", "tenantry", "test", "tls", "vpn", "webmail", "wpad", "www",
+    "admin",
+    "api",
+    "app",
+    "assets",
+    "auth",
+    "autoconfig",
+    "autodiscover",
+    "billing",
+    "blog",
+    "cdn",
+    "console",
+    "control",
+    "dashboard",
+    "dev",
+    "dns",
+    "docs",
+    "email",
+    "ftp",
+    "grafana",
+    "health",
+    "healthz",
+    "help",
+    "host",
+    "imap",
+    "internal",
+    "localhost",
+    "login",
+    "logout",
+    "mail",
+    "metrics",
+    "mx",
+    "ns",
+    "ns1",
+    "ns2",
+    "oauth",
+    "openapi",
+    "operator",
+    "ops",
+    "pop",
+    "pop3",
+    "postgres",
+    "postmaster",
+    "proxy",
+    "public",
+    "readyz",
+    "register",
+    "root",
+    "router",
+    "security",
+    "setup",
+    "sftp",
+    "signin",
+    "signup",
+    "smtp",
+    "ssh",
+    "ssl",
+    "sso",
+    "staging",
+    "static",
+    "status",
+    "support",
+    "system",
+    "template",
+    "tenantry",
+    "test",
+    "tls",
+    "vpn",
+    "webmail",
+    "wpad",
+    "www",
 ];
 
 impl Slug {
@@ -80,7 +145,9 @@ pub struct DomainName(String);
 
 /// Why a text is no host name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no host name: use labels of letters, digits and inner hyphens between dots, like `shop.acme.example`")]
+#[error(
+    "is no host name: use labels of letters, digits and inner hyphens between dots, like `shop.acme.example`"
+)]
 pub struct InvalidDomain;
 
 impl DomainName {
@@ -100,10 +167,9 @@ impl DomainName {
                 (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
             });
         // A last label of digits only is an IPv4 address or a try at one (RFC 3696, 2).
-        let numeric_end = ascii
-            .rsplit('.')
-            .next()
-            .is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit()) || label.starts_with("0x"));
+        let numeric_end = ascii.rsplit('.').next().is_some_and(|label| {
+            label.bytes().all(|b| b.is_ascii_digit()) || label.starts_with("0x")
+        });
         if labels_ok && !numeric_end {
             Ok(Self(ascii.into_owned()))
         } else {
@@ -157,18 +223,37 @@ mod tests {
         for good in ["a", "acme", "acme-2", "0x", &"a".repeat(40), "a-b-c"] {
             assert!(Slug::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "-a", "a-", "a_b", "Acme", "ä", "a.b", "a b", "xn--a", &"a".repeat(41), "a\n"] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "a_b",
+            "Acme",
+            "ä",
+            "a.b",
+            "a b",
+            "xn--a",
+            &"a".repeat(41),
+            "a\n",
+        ] {
             assert_eq!(Slug::parse(bad), Err(InvalidSlug::Shape), "{bad}");
         }
         for reserved in ["www", "api", "admin", "setup", "localhost"] {
-            assert!(matches!(Slug::parse(reserved), Err(InvalidSlug::Reserved(_))), "{reserved}");
+            assert!(
+                matches!(Slug::parse(reserved), Err(InvalidSlug::Reserved(_))),
+                "{reserved}"
+            );
         }
     }
 
     #[test]
     fn domains_have_one_form() {
         let check = |text: &str, form: Option<&str>| {
-            assert_eq!(DomainName::parse(text).ok().map(|d| d.0), form.map(str::to_owned), "{text}");
+            assert_eq!(
+                DomainName::parse(text).ok().map(|d| d.0),
+                form.map(str::to_owned),
+                "{text}"
+            );
         };
         check("Shop.Acme.Example.", Some("shop.acme.example"));
         check("bücher.example", Some("xn--bcher-kva.example"));

@@ -19,10 +19,14 @@ impl Plan {
     pub fn parse(text: &str) -> Result<Self, InvalidPlan> {
         let shape = text.starts_with(|c: char| c.is_ascii_lowercase())
             && text.len() <= 40
-            && text.bytes().all(|b| {
-                b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_'
-            });
-        if shape { Ok(Self(text.to_owned())) } else { Err(InvalidPlan) }
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+        if shape {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidPlan)
+        }
     }
 
     /// The name.

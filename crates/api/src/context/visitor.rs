@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use http::HeaderName;
 use http::request::Parts;
 use tenantry_catalog::tenants::TenantRef;
-use tenantry_router::{Route, TenantConn};
+use tenantry_router::{ResolveError, Route, TenantConn};
 use tenantry_types::{ErrorKind, TenantId};
 
 use super::{Guard, Site};
@@ -55,8 +55,12 @@ impl FromRequestParts<App> for Visitor {
 pub(super) async fn by_host(parts: &Parts, app: &App) -> Result<Option<Route>, Problem> {
     match parts.extensions.get::<Site>() {
         Some(Site::Base) => Ok(None),
-        Some(Site::Tenant(host)) => Ok(Some(app.router.resolve(host).await?)),
-        Some(Site::Nowhere) | None => Err(Problem::not_found("TENANT_NOT_FOUND")),
+        Some(Site::Tenant(host)) => match app.router.resolve(host).await {
+            Ok(route) => Ok(Some(route)),
+            Err(ResolveError::Unknown) => Err(Problem::no_tenant_here()),
+            Err(error) => Err(error.into()),
+        },
+        Some(Site::Nowhere) | None => Err(Problem::no_tenant_here()),
     }
 }
 

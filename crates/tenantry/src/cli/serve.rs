@@ -42,7 +42,8 @@ impl Serve {
         let Some(composed) = stop.unless(compose(&config)).await.transpose()? else {
             return Ok(());
         };
-        tracing::info!(listen = %listeners.address(), "serving");
+        // Who forgot to set the base domain sees it here, before a tenant gets a URL by it.
+        tracing::info!(listen = %listeners.address(), base_domains = ?config.web.base_domains, "serving");
         run::until_stopped(composed, listeners, &stop).await
     }
 }

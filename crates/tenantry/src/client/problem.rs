@@ -77,7 +77,9 @@ fn next(exit: Exit, code: &str, retry_after: Option<&str>) -> Option<String> {
             "give a valid operator token: --token, TENANTRY_TOKEN, or run this where `tenantry dev` runs"
         }
         ("OPERATOR_NOT_FOUND", _) => "`tenantry operators list` shows who there is",
-        (_, Exit::NotFound) => "`tenantry tenants list` shows what there is",
+        (_, Exit::NotFound) => {
+            "`tenantry tenants list` shows what there is; if that fails too, --url is no base domain of the server"
+        }
         (_, Exit::Unavailable) => {
             return Some(retry_after.map_or_else(
                 || "try again in a moment".to_owned(),
