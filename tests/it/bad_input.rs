@@ -41,7 +41,10 @@ async fn each_wrong_field_of_a_creation_is_named() {
         (json!({ "slug": "\u{e4}cme" }), &["slug"]),
         (json!({ "slug": "xn--cme-pla" }), &["slug"]),
         (json!({ "slug": long(41) }), &["slug"]),
-        (json!({ "slug": "a'; DROP DATABASE postgres; --" }), &["slug"]),
+        (
+            json!({ "slug": "a'; DROP DATABASE postgres; --" }),
+            &["slug"],
+        ),
         (json!({ "slug": "www" }), &["slug"]),
         (json!({ "slug": "api" }), &["slug"]),
         (json!({ "slug": "admin" }), &["slug"]),
@@ -53,28 +56,58 @@ async fn each_wrong_field_of_a_creation_is_named() {
         (json!({ "primaryDomain": "127.0.0.1" }), &["primaryDomain"]),
         (json!({ "primaryDomain": "www" }), &["primaryDomain"]),
         (json!({ "primaryDomain": "localhost" }), &["primaryDomain"]),
-        (json!({ "primaryDomain": "acme.localhost" }), &["primaryDomain"]),
-        (json!({ "primaryDomain": "a.b.localhost" }), &["primaryDomain"]),
+        (
+            json!({ "primaryDomain": "acme.localhost" }),
+            &["primaryDomain"],
+        ),
+        (
+            json!({ "primaryDomain": "a.b.localhost" }),
+            &["primaryDomain"],
+        ),
         (json!({ "cluster": "no-such-cluster" }), &["cluster"]),
         (json!({ "dbHost": "127.0.0.1", "dbPort": 0 }), &["dbPort"]),
-        (json!({ "dbHost": "127.0.0.1", "dbPort": 70000 }), &["dbPort"]),
-        (json!({ "dbHost": "127.0.0.1", "dbPort": "5432" }), &["dbPort"]),
+        (
+            json!({ "dbHost": "127.0.0.1", "dbPort": 70000 }),
+            &["dbPort"],
+        ),
+        (
+            json!({ "dbHost": "127.0.0.1", "dbPort": "5432" }),
+            &["dbPort"],
+        ),
         (json!({ "dbPort": 5432 }), &["dbHost"]),
         (json!({ "admin": "ann@acme.example" }), &["admin"]),
         (json!({ "admin": {} }), &["admin.email"]),
         (json!({ "admin": { "email": "ann" } }), &["admin.email"]),
-        (json!({ "admin": { "email": "ann@acme.example", "password": "short" } }), &["admin.password"]),
-        (json!({ "admin": { "email": "ann@acme.example", "password": long(300) } }), &["admin.password"]),
-        (json!({ "admin": { "email": "ann@acme.example", "role": "x" } }), &["admin.role"]),
+        (
+            json!({ "admin": { "email": "ann@acme.example", "password": "short" } }),
+            &["admin.password"],
+        ),
+        (
+            json!({ "admin": { "email": "ann@acme.example", "password": long(300) } }),
+            &["admin.password"],
+        ),
+        (
+            json!({ "admin": { "email": "ann@acme.example", "role": "x" } }),
+            &["admin.role"],
+        ),
         (json!({ "metadata": [] }), &["metadata"]),
         (json!({ "metadata": "x" }), &["metadata"]),
         (json!({ "colour": "red" }), &["colour"]),
-        (json!({ "tenantId": "00000000-0000-7000-8000-000000000000" }), &["tenantId"]),
+        (
+            json!({ "tenantId": "00000000-0000-7000-8000-000000000000" }),
+            &["tenantId"],
+        ),
         (json!({ "status": "active" }), &["status"]),
-        (json!({ "slug": "A", "admin": { "email": "x" }, "x": 1 }), &["admin.email", "slug", "x"]),
+        (
+            json!({ "slug": "A", "admin": { "email": "x" }, "x": 1 }),
+            &["admin.email", "slug", "x"],
+        ),
     ];
     for (changes, fields) in table {
-        let answer = dev.operator().post("/setup/tenants", creation(&changes)).await;
+        let answer = dev
+            .operator()
+            .post("/setup/tenants", creation(&changes))
+            .await;
         assert_eq!(answer.wrong_fields(), fields, "{changes}: {answer}");
     }
 }
@@ -86,18 +119,73 @@ async fn each_wrong_field_of_a_person_is_named() {
     let table: Vec<(Method, &str, Value, &[&str])> = vec![
         (Method::POST, "/users", json!({}), &["email"]),
         (Method::POST, "/users", json!({ "email": "x" }), &["email"]),
-        (Method::POST, "/users", json!({ "email": "a@b.c", "password": "1234567" }), &["password"]),
-        (Method::POST, "/users", json!({ "email": "a@b.c", "name": "x".repeat(1000) }), &["name"]),
-        (Method::POST, "/users", json!({ "email": "a@b.c", "roles": "Admin" }), &["roles"]),
-        (Method::POST, "/users", json!({ "email": "a@b.c", "isActive": "yes" }), &["isActive"]),
-        (Method::POST, "/users", json!({ "email": "a@b.c", "isAdmin": true }), &["isAdmin"]),
+        (
+            Method::POST,
+            "/users",
+            json!({ "email": "a@b.c", "password": "1234567" }),
+            &["password"],
+        ),
+        (
+            Method::POST,
+            "/users",
+            json!({ "email": "a@b.c", "name": "x".repeat(1000) }),
+            &["name"],
+        ),
+        (
+            Method::POST,
+            "/users",
+            json!({ "email": "a@b.c", "roles": "Admin" }),
+            &["roles"],
+        ),
+        (
+            Method::POST,
+            "/users",
+            json!({ "email": "a@b.c", "isActive": "yes" }),
+            &["isActive"],
+        ),
+        (
+            Method::POST,
+            "/users",
+            json!({ "email": "a@b.c", "isAdmin": true }),
+            &["isAdmin"],
+        ),
         (Method::PATCH, &own, json!({ "email": "x" }), &["email"]),
-        (Method::PATCH, &own, json!({ "id": "x", "createdAt": "x" }), &["createdAt", "id"]),
-        (Method::PATCH, &own, json!({ "password": "" }), &["password"]),
-        (Method::POST, "/auth/login", json!({}), &["email", "password"]),
-        (Method::POST, "/auth/login", json!({ "email": "x", "password": 7 }), &["email", "password"]),
-        (Method::POST, "/auth/login", json!({ "email": "a@b.c", "password": "x", "otp": "1" }), &["otp"]),
-        (Method::POST, "/auth/refresh", json!({ "refreshToken": 7 }), &["refreshToken"]),
+        (
+            Method::PATCH,
+            &own,
+            json!({ "id": "x", "createdAt": "x" }),
+            &["createdAt", "id"],
+        ),
+        (
+            Method::PATCH,
+            &own,
+            json!({ "password": "" }),
+            &["password"],
+        ),
+        (
+            Method::POST,
+            "/auth/login",
+            json!({}),
+            &["email", "password"],
+        ),
+        (
+            Method::POST,
+            "/auth/login",
+            json!({ "email": "x", "password": 7 }),
+            &["email", "password"],
+        ),
+        (
+            Method::POST,
+            "/auth/login",
+            json!({ "email": "a@b.c", "password": "x", "otp": "1" }),
+            &["otp"],
+        ),
+        (
+            Method::POST,
+            "/auth/refresh",
+            json!({ "refreshToken": 7 }),
+            &["refreshToken"],
+        ),
     ];
     for (method, path, body, fields) in table {
         let answer = acme.admin.request(method, path).json(&body).send().await;
@@ -129,7 +217,10 @@ async fn wrong_questions_to_lists_are_named() {
     assert!(matches!(twice.status, 400 | 422), "{twice}");
     twice.any_problem();
     // The delete of a tenant is not guessed at either.
-    let odd = dev.operator().delete(&format!("/setup/tenants/{}?purge=perhaps", acme.id)).await;
+    let odd = dev
+        .operator()
+        .delete(&format!("/setup/tenants/{}?purge=perhaps", acme.id))
+        .await;
     assert_eq!(odd.wrong_fields(), ["purge"]);
     acme.admin.get("/me").await.expect(200);
 }
@@ -147,17 +238,28 @@ async fn what_is_no_json_is_told_as_that() {
     ];
     for (client, path) in &places {
         let send = |kind: &'static str, body: Vec<u8>| {
-            client.request(Method::POST, path).header("content-type", kind).body(body).send()
+            client
+                .request(Method::POST, path)
+                .header("content-type", kind)
+                .body(body)
+                .send()
         };
         for broken in [
-            "{", "{\"name\": }", "nothing", "{\"a\":1} trailing", "{'name': 'x'}", "\u{feff}{}",
+            "{",
+            "{\"name\": }",
+            "nothing",
+            "{\"a\":1} trailing",
+            "{'name': 'x'}",
+            "\u{feff}{}",
             "{\"name\": \"\\ud800\"}",
         ] {
             let answer = send("application/json", broken.into()).await;
             assert_eq!(answer.status, 400, "{broken}: {answer}");
             answer.problem(400, "MALFORMED_JSON");
         }
-        send("application/json", vec![0xff, 0xfe, b'{', b'}']).await.problem(400, "MALFORMED_JSON");
+        send("application/json", vec![0xff, 0xfe, b'{', b'}'])
+            .await
+            .problem(400, "MALFORMED_JSON");
         // JSON, but no object.
         for other in ["[]", "7", "\"text\"", "null"] {
             let answer = send("application/json", other.into()).await;
@@ -169,7 +271,11 @@ async fn what_is_no_json_is_told_as_that() {
         let answer = send("application/json", twice.into()).await;
         assert!(matches!(answer.status, 400 | 422), "{answer}");
         answer.any_problem();
-        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
+        for kind in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+        ] {
             let answer = send(kind, b"{}".to_vec()).await;
             assert_eq!(answer.status, 415, "{kind}: {answer}");
             answer.any_problem();
@@ -248,7 +354,12 @@ async fn a_wrong_method_is_405_and_a_wrong_path_404() {
 #[tokio::test]
 async fn a_request_id_is_given_back_if_it_is_harmless() {
     let dev = shared();
-    let with = |id: &'static str| dev.base().request(Method::GET, "/nothing").header("x-request-id", id).send();
+    let with = |id: &'static str| {
+        dev.base()
+            .request(Method::GET, "/nothing")
+            .header("x-request-id", id)
+            .send()
+    };
     let own = dev.base().get("/nothing").await;
     let id = own.json()["requestId"].as_str().expect("an id").to_owned();
     assert_eq!(own.header("x-request-id"), Some(id.as_str()));
@@ -275,7 +386,10 @@ async fn what_is_not_http_is_refused_and_harms_nobody() {
         assert!(matches!(answer.status, 400 | 505), "{junk:?}: {answer}");
     }
     let many = "x-filler: 1234567890\r\n".repeat(20_000);
-    let answer = raw(dev.address(), &format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"));
+    let answer = raw(
+        dev.address(),
+        &format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
+    );
     assert!(matches!(answer.status, 400 | 431), "{answer}");
     dev.base().get("/healthz").await.expect(200);
 }
@@ -285,10 +399,15 @@ async fn a_tenant_that_is_not_ready_asks_to_come_back() {
     let dev = Dev::start();
     let acme = dev.tenant("busy").await;
     let set = async |status: &str| {
-        let sql = format!("UPDATE tenants SET status = '{status}' WHERE id = '{}'", acme.id);
+        let sql = format!(
+            "UPDATE tenants SET status = '{status}' WHERE id = '{}'",
+            acme.id
+        );
         dev.pg().run(&dev.pg().catalog, &sql).await;
         // A change that the program did not make has no row in the change log.
-        dev.operator().post(&format!("/setup/tenants/{}/disconnect", acme.id), json!({})).await;
+        dev.operator()
+            .post(&format!("/setup/tenants/{}/disconnect", acme.id), json!({}))
+            .await;
     };
     for (status, code, name) in [
         ("provisioning", 503, "TENANT_NOT_READY"),
@@ -300,7 +419,11 @@ async fn a_tenant_that_is_not_ready_asks_to_come_back() {
         set(status).await;
         acme.admin.get("/me").await.problem(code, name);
         let body = json!({ "email": acme.email, "password": tenantry_testkit::ADMIN_PASSWORD });
-        acme.admin.anonymous().post("/auth/login", body).await.problem(code, name);
+        acme.admin
+            .anonymous()
+            .post("/auth/login", body)
+            .await
+            .problem(code, name);
     }
     set("active").await;
     acme.admin.get("/me").await.expect(200);

@@ -25,12 +25,19 @@ fn faults(kind: &str, steps: &[&str]) -> Vec<String> {
 async fn die_at(dev: &mut Dev, fault: &str, request: impl AsyncFnOnce(Client) -> Option<Answer>) {
     dev.run_with_env(&[("TENANTRY_FAULT", fault)]);
     let answer = request(dev.operator()).await;
-    assert!(answer.is_none(), "{fault} did not strike: {}", answer.expect("an answer"));
+    assert!(
+        answer.is_none(),
+        "{fault} did not strike: {}",
+        answer.expect("an answer")
+    );
     let ended = dev.wait_for_end(Duration::from_secs(30));
     assert!(!ended.success(), "{fault}");
     let pg = dev.pg();
     let open = pg.texts(&pg.catalog, OPEN).await;
-    assert!(open != ["0"] || fault.contains("after-record"), "{fault}: nothing was begun");
+    assert!(
+        open != ["0"] || fault.contains("after-record"),
+        "{fault}: nothing was begun"
+    );
     // The dead worker's lease, and the dead router's, end now and not in some seconds. That they do
     // end by themselves is shown by `a_dead_workers_operation_is_taken_up_within_seconds`.
     pg.run(
@@ -47,20 +54,27 @@ const OPEN: &str = "SELECT count(*)::text FROM operations WHERE status NOT IN ('
 
 async fn all_ended(dev: &Dev, fault: &str) {
     let pg = dev.pg();
-    wait::until(Duration::from_secs(60), &format!("the operation has an end ({fault})"), async || {
-        pg.texts(&pg.catalog, OPEN).await == ["0"]
-    })
+    wait::until(
+        Duration::from_secs(60),
+        &format!("the operation has an end ({fault})"),
+        async || pg.texts(&pg.catalog, OPEN).await == ["0"],
+    )
     .await;
 }
 
 /// The world once the template is made that a start makes beside its other work.
 async fn settled(dev: &Dev) -> World {
     let pg = dev.pg();
-    wait::until(Duration::from_secs(60), "the template is made", async || {
-        let ready = "SELECT count(*)::text FROM templates WHERE ready_at IS NOT NULL";
-        let builders = "SELECT count(*)::text FROM pg_roles WHERE rolname LIKE 'tnt\\_build%'";
-        pg.texts(&pg.catalog, ready).await == ["1"] && pg.texts("postgres", builders).await == ["0"]
-    })
+    wait::until(
+        Duration::from_secs(60),
+        "the template is made",
+        async || {
+            let ready = "SELECT count(*)::text FROM templates WHERE ready_at IS NOT NULL";
+            let builders = "SELECT count(*)::text FROM pg_roles WHERE rolname LIKE 'tnt\\_build%'";
+            pg.texts(&pg.catalog, ready).await == ["1"]
+                && pg.texts("postgres", builders).await == ["0"]
+        },
+    )
     .await;
     World::of(&pg).await
 }
@@ -83,7 +97,9 @@ fn shape(lines: &[String], slug: &str, id: &str) -> Vec<String> {
             _ => line,
         })
         .map(|line| match line.rsplit_once(' ') {
-            Some((_, name)) if line.starts_with("secrets") => format!("secrets of operations: {name}"),
+            Some((_, name)) if line.starts_with("secrets") => {
+                format!("secrets of operations: {name}")
+            }
             _ => line,
         })
         .collect();
@@ -97,7 +113,11 @@ async fn create(operator: &Client, slug: &str) -> Option<Answer> {
         "admin": { "email": "ann@crash.example", "password": ADMIN_PASSWORD },
     });
     let request = operator.request(Method::POST, "/setup/tenants");
-    request.header("idempotency-key", slug).json(&body).try_send().await
+    request
+        .header("idempotency-key", slug)
+        .json(&body)
+        .try_send()
+        .await
 }
 
 /// For each fault: killed, resumed, asked again with the same key, complete, purged, nothing left.
@@ -106,23 +126,40 @@ async fn creations_survive(steps: &[&str]) {
     let pg = dev.pg();
     // What a creation that nothing disturbed adds to the world.
     let before = settled(&dev).await;
-    let made = create(&dev.operator(), "model").await.expect("an answer").expect(201);
+    let made = create(&dev.operator(), "model")
+        .await
+        .expect("an answer")
+        .expect(201);
     let id = made["tenantId"].as_str().expect("an id").to_owned();
     let model = shape(&before.difference(&World::of(&pg).await), "model", &id);
     assert!(model.len() >= 8, "{model:?}");
-    dev.operator().delete("/setup/tenants/model?purge=true").await.expect(200);
-    assert_eq!(before.difference(&World::of(&pg).await), [""; 0], "without any crash");
+    dev.operator()
+        .delete("/setup/tenants/model?purge=true")
+        .await
+        .expect(200);
+    assert_eq!(
+        before.difference(&World::of(&pg).await),
+        [""; 0],
+        "without any crash"
+    );
     assert_eq!(dev.stop(), 0);
 
     for (n, fault) in faults("create", steps).iter().enumerate() {
         let slug = format!("crash{n}");
-        die_at(&mut dev, fault, async |operator| create(&operator, &slug).await).await;
+        die_at(&mut dev, fault, async |operator| {
+            create(&operator, &slug).await
+        })
+        .await;
         let pg = dev.pg();
         let operator = dev.operator();
         // Either it is complete or it never was.
         let shown = operator.get(&format!("/setup/tenants/{slug}")).await;
         if shown.status == 404 {
-            assert_eq!(before.difference(&World::of(&pg).await), [""; 0], "{fault}: undone");
+            assert_eq!(
+                before.difference(&World::of(&pg).await),
+                [""; 0],
+                "{fault}: undone"
+            );
         } else {
             assert_eq!(shown.expect(200)["status"], "active", "{fault}");
         }
@@ -134,23 +171,41 @@ async fn creations_survive(steps: &[&str]) {
         let id = made["tenantId"].as_str().expect("an id");
         let added = shape(&before.difference(&World::of(&pg).await), &slug, id);
         assert_eq!(added, model, "{fault}");
-        operator.delete(&format!("/setup/tenants/{slug}?purge=true")).await.expect(200);
+        operator
+            .delete(&format!("/setup/tenants/{slug}?purge=true"))
+            .await
+            .expect(200);
         assert_eq!(before.difference(&World::of(&pg).await), [""; 0], "{fault}");
         assert_eq!(dev.stop(), 0);
     }
 }
 
 async fn complete(dev: &Dev, fault: &str, slug: &str, made: &Value) {
-    let text = |field: &str| made[field].as_str().unwrap_or_else(|| panic!("{fault}: {field} in {made}"));
+    let text = |field: &str| {
+        made[field]
+            .as_str()
+            .unwrap_or_else(|| panic!("{fault}: {field} in {made}"))
+    };
     dev.pg()
         .connect(text("dbUsername"), text("dbPassword"), text("dbName"))
         .await
         .unwrap_or_else(|error| panic!("{fault}: {error}"));
-    let (admin, _) = dev.at(slug).sign_in("ann@crash.example", ADMIN_PASSWORD).await;
+    let (admin, _) = dev
+        .at(slug)
+        .sign_in("ann@crash.example", ADMIN_PASSWORD)
+        .await;
     let users = admin.get("/users").await.expect(200);
-    assert_eq!(users["items"].as_array().map(Vec::len), Some(1), "{fault}: {users}");
+    assert_eq!(
+        users["items"].as_array().map(Vec::len),
+        Some(1),
+        "{fault}: {users}"
+    );
     let roles = admin.get("/roles").await.expect(200);
-    assert_eq!(roles["items"].as_array().map(Vec::len), Some(3), "{fault}: {roles}");
+    assert_eq!(
+        roles["items"].as_array().map(Vec::len),
+        Some(3),
+        "{fault}: {roles}"
+    );
 }
 
 #[tokio::test]
@@ -175,8 +230,15 @@ async fn a_purge_survives_a_kill_at_each_step() {
             operator.request(Method::DELETE, &path).try_send().await
         })
         .await;
-        assert_eq!(empty.difference(&World::of(&dev.pg()).await), [""; 0], "{fault}");
-        dev.operator().get(&path.replace("?purge=true", "")).await.problem(404, "TENANT_NOT_FOUND");
+        assert_eq!(
+            empty.difference(&World::of(&dev.pg()).await),
+            [""; 0],
+            "{fault}"
+        );
+        dev.operator()
+            .get(&path.replace("?purge=true", ""))
+            .await
+            .problem(404, "TENANT_NOT_FOUND");
     }
 }
 
@@ -199,7 +261,11 @@ async fn a_delete_and_an_undelete_survive_a_kill_at_each_step() {
             request.json(&json!({})).try_send().await
         })
         .await;
-        assert_eq!(active.difference(&World::of(&dev.pg()).await), [""; 0], "{undelete}");
+        assert_eq!(
+            active.difference(&World::of(&dev.pg()).await),
+            [""; 0],
+            "{undelete}"
+        );
         tenant.admin.get("/me").await.expect(200);
         dev.pg()
             .connect(&tenant.db_username, &tenant.db_password, &tenant.db_name)
@@ -211,26 +277,50 @@ async fn a_delete_and_an_undelete_survive_a_kill_at_each_step() {
 
 /// Each fault of a delete with one of an undelete, until all were had.
 fn pairs() -> Vec<(String, String)> {
-    let (deletes, undeletes) = (faults("delete", DELETE_STEPS), faults("undelete", UNDELETE_STEPS));
+    let (deletes, undeletes) = (
+        faults("delete", DELETE_STEPS),
+        faults("undelete", UNDELETE_STEPS),
+    );
     let most = deletes.len().max(undeletes.len());
     (0..most)
-        .map(|n| (deletes[n % deletes.len()].clone(), undeletes[n % undeletes.len()].clone()))
+        .map(|n| {
+            (
+                deletes[n % deletes.len()].clone(),
+                undeletes[n % undeletes.len()].clone(),
+            )
+        })
         .collect()
 }
 
 async fn out_of_reach(dev: &Dev, tenant: &Tenant, fault: &str) {
-    tenant.admin.get("/me").await.problem(404, "TENANT_NOT_FOUND");
-    let shown = dev.operator().get(&format!("/setup/tenants/{}", tenant.id)).await.expect(200);
+    tenant
+        .admin
+        .get("/me")
+        .await
+        .problem(404, "TENANT_NOT_FOUND");
+    let shown = dev
+        .operator()
+        .get(&format!("/setup/tenants/{}", tenant.id))
+        .await
+        .expect(200);
     assert_eq!(shown["status"], "deleting", "{fault}");
-    let refused = dev.pg().connect(&tenant.db_username, &tenant.db_password, &tenant.db_name).await;
+    let refused = dev
+        .pg()
+        .connect(&tenant.db_username, &tenant.db_password, &tenant.db_name)
+        .await;
     assert!(refused.is_err(), "{fault}: the product's login still works");
 }
 
 #[tokio::test]
 async fn a_dead_workers_operation_is_taken_up_within_seconds() {
-    let mut dev = Dev::prepared(tenantry_testkit::Options::default().env("TENANTRY_FAULT", "create/open:after-effect=kill"));
+    let mut dev = Dev::prepared(
+        tenantry_testkit::Options::default().env("TENANTRY_FAULT", "create/open:after-effect=kill"),
+    );
     dev.run();
-    assert!(create(&dev.operator(), "acme").await.is_none(), "the fault did not strike");
+    assert!(
+        create(&dev.operator(), "acme").await.is_none(),
+        "the fault did not strike"
+    );
     dev.wait_for_end(Duration::from_secs(30));
     dev.run_with_env(&[]);
     let began = Instant::now();
@@ -245,18 +335,29 @@ async fn a_dead_workers_operation_is_taken_up_within_seconds() {
 
 #[tokio::test]
 async fn another_server_takes_up_what_a_dead_one_left() {
-    let mut dev = Dev::prepared(tenantry_testkit::Options::default().env("TENANTRY_FAULT", "create/claim:before-effect=kill"));
+    let mut dev = Dev::prepared(
+        tenantry_testkit::Options::default()
+            .env("TENANTRY_FAULT", "create/claim:before-effect=kill"),
+    );
     dev.run();
     let serve = tenantry_testkit::Serve::join(&dev, "survivor", &[]);
-    assert!(create(&dev.operator(), "acme").await.is_none(), "the fault did not strike");
+    assert!(
+        create(&dev.operator(), "acme").await.is_none(),
+        "the fault did not strike"
+    );
     dev.wait_for_end(Duration::from_secs(30));
     // Its Postgres outlived it, and so the other server goes on.
     let operator = serve.base().bearer(&dev.operator_token());
-    wait::until(Duration::from_secs(30), "the other server finished it", async || {
-        operator.get("/setup/tenants/acme").await.json()["status"] == "active"
-    })
+    wait::until(
+        Duration::from_secs(30),
+        "the other server finished it",
+        async || operator.get("/setup/tenants/acme").await.json()["status"] == "active",
+    )
     .await;
-    serve.at("acme").sign_in("ann@crash.example", ADMIN_PASSWORD).await;
+    serve
+        .at("acme")
+        .sign_in("ann@crash.example", ADMIN_PASSWORD)
+        .await;
 }
 
 #[tokio::test]
@@ -272,14 +373,24 @@ async fn a_creation_that_fails_is_undone_and_says_so() {
             assert!(refused.status >= 500, "{fault}: {refused}");
             refused.any_problem();
             all_ended(&dev, &fault).await;
-            assert_eq!(before.difference(&World::of(&dev.pg()).await), [""; 0], "{fault}");
-            dev.operator().get("/setup/tenants/acme").await.problem(404, "TENANT_NOT_FOUND");
+            assert_eq!(
+                before.difference(&World::of(&dev.pg()).await),
+                [""; 0],
+                "{fault}"
+            );
+            dev.operator()
+                .get("/setup/tenants/acme")
+                .await
+                .problem(404, "TENANT_NOT_FOUND");
         }
     }
     // The name is free, and the same key may be used again: nothing came of the first try.
     assert_eq!(dev.stop(), 0);
     dev.run_with_env(&[]);
-    create(&dev.operator(), "acme").await.expect("an answer").expect(201);
+    create(&dev.operator(), "acme")
+        .await
+        .expect("an answer")
+        .expect(201);
 }
 
 #[tokio::test]
@@ -289,13 +400,18 @@ async fn a_kill_while_the_template_is_made_leaves_no_debris() {
     for (n, millis) in [0, 30, 80, 150, 300, 600].into_iter().enumerate() {
         // As on the first start of a new release: what is there is of another set of migrations.
         let pg = dev.pg();
-        let aged = format!("UPDATE templates SET schema = 'older {n}' WHERE schema NOT LIKE 'older%'");
+        let aged =
+            format!("UPDATE templates SET schema = 'older {n}' WHERE schema NOT LIKE 'older%'");
         pg.run(&pg.catalog, &aged).await;
         assert_eq!(dev.stop(), 0);
         dev.spawn();
         // Killed somewhere in it; where depends on the machine, and so the moments are spread.
         wait::until(Duration::from_secs(60), "it serves", async || {
-            dev.base().request(Method::GET, "/healthz").try_send().await.is_some()
+            dev.base()
+                .request(Method::GET, "/healthz")
+                .try_send()
+                .await
+                .is_some()
         })
         .await;
         tokio::time::sleep(Duration::from_millis(millis)).await;

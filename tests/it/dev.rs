@@ -13,12 +13,17 @@ use crate::wait;
 fn runs(pid: i32) -> bool {
     // A killed process whose parent has not asked for it yet is still listed.
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let dead = state.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'));
+    let dead = state
+        .rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('Z'));
     !dead && test_kill_process(Pid::from_raw(pid).expect("a process id")).is_ok()
 }
 
 async fn gone(pid: i32) {
-    wait::until(Duration::from_secs(20), "Postgres is gone", async || !runs(pid)).await;
+    wait::until(Duration::from_secs(20), "Postgres is gone", async || {
+        !runs(pid)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -35,11 +40,17 @@ async fn it_tells_what_a_person_needs_and_keeps_it_private() {
         assert!(banner.contains(&part), "{part} in {banner}");
     }
     for name in ["env", "operator-token"] {
-        let mode = std::fs::metadata(dev.data().join(name)).expect("it is there").mode() & 0o777;
+        let mode = std::fs::metadata(dev.data().join(name))
+            .expect("it is there")
+            .mode()
+            & 0o777;
         assert_eq!(mode, 0o600, "{name}");
     }
     // Whatever else holds a password or key, nobody else reads it either.
-    let secrets = [dev.variables()["TENANTRY_KEYS"].clone(), dev.variables()["PGPASSWORD"].clone()];
+    let secrets = [
+        dev.variables()["TENANTRY_KEYS"].clone(),
+        dev.variables()["PGPASSWORD"].clone(),
+    ];
     each_file(dev.data(), &mut |path| {
         let text = String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
         if secrets.iter().any(|secret| text.contains(secret.as_str())) {
@@ -78,7 +89,10 @@ async fn a_port_that_is_taken_is_told_before_anything_is_made() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("its address").port();
     let dev = Dev::prepared(Options::default());
-    let output = dev.dev_command_on(port, dev.data()).output().expect("it runs");
+    let output = dev
+        .dev_command_on(port, dev.data())
+        .output()
+        .expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
     assert!(said.contains(&port.to_string()), "{said}");
@@ -100,7 +114,10 @@ async fn sigterm_and_ctrl_c_stop_all_of_it_in_order() {
         dev.run();
     }
     let log = dev.postgres_log();
-    assert!(!log.contains("was interrupted"), "each time it was shut down in order:\n{log}");
+    assert!(
+        !log.contains("was interrupted"),
+        "each time it was shut down in order:\n{log}"
+    );
     acme.admin.get("/me").await.expect(200);
 }
 
@@ -156,14 +173,27 @@ async fn after_kill_9_of_postgres_the_next_start_recovers() {
     let mut dev = Dev::start();
     let acme = dev.tenant("acme").await;
     let postmaster = dev.postmaster().expect("Postgres runs");
-    kill_process(Pid::from_raw(postmaster).expect("a process id"), Signal::KILL).expect("killed");
+    kill_process(
+        Pid::from_raw(postmaster).expect("a process id"),
+        Signal::KILL,
+    )
+    .expect("killed");
     gone(postmaster).await;
     // While it is away nothing hangs and nothing lies.
     let began = Instant::now();
-    if let Some(answer) = acme.admin.request(reqwest::Method::GET, "/me").try_send().await {
+    if let Some(answer) = acme
+        .admin
+        .request(reqwest::Method::GET, "/me")
+        .try_send()
+        .await
+    {
         assert_eq!(answer.status, 503, "{answer}");
     }
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
     // Whether the program goes on or ends, it does so without hanging, and a start is all it needs.
     dev.process().signal(Signal::TERM);
     dev.wait_for_end(Duration::from_secs(30));
@@ -176,14 +206,26 @@ async fn after_kill_9_of_postgres_the_next_start_recovers() {
 async fn its_env_file_is_all_that_others_need() {
     let dev = Dev::start();
     let acme = dev.tenant("acme").await;
-    let told = sh(&dev, "psql --no-psqlrc -At -c 'SELECT current_user, current_setting($$is_superuser$$)'");
+    let told = sh(
+        &dev,
+        "psql --no-psqlrc -At -c 'SELECT current_user, current_setting($$is_superuser$$)'",
+    );
     assert_eq!(told.trim(), "postgres|on");
-    let told = sh(&dev, "psql --no-psqlrc -At \"$TENANTRY_CATALOG_URL\" -c 'SELECT slug FROM tenants'");
+    let told = sh(
+        &dev,
+        "psql --no-psqlrc -At \"$TENANTRY_CATALOG_URL\" -c 'SELECT slug FROM tenants'",
+    );
     assert_eq!(told.trim(), acme.slug);
     let serve = tenantry_testkit::Serve::join(&dev, "second", &[]);
-    serve.at(&acme.slug).sign_in(&acme.email, ADMIN_PASSWORD).await;
+    serve
+        .at(&acme.slug)
+        .sign_in(&acme.email, ADMIN_PASSWORD)
+        .await;
     let operator = serve.base().bearer(&dev.operator_token());
-    operator.get(&format!("/setup/tenants/{}", acme.slug)).await.expect(200);
+    operator
+        .get(&format!("/setup/tenants/{}", acme.slug))
+        .await
+        .expect(200);
 }
 
 /// Runs a line in a shell that has read the `env` file as its first line says.
@@ -196,13 +238,22 @@ fn sh(dev: &Dev, line: &str) -> String {
         .env("PATH", format!("{path}:{}", psql_folder()))
         .output()
         .expect("a shell");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn psql_folder() -> String {
-    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut folders: Vec<String> = debian.map(|entry| entry.path().join("bin").display().to_string()).collect();
+    let debian = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut folders: Vec<String> = debian
+        .map(|entry| entry.path().join("bin").display().to_string())
+        .collect();
     folders.extend(std::env::var("TENANTRY_PG_BIN"));
     folders.join(":")
 }
@@ -217,7 +268,10 @@ async fn a_folder_that_postgres_cannot_reach_is_refused_with_the_reason() {
     let closed = dev.folder().join("closed");
     std::fs::create_dir(&closed).expect("a folder");
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).expect("closed");
-    let output = dev.dev_command_on(0, &closed.join("data")).output().expect("it runs");
+    let output = dev
+        .dev_command_on(0, &closed.join("data"))
+        .output()
+        .expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
     assert!(said.contains(&closed.display().to_string()), "{said}");
@@ -228,12 +282,26 @@ async fn a_folder_that_postgres_cannot_reach_is_refused_with_the_reason() {
 async fn the_private_postgres_is_for_this_machine_and_by_password_only() {
     let dev = Dev::start();
     let pg = dev.pg();
-    assert_eq!(pg.texts("postgres", "SHOW listen_addresses").await, ["127.0.0.1"]);
-    assert_eq!(pg.texts("postgres", "SHOW password_encryption").await, ["scram-sha-256"]);
-    let methods = pg.texts("postgres", "SELECT DISTINCT auth_method FROM pg_hba_file_rules").await;
+    assert_eq!(
+        pg.texts("postgres", "SHOW listen_addresses").await,
+        ["127.0.0.1"]
+    );
+    assert_eq!(
+        pg.texts("postgres", "SHOW password_encryption").await,
+        ["scram-sha-256"]
+    );
+    let methods = pg
+        .texts(
+            "postgres",
+            "SELECT DISTINCT auth_method FROM pg_hba_file_rules",
+        )
+        .await;
     assert_eq!(methods, ["scram-sha-256"]);
     let hashes = pg
-        .texts("postgres", "SELECT rolname::text FROM pg_authid WHERE rolpassword NOT LIKE 'SCRAM-SHA-256$%'")
+        .texts(
+            "postgres",
+            "SELECT rolname::text FROM pg_authid WHERE rolpassword NOT LIKE 'SCRAM-SHA-256$%'",
+        )
         .await;
     assert_eq!(hashes, [""; 0]);
     let admin = pg
@@ -244,8 +312,15 @@ async fn the_private_postgres_is_for_this_machine_and_by_password_only() {
         )
         .await;
     assert_eq!(admin, ["f t t t"]);
-    let error = pg.connect("postgres", "", "postgres").await.expect_err("a password is needed");
-    assert_eq!(tenantry_testkit::refusal(&error).as_deref(), Some("28P01"), "{error}");
+    let error = pg
+        .connect("postgres", "", "postgres")
+        .await
+        .expect_err("a password is needed");
+    assert_eq!(
+        tenantry_testkit::refusal(&error).as_deref(),
+        Some("28P01"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -19,6 +19,9 @@ fn every_path_that_the_architecture_names_exists() {
         .filter(|quoted| !quoted.contains(['<', '*', ' ']) && *quoted != "crates/x")
         .collect();
     assert!(paths.len() > 15, "the map names places: {paths:?}");
-    let missing: Vec<_> = paths.iter().filter(|path| !root.join(path).exists()).collect();
+    let missing: Vec<_> = paths
+        .iter()
+        .filter(|path| !root.join(path).exists())
+        .collect();
     assert!(missing.is_empty(), "these are not there: {missing:?}");
 }

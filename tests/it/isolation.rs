@@ -17,7 +17,11 @@ async fn a_token_of_one_is_refused_at_the_other() {
         (Method::GET, "/users".to_owned(), None),
         (Method::GET, format!("/users/{}", other.user_id), None),
         (Method::GET, format!("/users/{}", acme.user_id), None),
-        (Method::POST, "/users".to_owned(), Some(json!({ "email": "eve@evil.example" }))),
+        (
+            Method::POST,
+            "/users".to_owned(),
+            Some(json!({ "email": "eve@evil.example" })),
+        ),
         (Method::DELETE, format!("/users/{}", other.user_id), None),
     ] {
         let mut request = at_other.request(method, &path);
@@ -37,12 +41,19 @@ async fn a_header_cannot_lead_a_token_to_another_tenant() {
     let dev = shared();
     let (acme, other) = (dev.tenant("head").await, dev.tenant("head").await);
     let get = |host: &str, header: &str, value: &str| {
-        acme.admin.host(host).request(Method::GET, "/users").header(header, value).send()
+        acme.admin
+            .host(host)
+            .request(Method::GET, "/users")
+            .header(header, value)
+            .send()
     };
     let (base, own) = (dev.host(None), dev.host(Some(&acme.slug)));
     // `dev` reads the header: it names the tenant where the host does not.
     let answer = get(&base, "x-tenant-id", &acme.id).await;
-    assert!(answer.status == 200 && answer.text.contains(&acme.email), "{answer}");
+    assert!(
+        answer.status == 200 && answer.text.contains(&acme.email),
+        "{answer}"
+    );
     // But all that name a tenant must name the same.
     for host in [&base, &own] {
         for named in [&other.id, &other.slug] {
@@ -55,9 +66,16 @@ async fn a_header_cannot_lead_a_token_to_another_tenant() {
     }
     for header in ["x-forwarded-host", "forwarded", "x-original-host", "x-host"] {
         let value = dev.host(Some(&other.slug));
-        let value = if header == "forwarded" { format!("host={value}") } else { value };
+        let value = if header == "forwarded" {
+            format!("host={value}")
+        } else {
+            value
+        };
         let answer = get(&own, header, &value).await;
-        assert!(answer.status == 200 && answer.text.contains(&acme.email), "{answer}");
+        assert!(
+            answer.status == 200 && answer.text.contains(&acme.email),
+            "{answer}"
+        );
     }
 }
 
@@ -74,14 +92,22 @@ async fn serve_reads_no_header_that_anyone_can_write() {
         ("forwarded", format!("host={}.localhost", other.slug)),
     ] {
         let with = |client: tenantry_testkit::Client| {
-            client.request(Method::GET, "/users").header(header, &value).send()
+            client
+                .request(Method::GET, "/users")
+                .header(header, &value)
+                .send()
         };
         // Signed in: it is the host's tenant, whatever the header says.
         let answer = with(serve.base().host(&own).bearer(acme.admin.token())).await;
-        assert!(answer.status == 200 && answer.text.contains(&acme.email), "{header}: {answer}");
+        assert!(
+            answer.status == 200 && answer.text.contains(&acme.email),
+            "{header}: {answer}"
+        );
         assert!(!answer.text.contains(&other.email), "{header}: {answer}");
         // The other's token is not helped by a header that names its tenant.
-        with(serve.base().host(&own).bearer(other.admin.token())).await.problem(403, "WRONG_TENANT");
+        with(serve.base().host(&own).bearer(other.admin.token()))
+            .await
+            .problem(403, "WRONG_TENANT");
         // At the base domain the header names nobody.
         let login = json!({ "email": other.email, "password": tenantry_testkit::ADMIN_PASSWORD });
         let answer = serve
@@ -112,15 +138,26 @@ async fn postgres_itself_lets_each_login_into_its_own_database_only() {
         .await;
     let mut expected = Vec::new();
     for tenant in [&acme, &other] {
-        expected.extend(tenant.logins().map(|login| format!("{login} at {}", tenant.db_name)));
+        expected.extend(
+            tenant
+                .logins()
+                .map(|login| format!("{login} at {}", tenant.db_name)),
+        );
     }
     expected.sort();
     assert_eq!(allowed, expected);
 
     // And what happens when they try.
-    let mut others = pg.texts("postgres", "SELECT datname::text FROM pg_database").await;
+    let mut others = pg
+        .texts("postgres", "SELECT datname::text FROM pg_database")
+        .await;
     others.retain(|name| *name != acme.db_name);
-    for must in [&other.db_name, &pg.catalog, &"postgres".to_owned(), &"template1".to_owned()] {
+    for must in [
+        &other.db_name,
+        &pg.catalog,
+        &"postgres".to_owned(),
+        &"template1".to_owned(),
+    ] {
         assert!(others.contains(must), "{must} in {others:?}");
     }
     let told = (acme.db_username.clone(), acme.db_password.clone());
@@ -130,14 +167,25 @@ async fn postgres_itself_lets_each_login_into_its_own_database_only() {
         tries.push((login, KNOWN.to_owned()));
     }
     for (login, password) in &tries {
-        pg.connect(login, password, &acme.db_name).await.expect("its own");
+        pg.connect(login, password, &acme.db_name)
+            .await
+            .expect("its own");
         for database in &others {
-            let error = pg.connect(login, password, database).await.expect_err("a wall");
+            let error = pg
+                .connect(login, password, database)
+                .await
+                .expect_err("a wall");
             let state = refusal(&error).unwrap_or_default();
             // 42501: no CONNECT. 55000: a template accepts nobody.
-            assert!(matches!(state.as_str(), "42501" | "55000"), "{login} at {database}: {error}");
+            assert!(
+                matches!(state.as_str(), "42501" | "55000"),
+                "{login} at {database}: {error}"
+            );
         }
-        let error = pg.connect(login, "a wrong one", &acme.db_name).await.expect_err("a password");
+        let error = pg
+            .connect(login, "a wrong one", &acme.db_name)
+            .await
+            .expect_err("a password");
         assert_eq!(refusal(&error).as_deref(), Some("28P01"), "{error}");
     }
 }
@@ -196,7 +244,10 @@ async fn a_runtime_login_makes_nothing() {
         (acme.db_username.clone(), acme.db_password.clone()),
         (acme.router(), KNOWN.to_owned()),
     ] {
-        let mut conn = pg.connect(&login, &password, &acme.db_name).await.expect("its own");
+        let mut conn = pg
+            .connect(&login, &password, &acme.db_name)
+            .await
+            .expect("its own");
         for statement in [
             "CREATE TABLE public.plot (x int)",
             "CREATE TABLE tenantry.plot (x int)",
@@ -222,7 +273,10 @@ async fn a_runtime_login_makes_nothing() {
             refuses(&mut conn, statement).await;
         }
         // What it is for works.
-        sqlx::query("UPDATE tenantry.users SET name = 'Ann'").execute(&mut conn).await.expect("its rows");
+        sqlx::query("UPDATE tenantry.users SET name = 'Ann'")
+            .execute(&mut conn)
+            .await
+            .expect("its rows");
     }
 }
 
@@ -232,7 +286,10 @@ async fn an_owner_login_cannot_plot_against_the_product() {
     let acme = dev.tenant("plot").await;
     let pg = dev.pg();
     pg.set_password(&acme.owner(), KNOWN).await;
-    let mut owner = pg.connect(&acme.owner(), KNOWN, &acme.db_name).await.expect("its own");
+    let mut owner = pg
+        .connect(&acme.owner(), KNOWN, &acme.db_name)
+        .await
+        .expect("its own");
     let before = what_must_not_change(dev, &acme).await;
     for statement in plots(&acme.db_name) {
         refuses(&mut owner, &statement).await;
@@ -284,7 +341,11 @@ pub(crate) fn plots(db: &str) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
-    for who in ["PUBLIC".to_owned(), login("user"), "tenantry_app".to_owned()] {
+    for who in [
+        "PUBLIC".to_owned(),
+        login("user"),
+        "tenantry_app".to_owned(),
+    ] {
         plots.push(format!("GRANT CONNECT ON DATABASE {db} TO {who}"));
         plots.push(format!("GRANT ALL ON DATABASE {db} TO {who}"));
         plots.push(format!("GRANT CONNECT ON DATABASE postgres TO {who}"));
@@ -310,7 +371,9 @@ pub(crate) fn plots(db: &str) -> Vec<String> {
 
 /// A statement gets an error, or is one of those that only warn; the caller looks at what changed.
 pub(crate) async fn refuses(conn: &mut PgConnection, statement: &str) {
-    let done = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *conn).await;
+    let done = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+        .execute(&mut *conn)
+        .await;
     // GRANT and REVOKE without the right to do so warn, and do nothing.
     let only_warns = statement.starts_with("GRANT") || statement.starts_with("REVOKE");
     match done {
@@ -318,7 +381,10 @@ pub(crate) async fn refuses(conn: &mut PgConnection, statement: &str) {
         Err(error) => {
             let state = refusal(&error).unwrap_or_default();
             // 42501: not allowed; 0LP01, 0A000, 22023: not allowed in this form; 2BP01: in use.
-            let refused = matches!(state.as_str(), "42501" | "0LP01" | "42809" | "0A000" | "22023" | "2BP01");
+            let refused = matches!(
+                state.as_str(),
+                "42501" | "0LP01" | "42809" | "0A000" | "22023" | "2BP01"
+            );
             assert!(refused, "{statement}: {error}");
         }
     }
@@ -348,7 +414,10 @@ async fn what_one_owner_drops_is_not_missing_elsewhere() {
     let (acme, other) = (dev.tenant("drop").await, dev.tenant("drop").await);
     let pg = dev.pg();
     pg.set_password(&acme.owner(), KNOWN).await;
-    let mut owner = pg.connect(&acme.owner(), KNOWN, &acme.db_name).await.expect("its own");
+    let mut owner = pg
+        .connect(&acme.owner(), KNOWN, &acme.db_name)
+        .await
+        .expect("its own");
     let rights = || async {
         pg.texts(
             "postgres",
@@ -365,18 +434,31 @@ async fn what_one_owner_drops_is_not_missing_elsewhere() {
         "DROP OWNED BY CURRENT_USER CASCADE",
     ] {
         // In its own database it may do what it likes to its own tables.
-        let _ = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut owner).await;
+        let _ = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+            .execute(&mut owner)
+            .await;
     }
     let others = |all: Vec<String>| -> Vec<String> {
-        all.into_iter().filter(|line| !line.starts_with(&acme.db_name)).collect()
+        all.into_iter()
+            .filter(|line| !line.starts_with(&acme.db_name))
+            .collect()
     };
-    assert_eq!(others(rights().await), others(before), "rights on other databases");
+    assert_eq!(
+        others(rights().await),
+        others(before),
+        "rights on other databases"
+    );
     other.admin.get("/users").await.expect(200);
     // Others are migrated, and new ones made, as before.
-    pg.run(&pg.catalog, "UPDATE databases SET schema = 'older'").await;
+    pg.run(&pg.catalog, "UPDATE databases SET schema = 'older'")
+        .await;
     let told = dev.cli(&["migrate-all", "--output", "json"]);
     assert!(told.stdout.contains(&other.slug), "{told}");
-    let shown = dev.operator().get(&format!("/setup/tenants/{}", other.slug)).await.expect(200);
+    let shown = dev
+        .operator()
+        .get(&format!("/setup/tenants/{}", other.slug))
+        .await
+        .expect(200);
     assert_eq!(shown["schema"], "current", "{told}");
     dev.tenant("new").await;
 }

@@ -3,11 +3,7 @@
 //! The folders mirror the API's paths. What is asserted comes from the product's promises, not from
 //! its code. Tests share one running program ([`tenantry_testkit::shared`]) and have tenants of their
 //! own in it; a test that stops or breaks something starts its own.
-#![expect(
-    clippy::expect_used,
-    clippy::large_futures,
-    reason = "a test says with a panic what is wrong, and its future is run once"
-)]
+#![expect(clippy::expect_used, reason = "a test says with a panic what is wrong")]
 
 mod access_table;
 mod bad_input;

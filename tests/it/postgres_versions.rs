@@ -28,11 +28,20 @@ async fn lives_and_ends_on(bin: Option<&Path>) {
     if let Some(bin) = bin {
         // It is the wanted server: its folder is named by the major.
         let major = version.split('.').next().expect("a version");
-        assert!(bin.to_string_lossy().contains(major), "{version} from {}", bin.display());
+        assert!(
+            bin.to_string_lossy().contains(major),
+            "{version} from {}",
+            bin.display()
+        );
     }
 
-    let (acme, globex) = (dev.tenant("acme").await, dev.tenant("globex").await);
-    walls_stand(&dev, &acme, &globex).await;
+    let acme = dev.tenant("acme").await;
+    // One whose logins get other passwords than the product knows, and which is of no use then.
+    let plotter = dev.tenant("plotter").await;
+    walls_stand(&dev, &plotter, &acme).await;
+    let path = format!("/setup/tenants/{}?purge=true", plotter.slug);
+    dev.operator().delete(&path).await.expect(200);
+
     let before = World::of(&pg).await;
     let third = dev.tenant("third").await;
     let operator = dev.operator();
@@ -43,37 +52,64 @@ async fn lives_and_ends_on(bin: Option<&Path>) {
         .connect(&third.db_username, &third.db_password, &third.db_name)
         .await
         .expect_err("fenced");
-    assert_eq!(refusal(&refused).as_deref(), Some("28000"), "{version}: {refused}");
-    third.admin.get("/me").await.problem(404, "TENANT_NOT_FOUND");
-    operator.post(&format!("{path}/undelete"), json!({})).await.expect(200);
+    assert_eq!(
+        refusal(&refused).as_deref(),
+        Some("28000"),
+        "{version}: {refused}"
+    );
+    third
+        .admin
+        .get("/me")
+        .await
+        .problem(404, "TENANT_NOT_FOUND");
+    operator
+        .post(&format!("{path}/undelete"), json!({}))
+        .await
+        .expect(200);
     third.admin.get("/me").await.expect(200);
     pg.connect(&third.db_username, &third.db_password, &third.db_name)
         .await
         .expect("open again");
 
-    operator.delete(&format!("{path}?purge=true")).await.expect(200);
-    assert_eq!(before.difference(&World::of(&pg).await), [""; 0], "{version}");
+    operator
+        .delete(&format!("{path}?purge=true"))
+        .await
+        .expect(200);
+    assert_eq!(
+        before.difference(&World::of(&pg).await),
+        [""; 0],
+        "{version}"
+    );
     dev.cli(&["migrate-all"]).expect(0);
     acme.admin.get("/me").await.expect(200);
 }
 
-async fn walls_stand(dev: &Dev, acme: &Tenant, globex: &Tenant) {
+async fn walls_stand(dev: &Dev, plotter: &Tenant, other: &Tenant) {
     let pg = dev.pg();
-    for login in acme.logins() {
-        pg.set_password(&login, "known-to-the-test-0123456789").await;
-        for closed in [&globex.db_name, &pg.catalog, "postgres", "template1"] {
+    for login in plotter.logins() {
+        pg.set_password(&login, "known-to-the-test-0123456789")
+            .await;
+        for closed in [&other.db_name, &pg.catalog, "postgres", "template1"] {
             let refused = pg
                 .connect(&login, "known-to-the-test-0123456789", closed)
                 .await
                 .expect_err("a wall");
-            assert_eq!(refusal(&refused).as_deref(), Some("42501"), "{login} at {closed}: {refused}");
+            assert_eq!(
+                refusal(&refused).as_deref(),
+                Some("42501"),
+                "{login} at {closed}: {refused}"
+            );
         }
     }
     let mut owner = pg
-        .connect(&acme.owner(), "known-to-the-test-0123456789", &acme.db_name)
+        .connect(
+            &plotter.owner(),
+            "known-to-the-test-0123456789",
+            &plotter.db_name,
+        )
         .await
         .expect("the owner gets in");
-    for statement in crate::isolation::plots(&acme.db_name) {
+    for statement in crate::isolation::plots(&plotter.db_name) {
         crate::isolation::refuses(&mut owner, &statement).await;
     }
 }

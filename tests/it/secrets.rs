@@ -20,13 +20,21 @@ struct Secrets(Vec<(String, String)>);
 
 impl Secrets {
     fn add(&mut self, name: &str, text: &str) {
-        assert!(text.len() >= 8, "{name} is too short to be searched for: {text}");
+        assert!(
+            text.len() >= 8,
+            "{name} is too short to be searched for: {text}"
+        );
         self.0.push((name.to_owned(), text.to_owned()));
     }
 
     fn add_from(&mut self, answer: &Value, fields: &[&str]) {
         for field in fields {
-            self.add(field, answer[field].as_str().unwrap_or_else(|| panic!("{field} in {answer}")));
+            self.add(
+                field,
+                answer[field]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("{field} in {answer}")),
+            );
         }
     }
 
@@ -39,7 +47,9 @@ impl Secrets {
             for form in [secret.as_str(), &hex, base64.trim_end_matches('=')] {
                 if let Some(at) = text.find(form) {
                     let line = text[..at].rfind('\n').map_or(0, |start| start + 1);
-                    let end = text[at..].find('\n').map_or(text.len(), |length| at + length);
+                    let end = text[at..]
+                        .find('\n')
+                        .map_or(text.len(), |length| at + length);
                     panic!("{name} is in {place}: {}", &text[line..end]);
                 }
             }
@@ -52,8 +62,10 @@ async fn nothing_secret_is_written_down_in_clear() {
     let dev = Dev::start_with(Options::default().env("TENANTRY_LOG", "debug"));
     let pg = dev.pg();
     // Postgres tells all that it is asked, from here on in every session.
-    pg.run("postgres", "ALTER SYSTEM SET log_statement = 'all'").await;
-    pg.run("postgres", "ALTER SYSTEM SET log_parameter_max_length = -1").await;
+    pg.run("postgres", "ALTER SYSTEM SET log_statement = 'all'")
+        .await;
+    pg.run("postgres", "ALTER SYSTEM SET log_parameter_max_length = -1")
+        .await;
     pg.run("postgres", "SELECT pg_reload_conf()").await;
     let mut serve = Serve::join(&dev, "second", &[("TENANTRY_LOG", "debug")]);
 
@@ -62,25 +74,49 @@ async fn nothing_secret_is_written_down_in_clear() {
     secrets.add("the operator's token", &dev.operator_token());
     secrets.add("the superuser's password", &variables["PGPASSWORD"]);
     let url = &variables["TENANTRY_CATALOG_URL"];
-    let password = url.split(':').nth(2).and_then(|rest| rest.split('@').next());
-    secrets.add("the admin login's password", password.expect("a password in the URL"));
+    let password = url
+        .split(':')
+        .nth(2)
+        .and_then(|rest| rest.split('@').next());
+    secrets.add(
+        "the admin login's password",
+        password.expect("a password in the URL"),
+    );
     for key in variables["TENANTRY_KEYS"].split(',') {
         secrets.add("a key", key.rsplit(':').next().expect("a key"));
     }
-    for (name, text) in [("admin", ADMIN), ("user", USER), ("changed", CHANGED), ("wrong", WRONG)] {
+    for (name, text) in [
+        ("admin", ADMIN),
+        ("user", USER),
+        ("changed", CHANGED),
+        ("wrong", WRONG),
+    ] {
         secrets.add(name, text);
     }
     live(&dev, &serve, &mut secrets).await;
 
     // Passwords of the router and the owner are in nobody's hands; Postgres has their verifiers.
-    let verifiers = pg.texts("postgres", "SELECT rolpassword FROM pg_authid WHERE rolname LIKE 'tenant\\_%'").await;
-    assert!(verifiers.len() >= 3 && verifiers.iter().all(|text| text.starts_with("SCRAM-SHA-256$")));
+    let verifiers = pg
+        .texts(
+            "postgres",
+            "SELECT rolpassword FROM pg_authid WHERE rolname LIKE 'tenant\\_%'",
+        )
+        .await;
+    assert!(
+        verifiers.len() >= 3
+            && verifiers
+                .iter()
+                .all(|text| text.starts_with("SCRAM-SHA-256$"))
+    );
 
     let catalog = everything_in(&dev, &pg.catalog).await;
     assert!(catalog.contains("acme"), "the dump is one");
     secrets.not_in("the catalog", &catalog);
     let log = dev.postgres_log();
-    assert!(log.contains("CREATE DATABASE") || log.contains("ALTER DATABASE"), "Postgres logs statements");
+    assert!(
+        log.contains("CREATE DATABASE") || log.contains("ALTER DATABASE"),
+        "Postgres logs statements"
+    );
     secrets.not_in("Postgres's log", &log);
     let own = format!("{}\n{}", dev.log(), serve.process().log());
     assert!(own.contains("DEBUG"), "the program logs at this level");
@@ -102,17 +138,31 @@ async fn nothing_secret_is_written_down_in_clear() {
 /// Everything that has to do with a secret, done once, also in ways that fail.
 async fn live(dev: &Dev, serve: &Serve, secrets: &mut Secrets) {
     let operator = dev.operator();
-    let body = json!({ "name": "Acme", "slug": "acme", "admin": { "email": MAIL, "password": ADMIN } });
+    let body =
+        json!({ "name": "Acme", "slug": "acme", "admin": { "email": MAIL, "password": ADMIN } });
     let create = |body: &Value, header: &'static str, value: &'static str| {
-        operator.request(Method::POST, "/setup/tenants").header(header, value).json(body).send()
+        operator
+            .request(Method::POST, "/setup/tenants")
+            .header(header, value)
+            .json(body)
+            .send()
     };
-    let made = create(&body, "idempotency-key", "the-first").await.expect(201);
+    let made = create(&body, "idempotency-key", "the-first")
+        .await
+        .expect(201);
     secrets.add_from(&made, &["dbPassword"]);
-    create(&body, "idempotency-key", "the-first").await.expect(201);
-    create(&body, "x-none", "x").await.problem(409, "SLUG_TAKEN");
+    create(&body, "idempotency-key", "the-first")
+        .await
+        .expect(201);
+    create(&body, "x-none", "x")
+        .await
+        .problem(409, "SLUG_TAKEN");
     let body = json!({ "name": "Two", "slug": "two", "admin": { "email": MAIL } });
     let accepted = create(&body, "prefer", "respond-async").await.expect(202);
-    let path = format!("/setup/operations/{}", accepted["operationId"].as_str().expect("an id"));
+    let path = format!(
+        "/setup/operations/{}",
+        accepted["operationId"].as_str().expect("an id")
+    );
     crate::wait::until(std::time::Duration::from_secs(60), "made", async || {
         let told = operator.get(&path).await.expect(200);
         let done = told["status"] == "done";
@@ -123,17 +173,30 @@ async fn live(dev: &Dev, serve: &Serve, secrets: &mut Secrets) {
     })
     .await;
 
-    let made = operator.post("/setup/operators", json!({ "name": "second" })).await.expect(201);
+    let made = operator
+        .post("/setup/operators", json!({ "name": "second" }))
+        .await
+        .expect(201);
     secrets.add_from(&made, &["token"]);
 
     for host in [dev.at("acme"), serve.at("acme")] {
         let (admin, told) = host.sign_in(MAIL, ADMIN).await;
         secrets.add_from(&told, &["accessToken", "refreshToken"]);
         let refresh = json!({ "refreshToken": told["refreshToken"] });
-        let told = host.post("/auth/refresh", refresh.clone()).await.expect(200);
+        let told = host
+            .post("/auth/refresh", refresh.clone())
+            .await
+            .expect(200);
         secrets.add_from(&told, &["accessToken", "refreshToken"]);
-        host.post("/auth/login", json!({ "email": MAIL, "password": WRONG })).await.expect(401);
-        host.post("/auth/login", json!({ "email": MAIL, "password": WRONG, "x": 1 })).await.expect(422);
+        host.post("/auth/login", json!({ "email": MAIL, "password": WRONG }))
+            .await
+            .expect(401);
+        host.post(
+            "/auth/login",
+            json!({ "email": MAIL, "password": WRONG, "x": 1 }),
+        )
+        .await
+        .expect(422);
         let broken = format!("{{\"email\":\"{MAIL}\",\"password\":\"{WRONG}\"");
         host.request(Method::POST, "/auth/login")
             .header("content-type", "application/json")
@@ -141,20 +204,33 @@ async fn live(dev: &Dev, serve: &Serve, secrets: &mut Secrets) {
             .send()
             .await
             .expect(400);
-        host.get(&format!("/users?cursor={}", told["accessToken"].as_str().expect("a token"))).await;
+        host.get(&format!(
+            "/users?cursor={}",
+            told["accessToken"].as_str().expect("a token")
+        ))
+        .await;
         let user = json!({ "email": USER_MAIL, "password": USER, "roles": ["Viewer"] });
         let made = admin.post("/users", user.clone()).await.expect(201);
         admin.post("/users", user).await.expect(409);
         let path = format!("/users/{}", made["userId"].as_str().expect("an id"));
-        admin.patch(&path, json!({ "password": CHANGED })).await.expect(200);
+        admin
+            .patch(&path, json!({ "password": CHANGED }))
+            .await
+            .expect(200);
         let (_, told) = host.sign_in(USER_MAIL, CHANGED).await;
         secrets.add_from(&told, &["accessToken", "refreshToken"]);
         admin.delete(&path).await;
         host.post("/auth/refresh", refresh).await.expect(401);
     }
     operator.delete("/setup/tenants/two").await.expect(200);
-    operator.post("/setup/tenants/two/undelete", json!({})).await.expect(200);
-    operator.delete("/setup/tenants/two?purge=true").await.expect(200);
+    operator
+        .post("/setup/tenants/two/undelete", json!({}))
+        .await
+        .expect(200);
+    operator
+        .delete("/setup/tenants/two?purge=true")
+        .await
+        .expect(200);
     dev.cli(&["migrate-all"]).expect(0);
 }
 
@@ -171,7 +247,10 @@ async fn everything_in(dev: &Dev, database: &str) -> String {
     assert!(tables.len() > 5, "{tables:?}");
     let mut all = String::new();
     for table in tables {
-        for row in pg.texts(database, &format!("SELECT t::text FROM {table} t")).await {
+        for row in pg
+            .texts(database, &format!("SELECT t::text FROM {table} t"))
+            .await
+        {
             all.push_str(&format!("{table}: {row}\n"));
         }
     }
@@ -220,12 +299,34 @@ async fn the_routers_catalog_login_reads_what_routing_needs_and_no_more() {
     let dev = Dev::start();
     let _acme = dev.tenant("acme").await;
     let pg = dev.pg();
-    let roles = pg.texts("postgres", "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'tenantry\\_router\\_%'").await;
+    let roles = pg
+        .texts(
+            "postgres",
+            "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'tenantry\\_router\\_%'",
+        )
+        .await;
     assert_eq!(roles.len(), 1, "{roles:?}");
-    pg.set_password(&roles[0], "known-to-the-test-0123456789").await;
-    let mut conn = pg.connect(&roles[0], "known-to-the-test-0123456789", &pg.catalog).await.expect("the catalog");
-    sqlx::raw_sql("SELECT * FROM routes").fetch_all(&mut conn).await.expect("routes");
-    for table in ["tenants", "operators", "clusters", "logins", "operations", "operation_secrets", "audit", "databases", "idempotency_keys"] {
+    pg.set_password(&roles[0], "known-to-the-test-0123456789")
+        .await;
+    let mut conn = pg
+        .connect(&roles[0], "known-to-the-test-0123456789", &pg.catalog)
+        .await
+        .expect("the catalog");
+    sqlx::raw_sql("SELECT * FROM routes")
+        .fetch_all(&mut conn)
+        .await
+        .expect("routes");
+    for table in [
+        "tenants",
+        "operators",
+        "clusters",
+        "logins",
+        "operations",
+        "operation_secrets",
+        "audit",
+        "databases",
+        "idempotency_keys",
+    ] {
         crate::isolation::refuses(&mut conn, &format!("SELECT * FROM {table}")).await;
         crate::isolation::refuses(&mut conn, &format!("DELETE FROM {table}")).await;
     }
@@ -239,6 +340,11 @@ async fn the_routers_catalog_login_reads_what_routing_needs_and_no_more() {
         crate::isolation::refuses(&mut conn, statement).await;
     }
     for database in ["postgres", "template1", "tenant_acme_1"] {
-        assert!(pg.connect(&roles[0], "known-to-the-test-0123456789", database).await.is_err(), "{database}");
+        assert!(
+            pg.connect(&roles[0], "known-to-the-test-0123456789", database)
+                .await
+                .is_err(),
+            "{database}"
+        );
     }
 }

@@ -24,7 +24,10 @@ async fn sign_up(dev: &Dev, slug: &str) -> (Value, Client) {
     assert_eq!(made["dbUsername"], format!("tenant_{slug}_user"));
     let (admin, login) = dev.at(slug).sign_in(&email, ADMIN_PASSWORD).await;
     assert_eq!(login["tenantId"], made["tenantId"]);
-    assert!(login["expiresIn"].as_u64().is_some_and(|s| s > 0), "{login}");
+    assert!(
+        login["expiresIn"].as_u64().is_some_and(|s| s > 0),
+        "{login}"
+    );
     (made, admin)
 }
 
@@ -73,11 +76,17 @@ async fn people_see_their_own_only(acme: &Client, globex: &Client) {
     )
     .await
     .expect(201);
-    assert_eq!(mails(acme).await, ["admin@acme.example", "bob@acme.example"]);
+    assert_eq!(
+        mails(acme).await,
+        ["admin@acme.example", "bob@acme.example"]
+    );
     assert_eq!(mails(globex).await, ["admin@globex.example"]);
     // The same person at the other customer is somebody else.
     let bob = json!({ "email": "bob@acme.example", "password": "long enough" });
-    acme.anonymous().post("/auth/login", bob.clone()).await.expect(200);
+    acme.anonymous()
+        .post("/auth/login", bob.clone())
+        .await
+        .expect(200);
     globex
         .anonymous()
         .post("/auth/login", bob)
@@ -109,7 +118,10 @@ async fn the_product_reaches_its_database(dev: &Dev, made: &Value) {
 }
 
 fn the_fleet_is_migrated(dev: &Dev, tenants: usize) {
-    let told = dev.cli(&["migrate-all", "--output", "json"]).expect(0).json();
+    let told = dev
+        .cli(&["migrate-all", "--output", "json"])
+        .expect(0)
+        .json();
     let items = told
         .pointer("/items")
         .or(told.pointer("/result/items"))
@@ -137,7 +149,11 @@ async fn a_second_server_knows_the_same(dev: &Dev, acme: &Client) {
         .expect(200);
 
     // A delete that was answered is known everywhere: no waiting here.
-    let deleted = dev.operator().delete("/setup/tenants/acme").await.expect(200);
+    let deleted = dev
+        .operator()
+        .delete("/setup/tenants/acme")
+        .await
+        .expect(200);
     assert_eq!(deleted["success"], true);
     assert!(deleted["purgeAt"].is_string(), "{deleted}");
     there.get("/users").await.problem(404, "TENANT_NOT_FOUND");

@@ -4,7 +4,10 @@ use tenantry_testkit::{Answer, Dev, raw, shared};
 
 /// `GET /me` without a token: a tenant's host asks for one (401), any other is not there (404).
 fn ask(dev: &Dev, hosts: &[&str]) -> Answer {
-    let lines: String = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
+    let lines: String = hosts
+        .iter()
+        .map(|host| format!("Host: {host}\r\n"))
+        .collect();
     raw(
         dev.address(),
         &format!("GET /me HTTP/1.1\r\n{lines}Connection: close\r\n\r\n"),
@@ -29,7 +32,9 @@ async fn a_tenants_host_is_known_in_each_of_its_forms() {
     // A host in the request's target counts as one (RFC 9112, 3.2.2).
     let absolute = raw(
         dev.address(),
-        &format!("GET http://{slug}.localhost/me HTTP/1.1\r\nHost: {slug}.localhost\r\nConnection: close\r\n\r\n"),
+        &format!(
+            "GET http://{slug}.localhost/me HTTP/1.1\r\nHost: {slug}.localhost\r\nConnection: close\r\n\r\n"
+        ),
     );
     absolute.problem(401, "UNAUTHENTICATED");
 }
@@ -40,7 +45,10 @@ async fn an_international_name_has_one_form() {
     let slug = tenantry_testkit::unique("idn");
     let custom = format!("b\u{fc}cher.{slug}.example");
     let body = serde_json::json!({ "name": "Idn", "slug": slug, "primaryDomain": custom });
-    dev.operator().post("/setup/tenants", body).await.expect(201);
+    dev.operator()
+        .post("/setup/tenants", body)
+        .await
+        .expect(201);
     // As browsers send it; bytes beyond ASCII are no host (RFC 9110, 7.2 and RFC 3986, 3.2.2).
     assert_eq!(ask(dev, &[&custom]).status, 400);
     for host in [
@@ -110,7 +118,9 @@ async fn what_names_no_host_or_two_is_refused() {
     // The target and the header name two tenants.
     let split = raw(
         dev.address(),
-        &format!("GET http://{good}/me HTTP/1.1\r\nHost: other.localhost\r\nConnection: close\r\n\r\n"),
+        &format!(
+            "GET http://{good}/me HTTP/1.1\r\nHost: other.localhost\r\nConnection: close\r\n\r\n"
+        ),
     );
     assert_eq!(split.status, 400, "{split}");
 }
@@ -120,8 +130,16 @@ async fn the_setup_api_is_at_the_base_domain_only() {
     let dev = shared();
     let acme = dev.tenant("base").await;
     let operator = dev.operator();
-    for host in [dev.host(Some(&acme.slug)), "nobody-has-this.localhost".into(), "127.0.0.1".into()] {
-        for path in ["/setup/tenants", "/setup/operators", &format!("/setup/tenants/{}", acme.slug)] {
+    for host in [
+        dev.host(Some(&acme.slug)),
+        "nobody-has-this.localhost".into(),
+        "127.0.0.1".into(),
+    ] {
+        for path in [
+            "/setup/tenants",
+            "/setup/operators",
+            &format!("/setup/tenants/{}", acme.slug),
+        ] {
             let answer = operator.host(&host).get(path).await;
             assert_eq!(answer.status, 404, "{answer}");
             answer.any_problem();

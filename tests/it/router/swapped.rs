@@ -9,7 +9,9 @@ use crate::wait;
 async fn swap(pg: &Pg, a: &Tenant, b: &Tenant) {
     let (a, b) = (&a.db_name, &b.db_name);
     let close = |open: bool| {
-        format!("ALTER DATABASE \"{a}\" ALLOW_CONNECTIONS {open}; ALTER DATABASE \"{b}\" ALLOW_CONNECTIONS {open};")
+        format!(
+            "ALTER DATABASE \"{a}\" ALLOW_CONNECTIONS {open}; ALTER DATABASE \"{b}\" ALLOW_CONNECTIONS {open};"
+        )
     };
     pg.run("postgres", &close(false)).await;
     pg.run(
@@ -69,17 +71,24 @@ async fn a_database_under_another_ones_name_is_not_used() {
     nothing_of(&globex.admin, &[&acme.email, &acme.user_id]).await;
     sign_ins_are_refused(&acme, &globex).await;
     let log = dev.log().to_lowercase();
-    assert!(log.contains("identity") || log.contains("wrong database"), "an alarm:\n{log}");
+    assert!(
+        log.contains("identity") || log.contains("wrong database"),
+        "an alarm:\n{log}"
+    );
 
     // Right again: it recovers by itself, and nothing was written to the wrong place.
     swap(&pg, &acme, &globex).await;
     wait::until(Duration::from_secs(60), "served again", async || {
-        acme.admin.get("/users").await.status == 200 && globex.admin.get("/users").await.status == 200
+        acme.admin.get("/users").await.status == 200
+            && globex.admin.get("/users").await.status == 200
     })
     .await;
     for (own, other) in [(&acme, &globex), (&globex, &acme)] {
         let listed = own.admin.get("/users").await;
-        assert!(listed.text.contains(&own.email) && !listed.text.contains(&other.email), "{listed}");
+        assert!(
+            listed.text.contains(&own.email) && !listed.text.contains(&other.email),
+            "{listed}"
+        );
     }
 }
 
@@ -87,7 +96,8 @@ async fn a_database_under_another_ones_name_is_not_used() {
 async fn sign_ins_are_refused(acme: &Tenant, globex: &Tenant) {
     for host in [&acme.admin, &globex.admin] {
         for email in [&acme.email, &globex.email] {
-            let body = serde_json::json!({ "email": email, "password": tenantry_testkit::ADMIN_PASSWORD });
+            let body =
+                serde_json::json!({ "email": email, "password": tenantry_testkit::ADMIN_PASSWORD });
             let answer = host.anonymous().post("/auth/login", body).await;
             assert_eq!(answer.status, 503, "{answer}");
         }
@@ -104,25 +114,48 @@ async fn a_foreign_or_missing_identity_is_not_accepted() {
         .await;
     assert_eq!(original.len(), 1, "one identity");
     let drop_connections = async || {
-        let sql = format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = '{}'", acme.router());
+        let sql = format!(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = '{}'",
+            acme.router()
+        );
         pg.run("postgres", &sql).await;
     };
     for (what, forward, back) in [
-        ("an older epoch", "SET epoch = epoch - 1", "SET epoch = epoch + 1"),
-        ("a newer epoch", "SET epoch = epoch + 1", "SET epoch = epoch - 1"),
+        (
+            "an older epoch",
+            "SET epoch = epoch - 1",
+            "SET epoch = epoch + 1",
+        ),
+        (
+            "a newer epoch",
+            "SET epoch = epoch + 1",
+            "SET epoch = epoch - 1",
+        ),
     ] {
         acme_is_served(&acme).await;
-        pg.run(&acme.db_name, &format!("UPDATE tenantry_self.identity {forward}")).await;
+        pg.run(
+            &acme.db_name,
+            &format!("UPDATE tenantry_self.identity {forward}"),
+        )
+        .await;
         drop_connections().await;
         let answer = acme.admin.get("/me").await;
         assert_eq!(answer.status, 503, "{what}: {answer}");
         answer.any_problem();
-        pg.run(&acme.db_name, &format!("UPDATE tenantry_self.identity {back}")).await;
+        pg.run(
+            &acme.db_name,
+            &format!("UPDATE tenantry_self.identity {back}"),
+        )
+        .await;
     }
     acme_is_served(&acme).await;
     pg.run(&acme.db_name, "CREATE TABLE tenantry_self.kept AS TABLE tenantry_self.identity; DELETE FROM tenantry_self.identity").await;
     drop_connections().await;
-    assert_eq!(acme.admin.get("/me").await.status, 503, "no identity at all");
+    assert_eq!(
+        acme.admin.get("/me").await.status,
+        503,
+        "no identity at all"
+    );
     pg.run(&acme.db_name, "INSERT INTO tenantry_self.identity TABLE tenantry_self.kept; DROP TABLE tenantry_self.kept").await;
     acme_is_served(&acme).await;
 }

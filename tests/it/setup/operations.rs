@@ -22,7 +22,10 @@ async fn an_operation_tells_its_steps_and_no_secret() {
     assert!(steps.len() >= 3, "{told}");
     for step in steps {
         assert_eq!(step["status"], "done", "{step}");
-        assert!(step["name"].is_string() && step["startedAt"].is_string(), "{step}");
+        assert!(
+            step["name"].is_string() && step["startedAt"].is_string(),
+            "{step}"
+        );
     }
     // It was told with the creation already.
     for secret in ["dbPassword", "adminPassword"] {
@@ -41,7 +44,11 @@ async fn deletions_are_operations_too() {
         .await
         .expect(200);
     let id = deleted["operationId"].as_str().expect("an operation");
-    let told = dev.operator().get(&format!("/setup/operations/{id}")).await.expect(200);
+    let told = dev
+        .operator()
+        .get(&format!("/setup/operations/{id}"))
+        .await
+        .expect(200);
     assert_eq!(told["kind"], "delete");
     assert_eq!(told["status"], "done");
 }

@@ -28,7 +28,10 @@ async fn a_token_works_until_it_is_revoked() {
         .delete(&format!("/setup/operators/{name}"))
         .await
         .expect(200);
-    robot.get("/setup/tenants").await.problem(401, "UNAUTHENTICATED");
+    robot
+        .get("/setup/tenants")
+        .await
+        .problem(401, "UNAUTHENTICATED");
     operator
         .delete(&format!("/setup/operators/{name}"))
         .await
@@ -39,7 +42,10 @@ async fn a_token_works_until_it_is_revoked() {
         .await
         .expect(201);
     assert_ne!(again["token"], made["token"]);
-    robot.get("/setup/tenants").await.problem(401, "UNAUTHENTICATED");
+    robot
+        .get("/setup/tenants")
+        .await
+        .problem(401, "UNAUTHENTICATED");
 }
 
 #[tokio::test]
@@ -48,7 +54,10 @@ async fn the_last_token_cannot_be_revoked() {
     let operator = dev.operator();
     let listed = operator.get("/setup/operators").await.expect(200);
     let items = listed["items"].as_array().expect("items");
-    let all: Vec<&Value> = items.iter().filter(|one| one["revokedAt"].is_null()).collect();
+    let all: Vec<&Value> = items
+        .iter()
+        .filter(|one| one["revokedAt"].is_null())
+        .collect();
     assert_eq!(all.len(), 1, "{listed}");
     let id = all[0]["operatorId"].as_str().expect("an id");
     operator

@@ -20,13 +20,26 @@ fn told(answer: &Answer) -> Value {
 async fn a_login_answers_who_and_where() {
     let dev = shared();
     let acme = dev.tenant("login").await;
-    let answer = login(&acme.admin, &format!(" {} ", acme.email.to_uppercase()), ADMIN_PASSWORD).await;
+    let answer = login(
+        &acme.admin,
+        &format!(" {} ", acme.email.to_uppercase()),
+        ADMIN_PASSWORD,
+    )
+    .await;
     let body = answer.expect(200);
     assert_eq!(body["tenantId"], acme.id);
     assert_eq!(body["userId"], acme.user_id);
-    assert!(body["expiresIn"].as_u64().is_some_and(|s| (60..=3600).contains(&s)), "{body}");
+    assert!(
+        body["expiresIn"]
+            .as_u64()
+            .is_some_and(|s| (60..=3600).contains(&s)),
+        "{body}"
+    );
     for token in ["accessToken", "refreshToken"] {
-        assert!(body[token].as_str().is_some_and(|token| token.len() > 30), "{body}");
+        assert!(
+            body[token].as_str().is_some_and(|token| token.len() > 30),
+            "{body}"
+        );
     }
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer}");
     let me = acme.admin.get("/me").await.expect(200);
@@ -64,7 +77,11 @@ async fn a_logout_ends_the_session_and_no_other() {
     let answer = acme.admin.post("/auth/logout", body.clone()).await;
     assert!(matches!(answer.status, 200 | 204), "{answer}");
     acme.admin.get("/me").await.problem(401, "UNAUTHENTICATED");
-    acme.admin.anonymous().post("/auth/refresh", body).await.problem(401, "INVALID_REFRESH_TOKEN");
+    acme.admin
+        .anonymous()
+        .post("/auth/refresh", body)
+        .await
+        .problem(401, "INVALID_REFRESH_TOKEN");
     other.get("/me").await.expect(200);
 }
 
@@ -79,16 +96,25 @@ async fn cookies_are_for_this_host_and_not_for_scripts() {
         let cookie = cookie.to_str().expect("a cookie");
         let lower = cookie.to_lowercase();
         assert!(lower.contains("httponly"), "{cookie}");
-        assert!(lower.contains("samesite=lax") || lower.contains("samesite=strict"), "{cookie}");
+        assert!(
+            lower.contains("samesite=lax") || lower.contains("samesite=strict"),
+            "{cookie}"
+        );
         assert!(!lower.contains("domain="), "host-only: {cookie}");
         sent.push(cookie.split(';').next().expect("a pair").to_owned());
     }
     assert!(!sent.is_empty(), "{:?}", answer.headers);
     let cookies = sent.join("; ");
     let with = |client: &Client, method: Method, path: &str| {
-        client.anonymous().request(method, path).header("cookie", &cookies)
+        client
+            .anonymous()
+            .request(method, path)
+            .header("cookie", &cookies)
     };
-    with(&acme.admin, Method::GET, "/me").send().await.expect(200);
+    with(&acme.admin, Method::GET, "/me")
+        .send()
+        .await
+        .expect(200);
     // At another customer's host a browser would not send them, and they would not help.
     let there = with(&other.admin, Method::GET, "/me").send().await;
     assert!(matches!(there.status, 401 | 403), "{there}");
@@ -110,8 +136,16 @@ async fn cookies_are_for_this_host_and_not_for_scripts() {
         .await;
     assert!(matches!(out.status, 200 | 204), "{out}");
     let ended = out.headers.get_all("set-cookie").iter().count();
-    assert_eq!(ended, sent.len(), "cookies are taken back: {:?}", out.headers);
-    with(&acme.admin, Method::GET, "/me").send().await.problem(401, "UNAUTHENTICATED");
+    assert_eq!(
+        ended,
+        sent.len(),
+        "cookies are taken back: {:?}",
+        out.headers
+    );
+    with(&acme.admin, Method::GET, "/me")
+        .send()
+        .await
+        .problem(401, "UNAUTHENTICATED");
 }
 
 #[tokio::test]
@@ -133,6 +167,9 @@ async fn in_serve_cookies_travel_encrypted_only() {
     for cookie in cookies {
         let cookie = cookie.to_str().expect("a cookie");
         assert!(cookie.to_lowercase().contains("; secure"), "{cookie}");
-        assert!(cookie.starts_with("__Host-") || cookie.starts_with("__Secure-"), "{cookie}");
+        assert!(
+            cookie.starts_with("__Host-") || cookie.starts_with("__Secure-"),
+            "{cookie}"
+        );
     }
 }

@@ -44,18 +44,27 @@ async fn an_account_is_slowed_and_opens_again() {
     refused.any_problem();
     // Not even the right one is tried now, from wherever it comes.
     let elsewhere = from(dev, &acme, 2);
-    assert_eq!(login(&elsewhere, &acme.email, ADMIN_PASSWORD).await.status, 429);
+    assert_eq!(
+        login(&elsewhere, &acme.email, ADMIN_PASSWORD).await.status,
+        429
+    );
     // Others are not concerned: another account here, and the same address at another tenant.
-    login(&client, "bob@acme.example", "long enough").await.expect(200);
+    login(&client, "bob@acme.example", "long enough")
+        .await
+        .expect(200);
     let there = from(dev, &other, 1);
-    login(&there, &other.email, ADMIN_PASSWORD).await.expect(200);
+    login(&there, &other.email, ADMIN_PASSWORD)
+        .await
+        .expect(200);
     // Who is signed in stays so.
     acme.admin.get("/me").await.expect(200);
 
     let wait = seconds(&refused);
     assert!(wait <= 60, "{wait} s");
     tokio::time::sleep(Duration::from_secs(wait) + Duration::from_millis(200)).await;
-    login(&client, &acme.email, ADMIN_PASSWORD).await.expect(200);
+    login(&client, &acme.email, ADMIN_PASSWORD)
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -65,7 +74,11 @@ async fn an_unknown_account_is_slowed_as_a_known_one_is() {
     let client = from(dev, &acme, 3);
     let mut statuses = Vec::new();
     for _ in 0..8 {
-        statuses.push(login(&client, "nobody@acme.example", "a wrong one").await.status);
+        statuses.push(
+            login(&client, "nobody@acme.example", "a wrong one")
+                .await
+                .status,
+        );
     }
     assert!(statuses.contains(&429), "{statuses:?}");
 }
@@ -77,11 +90,18 @@ async fn guesses_at_once_are_no_more_than_guesses_in_a_row() {
     let client = from(dev, &acme, 4);
     let guesses = (0..30).map(|n| {
         let (client, email) = (client.clone(), acme.email.clone());
-        async move { login(&client, &email, &format!("guess number {n}")).await.status }
+        async move {
+            login(&client, &email, &format!("guess number {n}"))
+                .await
+                .status
+        }
     });
     let statuses = futures::future::join_all(guesses).await;
     let looked_at = statuses.iter().filter(|status| **status == 401).count();
-    assert!(looked_at <= 10, "{looked_at} passwords were tried: {statuses:?}");
+    assert!(
+        looked_at <= 10,
+        "{looked_at} passwords were tried: {statuses:?}"
+    );
 }
 
 #[tokio::test]
@@ -97,9 +117,13 @@ async fn an_address_that_tries_many_accounts_is_slowed() {
             break;
         }
     }
-    refused.expect("one address tried 120 accounts").any_problem();
+    refused
+        .expect("one address tried 120 accounts")
+        .any_problem();
     // The accounts themselves are open to others.
-    login(&from(dev, &acme, 6), &acme.email, ADMIN_PASSWORD).await.expect(200);
+    login(&from(dev, &acme, 6), &acme.email, ADMIN_PASSWORD)
+        .await
+        .expect(200);
     // A header that anyone can write does not make another address of it.
     let spoofed = client
         .request(reqwest::Method::POST, "/auth/login")

@@ -21,7 +21,9 @@ async fn each_refresh_gives_new_tokens() {
     assert_ne!(second["refreshToken"], acme.refresh_token.as_str());
     assert_eq!(second["tenantId"], acme.id);
     assert_eq!(second["userId"], acme.user_id);
-    let third = refresh(&acme.admin, token(&second, "refreshToken")).await.expect(200);
+    let third = refresh(&acme.admin, token(&second, "refreshToken"))
+        .await
+        .expect(200);
     let newest = acme.admin.bearer(token(&third, "accessToken"));
     newest.get("/me").await.expect(200);
 }
@@ -34,14 +36,20 @@ async fn a_token_used_twice_ends_its_family_and_no_other() {
     let second = refresh(&acme.admin, &acme.refresh_token).await.expect(200);
     let newest = acme.admin.bearer(token(&second, "accessToken"));
 
-    refresh(&acme.admin, &acme.refresh_token).await.problem(401, "INVALID_REFRESH_TOKEN");
+    refresh(&acme.admin, &acme.refresh_token)
+        .await
+        .problem(401, "INVALID_REFRESH_TOKEN");
     // The thief's and the owner's, both.
-    refresh(&acme.admin, token(&second, "refreshToken")).await.problem(401, "INVALID_REFRESH_TOKEN");
+    refresh(&acme.admin, token(&second, "refreshToken"))
+        .await
+        .problem(401, "INVALID_REFRESH_TOKEN");
     newest.get("/me").await.problem(401, "UNAUTHENTICATED");
     acme.admin.get("/me").await.problem(401, "UNAUTHENTICATED");
 
     elsewhere.get("/me").await.expect(200);
-    refresh(&acme.admin, token(&other, "refreshToken")).await.expect(200);
+    refresh(&acme.admin, token(&other, "refreshToken"))
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -49,14 +57,19 @@ async fn of_many_uses_at_once_at_most_one_wins() {
     let dev = shared();
     let acme = dev.tenant("storm").await;
     let answers = join_all((0..8).map(|_| refresh(&acme.admin, &acme.refresh_token))).await;
-    let won: Vec<_> = answers.iter().filter(|answer| answer.status == 200).collect();
+    let won: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.status == 200)
+        .collect();
     assert!(won.len() <= 1, "{} won", won.len());
     for lost in answers.iter().filter(|answer| answer.status != 200) {
         lost.problem(401, "INVALID_REFRESH_TOKEN");
     }
     for won in won {
         let next = won.json();
-        refresh(&acme.admin, token(&next, "refreshToken")).await.problem(401, "INVALID_REFRESH_TOKEN");
+        refresh(&acme.admin, token(&next, "refreshToken"))
+            .await
+            .problem(401, "INVALID_REFRESH_TOKEN");
     }
 }
 
@@ -64,7 +77,9 @@ async fn of_many_uses_at_once_at_most_one_wins() {
 async fn a_token_of_one_tenant_is_nothing_at_another() {
     let dev = shared();
     let (acme, other) = (dev.tenant("ours").await, dev.tenant("theirs").await);
-    refresh(&other.admin, &acme.refresh_token).await.problem(401, "INVALID_REFRESH_TOKEN");
+    refresh(&other.admin, &acme.refresh_token)
+        .await
+        .problem(401, "INVALID_REFRESH_TOKEN");
     // And the try did not use it up.
     refresh(&acme.admin, &acme.refresh_token).await.expect(200);
     for junk in ["x", "", "00000000-0000-7000-8000-000000000000"] {

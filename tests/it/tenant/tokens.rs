@@ -15,21 +15,31 @@ async fn others_can_check_them_by_the_published_keys() {
     // Public parts only.
     for key in published["keys"].as_array().expect("keys") {
         assert_eq!(key["d"], Value::Null);
-        assert_eq!((&key["kty"], &key["crv"]), (&json!("OKP"), &json!("Ed25519")));
+        assert_eq!(
+            (&key["kty"], &key["crv"]),
+            (&json!("OKP"), &json!("Ed25519"))
+        );
     }
     let keys: JwkSet = serde_json::from_value(published).expect("RFC 7517");
     let header = decode_header(acme.admin.token()).expect("a JWT");
     assert_eq!(header.alg, Algorithm::EdDSA);
-    let key = keys.find(&header.kid.expect("a key's id")).expect("the key");
+    let key = keys
+        .find(&header.kid.expect("a key's id"))
+        .expect("the key");
     let key = DecodingKey::from_jwk(key).expect("a usable key");
     let mut rules = Validation::new(Algorithm::EdDSA);
     rules.validate_aud = false;
-    let claims = decode::<Value>(acme.admin.token(), &key, &rules).expect("signed").claims;
+    let claims = decode::<Value>(acme.admin.token(), &key, &rules)
+        .expect("signed")
+        .claims;
     assert_eq!(claims["tid"], acme.id);
     assert_eq!(claims["sub"], acme.user_id);
     let (from, to) = (claims["iat"].as_i64(), claims["exp"].as_i64());
     let life = to.zip(from).map(|(to, from)| to - from);
-    assert!(life.is_some_and(|life| (60..=3600).contains(&life)), "short-lived: {claims}");
+    assert!(
+        life.is_some_and(|life| (60..=3600).contains(&life)),
+        "short-lived: {claims}"
+    );
     assert!(claims["iss"].is_string(), "{claims}");
     for secret in [&acme.email, "assword"] {
         assert!(!claims.to_string().contains(secret), "{claims}");
@@ -73,10 +83,22 @@ fn forgeries(acme: &Tenant, other: &Tenant) -> Vec<(&'static str, String)> {
     let far = json!(4_102_444_800_i64);
     let others_signature = other.admin.token().rsplit('.').next().expect("a signature");
     vec![
-        ("another tenant", format!("{header}.{}.{signature}", with("tid", json!(other.id)))),
-        ("another user", format!("{header}.{}.{signature}", with("sub", json!(other.user_id)))),
-        ("a longer life", format!("{header}.{}.{signature}", with("exp", far))),
-        ("another's signature", format!("{header}.{body}.{others_signature}")),
+        (
+            "another tenant",
+            format!("{header}.{}.{signature}", with("tid", json!(other.id))),
+        ),
+        (
+            "another user",
+            format!("{header}.{}.{signature}", with("sub", json!(other.user_id))),
+        ),
+        (
+            "a longer life",
+            format!("{header}.{}.{signature}", with("exp", far)),
+        ),
+        (
+            "another's signature",
+            format!("{header}.{body}.{others_signature}"),
+        ),
         ("no signature", format!("{header}.{body}.")),
         ("alg none", format!("{}.{body}.", head("none"))),
         ("alg None", format!("{}.{body}.{signature}", head("None"))),
@@ -100,7 +122,10 @@ async fn an_old_token_is_no_token() {
     let fresh = acme
         .admin
         .anonymous()
-        .post("/auth/refresh", json!({ "refreshToken": acme.refresh_token }))
+        .post(
+            "/auth/refresh",
+            json!({ "refreshToken": acme.refresh_token }),
+        )
         .await
         .expect(200);
     assert!(fresh["accessToken"].is_string());
@@ -110,6 +135,14 @@ async fn an_old_token_is_no_token() {
 async fn a_refresh_token_is_no_access_token() {
     let dev = shared();
     let acme = dev.tenant("kinds").await;
-    acme.admin.bearer(&acme.refresh_token).get("/me").await.problem(401, "UNAUTHENTICATED");
-    acme.admin.bearer(&dev.operator_token()).get("/me").await.problem(401, "UNAUTHENTICATED");
+    acme.admin
+        .bearer(&acme.refresh_token)
+        .get("/me")
+        .await
+        .problem(401, "UNAUTHENTICATED");
+    acme.admin
+        .bearer(&dev.operator_token())
+        .get("/me")
+        .await
+        .problem(401, "UNAUTHENTICATED");
 }

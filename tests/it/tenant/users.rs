@@ -22,11 +22,17 @@ async fn a_person_is_added_changed_and_removed() {
     let answer = acme.admin.post("/users", body).await;
     let bob = answer.expect(201);
     let id = bob["userId"].as_str().expect("an id");
-    assert_eq!(answer.header("location"), Some(format!("/users/{id}").as_str()));
+    assert_eq!(
+        answer.header("location"),
+        Some(format!("/users/{id}").as_str())
+    );
     assert_eq!(bob["email"], "bob@acme.example");
     assert_eq!(bob["roles"], json!(["Editor"]));
     assert_eq!(bob["isActive"], true);
-    assert!(!answer.text.contains("assword") && !answer.text.contains("argon2"), "{answer}");
+    assert!(
+        !answer.text.contains("assword") && !answer.text.contains("argon2"),
+        "{answer}"
+    );
 
     let path = format!("/users/{id}");
     assert_eq!(acme.admin.get(&path).await.expect(200), bob);
@@ -40,8 +46,14 @@ async fn a_person_is_added_changed_and_removed() {
     let removed = acme.admin.delete(&path).await;
     assert!(matches!(removed.status, 200 | 204), "{removed}");
     acme.admin.get(&path).await.problem(404, "USER_NOT_FOUND");
-    acme.admin.delete(&path).await.problem(404, "USER_NOT_FOUND");
-    acme.admin.patch(&path, json!({ "name": "x" })).await.problem(404, "USER_NOT_FOUND");
+    acme.admin
+        .delete(&path)
+        .await
+        .problem(404, "USER_NOT_FOUND");
+    acme.admin
+        .patch(&path, json!({ "name": "x" }))
+        .await
+        .problem(404, "USER_NOT_FOUND");
 }
 
 #[tokio::test]
@@ -50,8 +62,14 @@ async fn people_of_another_tenant_are_not_there() {
     let (acme, other) = (dev.tenant("mine").await, dev.tenant("yours").await);
     let path = format!("/users/{}", other.user_id);
     acme.admin.get(&path).await.problem(404, "USER_NOT_FOUND");
-    acme.admin.patch(&path, json!({ "name": "Mine" })).await.problem(404, "USER_NOT_FOUND");
-    acme.admin.delete(&path).await.problem(404, "USER_NOT_FOUND");
+    acme.admin
+        .patch(&path, json!({ "name": "Mine" }))
+        .await
+        .problem(404, "USER_NOT_FOUND");
+    acme.admin
+        .delete(&path)
+        .await
+        .problem(404, "USER_NOT_FOUND");
     other.admin.get(&path).await.expect(200);
     let listed = acme.admin.get("/users").await;
     assert!(!listed.text.contains(&other.email), "{listed}");
@@ -88,13 +106,20 @@ async fn what_clashes_or_is_unknown_is_refused() {
     let dev = shared();
     let acme = dev.tenant("clash").await;
     let body = json!({ "email": acme.email.to_uppercase() });
-    acme.admin.post("/users", body).await.problem(409, "EMAIL_TAKEN");
+    acme.admin
+        .post("/users", body)
+        .await
+        .problem(409, "EMAIL_TAKEN");
     let body = json!({ "email": "x@acme.example", "roles": ["Viewer", "Emperor"] });
     let refused = acme.admin.post("/users", body).await;
     assert_eq!(refused.wrong_fields(), ["roles"]);
     assert!(refused.text.contains("Emperor"), "{refused}");
     let listed = acme.admin.get("/users").await.expect(200);
-    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "nothing was kept");
+    assert_eq!(
+        listed["items"].as_array().map(Vec::len),
+        Some(1),
+        "nothing was kept"
+    );
 }
 
 #[tokio::test]
@@ -102,8 +127,15 @@ async fn the_last_admin_stays() {
     let dev = shared();
     let acme = dev.tenant("last").await;
     let path = format!("/users/{}", acme.user_id);
-    for change in [json!({ "roles": ["Viewer"] }), json!({ "isActive": false }), json!({ "roles": [] })] {
-        acme.admin.patch(&path, change).await.problem(409, "LAST_ADMIN");
+    for change in [
+        json!({ "roles": ["Viewer"] }),
+        json!({ "isActive": false }),
+        json!({ "roles": [] }),
+    ] {
+        acme.admin
+            .patch(&path, change)
+            .await
+            .problem(409, "LAST_ADMIN");
     }
     acme.admin.delete(&path).await.problem(409, "LAST_ADMIN");
     // With a second one, the first can go.
@@ -120,15 +152,24 @@ async fn a_deactivation_or_a_new_password_ends_the_sessions() {
     let (id, bob) = person(&acme, "bob", &["Viewer"]).await;
     let path = format!("/users/{id}");
     bob.get("/me").await.expect(200);
-    acme.admin.patch(&path, json!({ "isActive": false })).await.expect(200);
+    acme.admin
+        .patch(&path, json!({ "isActive": false }))
+        .await
+        .expect(200);
     bob.get("/me").await.problem(401, "UNAUTHENTICATED");
-    acme.admin.patch(&path, json!({ "isActive": true })).await.expect(200);
+    acme.admin
+        .patch(&path, json!({ "isActive": true }))
+        .await
+        .expect(200);
     // Active again, but the session that was ended stays so.
     bob.get("/me").await.problem(401, "UNAUTHENTICATED");
 
     let email = format!("bob@{}.example", acme.slug);
     let (bob, _) = acme.admin.sign_in(&email, PASSWORD).await;
-    acme.admin.patch(&path, json!({ "password": "another long one" })).await.expect(200);
+    acme.admin
+        .patch(&path, json!({ "password": "another long one" }))
+        .await
+        .expect(200);
     bob.get("/me").await.problem(401, "UNAUTHENTICATED");
     acme.admin.sign_in(&email, "another long one").await;
 }
@@ -138,7 +179,12 @@ async fn a_role_allows_what_it_says_and_no_more() {
     let dev = shared();
     let acme = dev.tenant("roles").await;
     let roles = acme.admin.get("/roles").await.expect(200);
-    let names: Vec<_> = roles["items"].as_array().expect("items").iter().map(|role| role["name"].clone()).collect();
+    let names: Vec<_> = roles["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|role| role["name"].clone())
+        .collect();
     for name in ["Admin", "Editor", "Viewer"] {
         assert!(names.contains(&json!(name)), "{roles}");
     }
@@ -150,17 +196,31 @@ async fn a_role_allows_what_it_says_and_no_more() {
     none.get("/me").await.expect(200);
     for path in ["/users", "/roles", "/permissions"] {
         let refused = none.get(path).await.problem(403, "PERMISSION_DENIED");
-        assert!(refused["permission"].as_str().is_some_and(|name| name.contains(':')), "{refused}");
+        assert!(
+            refused["permission"]
+                .as_str()
+                .is_some_and(|name| name.contains(':')),
+            "{refused}"
+        );
     }
     for client in [&viewer, &none] {
         let body = json!({ "email": "new@acme.example" });
-        client.post("/users", body).await.problem(403, "PERMISSION_DENIED");
+        client
+            .post("/users", body)
+            .await
+            .problem(403, "PERMISSION_DENIED");
         let path = format!("/users/{}", acme.user_id);
-        client.patch(&path, json!({ "name": "x" })).await.problem(403, "PERMISSION_DENIED");
+        client
+            .patch(&path, json!({ "name": "x" }))
+            .await
+            .problem(403, "PERMISSION_DENIED");
         client.delete(&path).await.problem(403, "PERMISSION_DENIED");
         // Nobody lifts themselves.
         let own = format!("/users/{viewer_id}");
-        client.patch(&own, json!({ "roles": ["Admin"] })).await.problem(403, "PERMISSION_DENIED");
+        client
+            .patch(&own, json!({ "roles": ["Admin"] }))
+            .await
+            .problem(403, "PERMISSION_DENIED");
     }
 }
 
@@ -183,12 +243,22 @@ async fn nobody_grants_or_overrules_what_they_lack() {
     let refused = clerk.post("/users", body).await;
     assert_eq!(refused.status, 403, "{refused}");
     let own = format!("/users/{clerk_id}");
-    assert_eq!(clerk.patch(&own, json!({ "roles": ["Clerk", "Admin"] })).await.status, 403);
+    assert_eq!(
+        clerk
+            .patch(&own, json!({ "roles": ["Clerk", "Admin"] }))
+            .await
+            .status,
+        403
+    );
     // Setting an admin's password would be a way to become one.
     let admin = format!("/users/{}", acme.user_id);
-    let taken = clerk.patch(&admin, json!({ "password": "now it is mine" })).await;
+    let taken = clerk
+        .patch(&admin, json!({ "password": "now it is mine" }))
+        .await;
     assert_eq!(taken.status, 403, "{taken}");
-    let taken = clerk.patch(&admin, json!({ "email": "clerk2@acme.example" })).await;
+    let taken = clerk
+        .patch(&admin, json!({ "email": "clerk2@acme.example" }))
+        .await;
     assert_eq!(taken.status, 403, "{taken}");
     acme.admin.sign_in(&acme.email, ADMIN_PASSWORD).await;
     // What they may do works.

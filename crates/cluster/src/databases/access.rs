@@ -63,7 +63,7 @@ pub async fn revoke_public(conn: &mut AdminConn, name: &DbName) -> Result<(), Cl
 /// `DROP OWNED BY tenantry_owner` in its own database, which tries to revoke this from the group on
 /// every database of the cluster. It revokes nothing there, as only the grantor could (tried on 14,
 /// 15, 16 and 18; there is a test). But it writes each database's row, and while its transaction is
-/// open, [`super::rename`], [`open`] and the like on other databases wait, until [`alter`] ends it.
+/// open, renames, [`open`] and the like on other databases wait; whoever waits in this crate ends it.
 ///
 /// # Errors
 /// When the cluster refuses.

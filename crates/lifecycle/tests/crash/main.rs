@@ -2,6 +2,7 @@
 //!
 //! Real Postgres throughout; a driver that "leaves" behaves as one whose process was killed, but for
 //! its open sessions, which is the harder case: the next driver has to end them.
+#![expect(clippy::expect_used, reason = "a test says with a panic what is wrong")]
 
 mod world;
 

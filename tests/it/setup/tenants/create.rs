@@ -23,7 +23,13 @@ async fn fifty_at_once_all_succeed() {
         async move { operator.post("/setup/tenants", body).await.expect(201) }
     }))
     .await;
-    for field in ["tenantId", "dbName", "dbUsername", "dbPassword", "operationId"] {
+    for field in [
+        "tenantId",
+        "dbName",
+        "dbUsername",
+        "dbPassword",
+        "operationId",
+    ] {
         let different: BTreeSet<_> = made.iter().map(|one| one[field].to_string()).collect();
         assert_eq!(different.len(), 50, "{field}");
     }
@@ -37,7 +43,15 @@ async fn fifty_at_once_all_succeed() {
     for slug in ["c0", "c49"] {
         dev.at(slug).sign_in("a@b.example", ADMIN_PASSWORD).await;
     }
-    assert_eq!(dev.operator().get("/setup/tenants?limit=200").await.expect(200)["items"].as_array().map(Vec::len), Some(50));
+    assert_eq!(
+        dev.operator()
+            .get("/setup/tenants?limit=200")
+            .await
+            .expect(200)["items"]
+            .as_array()
+            .map(Vec::len),
+        Some(50)
+    );
 }
 
 #[tokio::test]
@@ -45,10 +59,17 @@ async fn without_an_admin_there_is_nobody_in_it() {
     let dev = shared();
     let slug = unique("bare");
     let body = json!({ "name": "Bare", "slug": slug });
-    let made = dev.operator().post("/setup/tenants", body).await.expect(201);
+    let made = dev
+        .operator()
+        .post("/setup/tenants", body)
+        .await
+        .expect(201);
     assert_eq!(made["adminPassword"], Value::Null);
     let db = made["dbName"].as_str().expect("a database");
-    let users = dev.pg().texts(db, "SELECT count(*)::text FROM tenantry.users").await;
+    let users = dev
+        .pg()
+        .texts(db, "SELECT count(*)::text FROM tenantry.users")
+        .await;
     assert_eq!(users, ["0"]);
 }
 
@@ -57,7 +78,11 @@ async fn an_admin_without_a_password_gets_one_that_works() {
     let dev = shared();
     let slug = unique("made");
     let body = json!({ "name": "Made", "slug": slug, "admin": { "email": "Ann@Made.Example" } });
-    let made = dev.operator().post("/setup/tenants", body).await.expect(201);
+    let made = dev
+        .operator()
+        .post("/setup/tenants", body)
+        .await
+        .expect(201);
     let password = made["adminPassword"].as_str().expect("a password");
     dev.at(&slug).sign_in("ann@made.example", password).await;
 }
@@ -72,23 +97,46 @@ async fn a_primary_domain_leads_to_the_tenant() {
 
     let body = json!({ "name": "One", "slug": one, "primaryDomain": custom });
     let made = operator.post("/setup/tenants", body).await.expect(201);
-    assert!(made["url"].as_str().is_some_and(|url| url.contains(&custom)), "{made}");
+    assert!(
+        made["url"]
+            .as_str()
+            .is_some_and(|url| url.contains(&custom)),
+        "{made}"
+    );
     let body = json!({ "name": "Two", "slug": two, "primaryDomain": label });
     operator.post("/setup/tenants", body).await.expect(201);
 
     // A known host asks for a token, an unknown one is not there.
     let at = dev.base();
-    at.host(&custom).get("/me").await.problem(401, "UNAUTHENTICATED");
-    at.host(&custom.to_uppercase()).get("/me").await.problem(401, "UNAUTHENTICATED");
-    at.host(&format!("x.{custom}")).get("/me").await.problem(404, "TENANT_NOT_FOUND");
-    dev.at(&label).get("/me").await.problem(401, "UNAUTHENTICATED");
+    at.host(&custom)
+        .get("/me")
+        .await
+        .problem(401, "UNAUTHENTICATED");
+    at.host(&custom.to_uppercase())
+        .get("/me")
+        .await
+        .problem(401, "UNAUTHENTICATED");
+    at.host(&format!("x.{custom}"))
+        .get("/me")
+        .await
+        .problem(404, "TENANT_NOT_FOUND");
+    dev.at(&label)
+        .get("/me")
+        .await
+        .problem(401, "UNAUTHENTICATED");
 
     // Taken names are refused and nothing of the try is kept.
     for domain in [&custom, &label] {
         let slug = unique("late");
         let body = json!({ "name": "Late", "slug": slug, "primaryDomain": domain });
-        operator.post("/setup/tenants", body).await.problem(409, "DOMAIN_TAKEN");
-        operator.get(&format!("/setup/tenants/{slug}")).await.expect(404);
+        operator
+            .post("/setup/tenants", body)
+            .await
+            .problem(409, "DOMAIN_TAKEN");
+        operator
+            .get(&format!("/setup/tenants/{slug}"))
+            .await
+            .expect(404);
     }
     // A slug is a domain too: nobody may take the label of another.
     let body = json!({ "name": "Late", "slug": label });
@@ -101,7 +149,10 @@ async fn a_taken_slug_is_refused_and_the_first_one_stays() {
     let dev = shared();
     let acme = dev.tenant("taken").await;
     let body = json!({ "name": "Second", "slug": acme.slug });
-    dev.operator().post("/setup/tenants", body).await.problem(409, "SLUG_TAKEN");
+    dev.operator()
+        .post("/setup/tenants", body)
+        .await
+        .problem(409, "SLUG_TAKEN");
     acme.admin.get("/me").await.expect(200);
 }
 
@@ -125,12 +176,22 @@ async fn the_address_must_be_that_of_a_registered_cluster() {
     let pg = dev.pg();
     let slug = unique("there");
     let at = |host: &str, port: u16| json!({ "name": "X", "slug": slug, "dbHost": host, "dbPort": port });
-    for (host, port) in [("10.0.0.1", pg.port), ("evil.example", 5432), (pg.host.as_str(), 1)] {
+    for (host, port) in [
+        ("10.0.0.1", pg.port),
+        ("evil.example", 5432),
+        (pg.host.as_str(), 1),
+    ] {
         let refused = dev.operator().post("/setup/tenants", at(host, port)).await;
         let fields = refused.wrong_fields();
-        assert!(fields.iter().all(|field| field.starts_with("db")) && !fields.is_empty(), "{refused}");
+        assert!(
+            fields.iter().all(|field| field.starts_with("db")) && !fields.is_empty(),
+            "{refused}"
+        );
     }
-    let made = dev.operator().post("/setup/tenants", at(&pg.host, pg.port)).await;
+    let made = dev
+        .operator()
+        .post("/setup/tenants", at(&pg.host, pg.port))
+        .await;
     made.expect(201);
 }
 
@@ -150,16 +211,27 @@ async fn with_respond_async_the_password_is_read_once() {
     assert!(!answer.text.contains("assword"), "{answer}");
     let location = answer.header("location").expect("where to ask").to_owned();
     let id = accepted["operationId"].as_str().expect("an operation");
-    assert!(location.ends_with(&format!("/setup/operations/{id}")), "{location}");
+    assert!(
+        location.ends_with(&format!("/setup/operations/{id}")),
+        "{location}"
+    );
 
     let path = format!("/setup/operations/{id}");
     let mut told = Value::Null;
-    wait::until(std::time::Duration::from_secs(60), "the tenant is made", async || {
-        told = operator.get(&path).await.expect(200);
-        told["status"] == "done"
-    })
+    wait::until(
+        std::time::Duration::from_secs(60),
+        "the tenant is made",
+        async || {
+            told = operator.get(&path).await.expect(200);
+            told["status"] == "done"
+        },
+    )
     .await;
-    let text = |field: &str| told["result"][field].as_str().unwrap_or_else(|| panic!("{field} in {told}"));
+    let text = |field: &str| {
+        told["result"][field]
+            .as_str()
+            .unwrap_or_else(|| panic!("{field} in {told}"))
+    };
     dev.pg()
         .connect(text("dbUsername"), text("dbPassword"), text("dbName"))
         .await

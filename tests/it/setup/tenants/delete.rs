@@ -28,27 +28,48 @@ async fn a_deleted_tenant_is_out_of_reach_for_everybody() {
         .await
         .expect("a connection");
 
-    let deleted = dev.operator().delete(&format!("/setup/tenants/{}", acme.slug)).await.expect(200);
+    let deleted = dev
+        .operator()
+        .delete(&format!("/setup/tenants/{}", acme.slug))
+        .await
+        .expect(200);
     assert_eq!(deleted["success"], true);
     assert!(deleted["purgeAt"].is_string(), "{deleted}");
 
     acme.admin.get("/me").await.problem(404, "TENANT_NOT_FOUND");
     let login = json!({ "email": acme.email, "password": tenantry_testkit::ADMIN_PASSWORD });
-    acme.admin.anonymous().post("/auth/login", login).await.problem(404, "TENANT_NOT_FOUND");
+    acme.admin
+        .anonymous()
+        .post("/auth/login", login)
+        .await
+        .problem(404, "TENANT_NOT_FOUND");
     assert!(open.ping().await.is_err(), "an open session was ended");
     // No backend but a background worker's is in it any more.
-    let sql = format!("SELECT usename::text FROM pg_stat_activity WHERE datname = '{}' AND backend_type = 'client backend'", acme.db_name);
+    let sql = format!(
+        "SELECT usename::text FROM pg_stat_activity WHERE datname = '{}' AND backend_type = 'client backend'",
+        acme.db_name
+    );
     assert_eq!(pg.texts("postgres", &sql).await, [""; 0]);
     // 28000: `role is not permitted to log in`, asked after the password was found right.
     know_passwords(dev, &acme).await;
     for login in acme.logins() {
-        let refused = pg.connect(&login, KNOWN, &acme.db_name).await.expect_err("fenced");
-        assert_eq!(refusal(&refused).as_deref(), Some("28000"), "{login}: {refused}");
+        let refused = pg
+            .connect(&login, KNOWN, &acme.db_name)
+            .await
+            .expect_err("fenced");
+        assert_eq!(
+            refusal(&refused).as_deref(),
+            Some("28000"),
+            "{login}: {refused}"
+        );
     }
     // The data is still there, and the name still taken.
     assert!(pg.has_database(&acme.db_name).await);
     let again = json!({ "name": "Again", "slug": acme.slug });
-    dev.operator().post("/setup/tenants", again).await.problem(409, "SLUG_TAKEN");
+    dev.operator()
+        .post("/setup/tenants", again)
+        .await
+        .problem(409, "SLUG_TAKEN");
 }
 
 #[tokio::test]
@@ -71,7 +92,10 @@ async fn an_undeleted_tenant_is_as_it_was() {
     let operator = dev.operator();
     let path = format!("/setup/tenants/{}", acme.id);
     operator.delete(&path).await.expect(200);
-    operator.post(&format!("{path}/undelete"), json!({})).await.expect(200);
+    operator
+        .post(&format!("{path}/undelete"), json!({}))
+        .await
+        .expect(200);
 
     let shown = operator.get(&path).await.expect(200);
     assert_eq!(shown["status"], "active");
@@ -99,12 +123,21 @@ async fn a_purge_leaves_nothing() {
         .connect(&acme.db_username, &acme.db_password, &acme.db_name)
         .await
         .expect("a connection");
-    let purged = operator.delete(&format!("{path}?purge=true")).await.expect(200);
+    let purged = operator
+        .delete(&format!("{path}?purge=true"))
+        .await
+        .expect(200);
     assert_eq!(purged["success"], true);
     assert!(open.ping().await.is_err());
     nothing_is_left(dev, &acme).await;
-    operator.delete(&path).await.problem(404, "TENANT_NOT_FOUND");
-    operator.post(&format!("{path}/undelete"), json!({})).await.problem(404, "TENANT_NOT_FOUND");
+    operator
+        .delete(&path)
+        .await
+        .problem(404, "TENANT_NOT_FOUND");
+    operator
+        .post(&format!("{path}/undelete"), json!({}))
+        .await
+        .problem(404, "TENANT_NOT_FOUND");
     acme.admin.get("/me").await.problem(404, "TENANT_NOT_FOUND");
 
     let again = json!({ "name": "Again", "slug": acme.slug });
@@ -120,7 +153,10 @@ async fn a_deleted_one_can_be_purged_at_once() {
     let acme = dev.tenant("both").await;
     let path = format!("/setup/tenants/{}", acme.slug);
     dev.operator().delete(&path).await.expect(200);
-    dev.operator().delete(&format!("{path}?purge=true")).await.expect(200);
+    dev.operator()
+        .delete(&format!("{path}?purge=true"))
+        .await
+        .expect(200);
     nothing_is_left(dev, &acme).await;
 }
 
@@ -129,9 +165,16 @@ async fn when_the_grace_period_ends_it_is_purged_by_itself() {
     let dev = Dev::start_with(Options::default().env("TENANTRY_PURGE_AFTER", "1s"));
     let acme = dev.tenant("grace").await;
     let kept = dev.tenant("kept").await;
-    dev.operator().delete(&format!("/setup/tenants/{}", acme.slug)).await.expect(200);
+    dev.operator()
+        .delete(&format!("/setup/tenants/{}", acme.slug))
+        .await
+        .expect(200);
     wait::until(Duration::from_secs(60), "purged", async || {
-        dev.operator().get(&format!("/setup/tenants/{}", acme.id)).await.status == 404
+        dev.operator()
+            .get(&format!("/setup/tenants/{}", acme.id))
+            .await
+            .status
+            == 404
     })
     .await;
     nothing_is_left(&dev, &acme).await;
@@ -146,9 +189,14 @@ async fn nothing_is_left(dev: &Dev, tenant: &Tenant) {
         let traces: Vec<_> = world
             .mentions(trace)
             .into_iter()
-            .filter(|line| line.contains(&format!("{trace} ")) || line.contains(&format!("{trace}_")))
+            .filter(|line| {
+                line.contains(&format!("{trace} ")) || line.contains(&format!("{trace}_"))
+            })
             .collect();
         assert_eq!(traces, [""; 0], "{trace}");
     }
-    dev.operator().get(&format!("/setup/tenants/{}", tenant.id)).await.problem(404, "TENANT_NOT_FOUND");
+    dev.operator()
+        .get(&format!("/setup/tenants/{}", tenant.id))
+        .await
+        .problem(404, "TENANT_NOT_FOUND");
 }

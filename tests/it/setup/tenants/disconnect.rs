@@ -21,7 +21,11 @@ async fn the_routers_connections_are_ended_and_come_back_on_demand() {
     let path = format!("/setup/tenants/{}/disconnect", acme.id);
     let answer = dev.operator().post(&path, json!({})).await;
     assert!(matches!(answer.status, 200 | 202 | 204), "{answer}");
-    assert_eq!(sessions(acme.router()).await, [""; 0], "gone when it answers");
+    assert_eq!(
+        sessions(acme.router()).await,
+        [""; 0],
+        "gone when it answers"
+    );
     assert_eq!(sessions(other.router()).await.len(), 1);
 
     acme.admin.get("/me").await.expect(200);

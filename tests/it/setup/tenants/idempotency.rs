@@ -55,7 +55,10 @@ async fn the_same_key_with_another_body_is_refused() {
             .await
             .problem(409, "IDEMPOTENCY_KEY_REUSED");
     }
-    operator.get(&format!("/setup/tenants/{other}")).await.expect(404);
+    operator
+        .get(&format!("/setup/tenants/{other}"))
+        .await
+        .expect(404);
 }
 
 #[tokio::test]
@@ -70,7 +73,10 @@ async fn ten_at_once_with_one_key_make_one_tenant() {
         assert!(matches!(answer.status, 200 | 201), "{answer}");
         assert_eq!(answer.json(), first);
     }
-    let found = operator.get(&format!("/setup/tenants?search={slug}")).await.expect(200);
+    let found = operator
+        .get(&format!("/setup/tenants?search={slug}"))
+        .await
+        .expect(200);
     assert_eq!(found["items"].as_array().map(Vec::len), Some(1));
 }
 
@@ -86,8 +92,12 @@ async fn the_key_of_another_operator_is_another_key() {
     let second = dev.base().bearer(made["token"].as_str().expect("a token"));
     let key = unique("key");
     let (one, two) = (unique("own"), unique("own"));
-    create(&dev.operator(), &key, &json!({ "name": "A", "slug": one })).await.expect(201);
-    create(&second, &key, &json!({ "name": "B", "slug": two })).await.expect(201);
+    create(&dev.operator(), &key, &json!({ "name": "A", "slug": one }))
+        .await
+        .expect(201);
+    create(&second, &key, &json!({ "name": "B", "slug": two }))
+        .await
+        .expect(201);
 }
 
 #[tokio::test]

@@ -53,14 +53,20 @@ async fn it_is_filtered_by_status() {
         let body = json!({ "name": "State", "slug": format!("{word}-{n}") });
         operator.post("/setup/tenants", body).await.expect(201);
     }
-    operator.delete(&format!("/setup/tenants/{word}-1")).await.expect(200);
+    operator
+        .delete(&format!("/setup/tenants/{word}-1"))
+        .await
+        .expect(200);
     let with = |status: &str| format!("/setup/tenants?search={word}&status={status}");
     let active = operator.get(&with("active")).await.expect(200);
     assert_eq!(slugs(&active), [format!("{word}-0")]);
     let deleting = operator.get(&with("deleting")).await.expect(200);
     assert_eq!(slugs(&deleting), [format!("{word}-1")]);
     assert!(deleting["items"][0]["purgeAt"].is_string(), "{deleting}");
-    assert_eq!(slugs(&operator.get(&with("moving")).await.expect(200)), [""; 0]);
+    assert_eq!(
+        slugs(&operator.get(&with("moving")).await.expect(200)),
+        [""; 0]
+    );
 }
 
 #[tokio::test]
@@ -70,10 +76,16 @@ async fn what_is_searched_is_text_not_a_pattern() {
     let slug = unique("percent");
     let body = json!({ "name": "100% of_it", "slug": slug });
     operator.post("/setup/tenants", body).await.expect(201);
-    let found = operator.get("/setup/tenants?search=100%25%20of_it").await.expect(200);
+    let found = operator
+        .get("/setup/tenants?search=100%25%20of_it")
+        .await
+        .expect(200);
     assert_eq!(slugs(&found), [slug]);
     for pattern in ["1_0%25%20of", "10%25of_it", "%25percent"] {
-        let found = operator.get(&format!("/setup/tenants?search={pattern}")).await.expect(200);
+        let found = operator
+            .get(&format!("/setup/tenants?search={pattern}"))
+            .await
+            .expect(200);
         assert_eq!(slugs(&found), [""; 0], "{pattern}");
     }
 }

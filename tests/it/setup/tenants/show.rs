@@ -14,8 +14,14 @@ async fn a_tenant_is_shown_by_id_and_by_slug() {
     });
     let made = operator.post("/setup/tenants", body).await.expect(201);
     let id = made["tenantId"].as_str().expect("an id");
-    let by_id = operator.get(&format!("/setup/tenants/{id}")).await.expect(200);
-    let by_slug = operator.get(&format!("/setup/tenants/{slug}")).await.expect(200);
+    let by_id = operator
+        .get(&format!("/setup/tenants/{id}"))
+        .await
+        .expect(200);
+    let by_slug = operator
+        .get(&format!("/setup/tenants/{slug}"))
+        .await
+        .expect(200);
     assert_eq!(by_id, by_slug);
     assert_eq!(by_id["tenantId"], id);
     assert_eq!(by_id["slug"], slug);
