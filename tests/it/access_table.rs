@@ -161,6 +161,10 @@ async fn every_route_refuses_every_wrong_token() {
                 assert_eq!(told.1, wrong.code, "{}: {answer}", wrong.who);
             }
             answer.any_problem();
+            if route.method == Method::GET {
+                let head = wrong.client.request(Method::HEAD, &path).send().await;
+                assert_eq!(head.status, wrong.status, "{}: HEAD {head}", wrong.who);
+            }
         }
         tried += 1;
     }

@@ -10,6 +10,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod dev;
+mod fencing;
 mod docs;
 mod isolation;
 mod postgres_versions;

@@ -57,6 +57,16 @@ impl Secrets {
     }
 }
 
+#[test]
+#[should_panic(expected = "a password is in the dump: row 2: x 6675")]
+fn what_is_there_is_found() {
+    let mut secrets = Secrets::default();
+    secrets.add("a password", "full moon");
+    secrets.not_in("the dump", "row 1: nothing");
+    // As a column of bytes is shown.
+    secrets.not_in("the dump", "row 1: nothing\nrow 2: x 66756c6c206d6f6f6e\nrow 3: nothing");
+}
+
 #[tokio::test]
 async fn nothing_secret_is_written_down_in_clear() {
     let dev = Dev::start_with(Options::default().env("TENANTRY_LOG", "debug"));

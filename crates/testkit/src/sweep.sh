@@ -10,7 +10,7 @@ for file in "$root"/group-*; do
 done
 
 # Postgres is told to leave at once (SIGQUIT), so that it gives back its shared memory.
-find "$root" -name postmaster.pid 2>/dev/null | while read -r record; do
+find "$root" -maxdepth 4 -name postmaster.pid 2>/dev/null | while read -r record; do
     pid=$(head -n 1 "$record")
     case $pid in '' | *[!0-9]*) continue ;; esac
     data=$(dirname "$record")
