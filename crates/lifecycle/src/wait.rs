@@ -14,12 +14,16 @@ use crate::error::StartError;
 /// How often the catalog is asked when another process drives the operation.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// How long an asker waits for the traces of a failure to be gone. The failure itself is decided
+/// when the undoing begins; on a server that is away it may take until that is back.
+const UNDOING_FOR: Duration = Duration::from_secs(2);
+
 /// How an operation ended.
 #[derive(Clone, Debug)]
 pub enum Finished {
     /// It reached its goal.
     Done,
-    /// It was undone; this is why.
+    /// It failed, for this reason, and is undone, or will be as soon as that is possible.
     Failed(Failure),
     /// It stopped half-way and waits for a person; this is why.
     Parked(Failure),
@@ -47,9 +51,20 @@ impl Lifecycle {
     pub async fn wait(&self, id: OperationId, patience: Duration) -> Result<Finished, WaitError> {
         let deadline = Instant::now() + patience;
         let mut finished = self.0.finished.subscribe();
+        let mut undoing_since: Option<Instant> = None;
         loop {
-            if let Some(end) = self.look(id).await? {
-                return Ok(end);
+            match self.look(id).await? {
+                Look::Ended(end) => return Ok(end),
+                Look::Undoing(failure) => {
+                    let since = *undoing_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= UNDOING_FOR {
+                        return Ok(Finished::Failed(failure));
+                    }
+                }
+                Look::Running => {}
+            }
+            if Instant::now() >= deadline {
+                return Err(WaitError::StillRunning);
             }
             let next = (Instant::now() + LOOK_EVERY).min(deadline);
             loop {
@@ -58,16 +73,13 @@ impl Lifecycle {
                     Ok(Ok(_) | Err(RecvError::Lagged(_))) => break,
                     // No sender can be left over while `self` lives; waiting for the clock is right then too.
                     Ok(Err(RecvError::Closed)) => tokio::time::sleep_until(next).await,
-                    Err(_) if next == deadline => {
-                        return self.look(id).await?.ok_or(WaitError::StillRunning);
-                    }
                     Err(_) => break,
                 }
             }
         }
     }
 
-    async fn look(&self, id: OperationId) -> Result<Option<Finished>, WaitError> {
+    async fn look(&self, id: OperationId) -> Result<Look, WaitError> {
         let fail = |error| WaitError::Catalog(error);
         let mut conn = self
             .deps()
@@ -87,10 +99,18 @@ impl Lifecycle {
                 .unwrap_or_else(Failure::unknown)
         };
         Ok(match operation.status {
-            Status::Done => Some(Finished::Done),
-            Status::Failed => Some(Finished::Failed(failure())),
-            Status::Parked => Some(Finished::Parked(failure())),
-            Status::Running | Status::Undoing => None,
+            Status::Done => Look::Ended(Finished::Done),
+            Status::Failed => Look::Ended(Finished::Failed(failure())),
+            Status::Parked => Look::Ended(Finished::Parked(failure())),
+            Status::Undoing => Look::Undoing(failure()),
+            Status::Running => Look::Running,
         })
     }
+}
+
+/// How an operation stands.
+enum Look {
+    Running,
+    Undoing(Failure),
+    Ended(Finished),
 }

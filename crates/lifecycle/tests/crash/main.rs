@@ -36,6 +36,7 @@ async fn a_creation_that_fails_at_any_point_leaves_nothing() {
                 matches!(end, Finished::Failed(_)),
                 "{step} {point}: {end:?}"
             );
+            world.settled(started.operation_id).await;
             assert_eq!(world.everything().await, before, "{step} {point}");
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, PgPool};
-use tenantry_catalog::{clusters, installation, operators, tenants};
+use tenantry_catalog::{clusters, installation, operations, operators, tenants};
 use tenantry_devpg::{Server, Settings as PgSettings};
 use tenantry_lifecycle::engine::Faults;
 use tenantry_lifecycle::{
@@ -230,6 +230,26 @@ impl World {
 fn open_to_all(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+}
+
+impl World {
+    /// Waits until nothing of an operation is left to do: its asker is told of a failure before all
+    /// traces are gone where that takes long.
+    pub async fn settled(&self, id: OperationId) {
+        let mut conn = self.superuser("catalog").await;
+        let settled = async {
+            loop {
+                let operation = operations::by_id(&mut conn, id).await.expect("a catalog");
+                if operation.is_some_and(|operation| operation.finished_at.is_some()) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), settled)
+            .await
+            .expect("settled");
+    }
 }
 
 pub fn asker() -> Asker {
