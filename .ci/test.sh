@@ -19,7 +19,7 @@ fi
 # packages and features in both lines, so that nothing is built twice.
 most=(--workspace --exclude tenantry-tests --features tenantry/faults)
 cargo build "${most[@]}" --bins
-cargo test "${most[@]}" "$@"
+cargo test "${most[@]}" --no-fail-fast "$@"
 
 # Last, because its summary is the one that says whether the product works. Its tests mostly wait,
 # hence more of them at once than there are cores.
