@@ -1,5 +1,6 @@
 //! `tenantry dev`: started, stopped, killed, and what it leaves for others
 
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
@@ -126,12 +127,18 @@ async fn a_request_that_runs_when_it_stops_gets_its_answer() {
     let mut dev = Dev::start();
     let body = serde_json::json!({ "name": "Late", "slug": "late", "admin": { "email": "a@b.example", "password": ADMIN_PASSWORD } });
     let operator = dev.operator();
+    // Two who hold a connection and say nothing, or not all, keep nobody waiting for long.
+    let silent = std::net::TcpStream::connect(dev.address()).expect("a connection");
+    let mut half = std::net::TcpStream::connect(dev.address()).expect("a connection");
+    half.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+        .expect("half a request");
     let creating = tokio::spawn(async move { operator.post("/setup/tenants", body).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     dev.process().signal(Signal::TERM);
     let answer = creating.await;
     let status = dev.wait_for_end(Duration::from_secs(30));
     assert_eq!(status.code(), Some(0), "{}", dev.log());
+    drop((silent, half));
     dev.run();
     // Answered, or never seen; but what was promised is there.
     if let Ok(answer) = answer {

@@ -48,13 +48,22 @@ async fn a_worker_that_wakes_up_late_changes_nothing() {
         let frozen = Frozen::new(&dev);
         // Whatever was begun is taken over and brought to its end by the other server.
         let what = format!("frozen after {millis} ms: the other server finished it");
-        wait::until(Duration::from_secs(40), &what, async || pg.texts(&pg.catalog, OPEN).await == ["0"]).await;
+        wait::until(Duration::from_secs(40), &what, async || {
+            pg.texts(&pg.catalog, OPEN).await == ["0"]
+        })
+        .await;
         drop(frozen);
-        let answer = asked.await.expect("a request").unwrap_or_else(|| panic!("no answer, frozen after {millis} ms"));
+        let answer = asked
+            .await
+            .expect("a request")
+            .unwrap_or_else(|| panic!("no answer, frozen after {millis} ms"));
         assert_eq!(answer.status, 201, "{answer}");
         // Time for the one that woke up to do harm.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let shown = there.get(&format!("/setup/tenants/{slug}")).await.expect(200);
+        let shown = there
+            .get(&format!("/setup/tenants/{slug}"))
+            .await
+            .expect(200);
         assert_eq!(shown["status"], "active", "frozen after {millis} ms");
         for host in [dev.at(&slug), serve.at(&slug)] {
             let (admin, _) = host.sign_in("a@b.example", ADMIN_PASSWORD).await;
@@ -66,8 +75,15 @@ async fn a_worker_that_wakes_up_late_changes_nothing() {
         pg.connect(text("dbUsername"), text("dbPassword"), text("dbName"))
             .await
             .unwrap_or_else(|error| panic!("frozen after {millis} ms: {error}"));
-        there.delete(&format!("/setup/tenants/{slug}?purge=true")).await.expect(200);
-        assert_eq!(before.difference(&World::of(&pg).await), [""; 0], "frozen after {millis} ms");
+        there
+            .delete(&format!("/setup/tenants/{slug}?purge=true"))
+            .await
+            .expect(200);
+        assert_eq!(
+            before.difference(&World::of(&pg).await),
+            [""; 0],
+            "frozen after {millis} ms"
+        );
     }
 }
 
@@ -121,13 +137,19 @@ async fn a_tenant_has_one_operation_at_a_time() {
             there.delete(&path)
         );
         for answer in [&a, &b, &c, &d] {
-            assert!(matches!(answer.status, 200 | 202 | 404 | 409), "round {round}: {answer}");
+            assert!(
+                matches!(answer.status, 200 | 202 | 404 | 409),
+                "round {round}: {answer}"
+            );
             if answer.status == 409 {
                 answer.any_problem();
             }
         }
         let pg = dev.pg();
-        wait::until(Duration::from_secs(40), "all ended", async || pg.texts(&pg.catalog, OPEN).await == ["0"]).await;
+        wait::until(Duration::from_secs(40), "all ended", async || {
+            pg.texts(&pg.catalog, OPEN).await == ["0"]
+        })
+        .await;
         // It is in one of the states that there are, wholly.
         let shown = here.get(&path).await;
         match shown.status {
@@ -147,7 +169,10 @@ async fn a_tenant_has_one_operation_at_a_time() {
 
 #[tokio::test]
 async fn a_tenant_that_is_being_made_cannot_be_deleted_meanwhile() {
-    let dev = Dev::start_with(tenantry_testkit::Options::default().env("TENANTRY_FAULT", "create/claim:before-effect=leave"));
+    let dev = Dev::start_with(
+        tenantry_testkit::Options::default()
+            .env("TENANTRY_FAULT", "create/claim:before-effect=leave"),
+    );
     // The worker walks away in the middle; until its lease ends the creation is open.
     let body = json!({ "name": "Acme", "slug": "acme" });
     let accepted = dev
@@ -162,11 +187,16 @@ async fn a_tenant_that_is_being_made_cannot_be_deleted_meanwhile() {
     wait::until(Duration::from_secs(20), "it is in the middle", async || {
         let path = format!("/setup/operations/{}", operation.as_str().expect("an id"));
         let told = dev.operator().get(&path).await.expect(200);
-        told["steps"].as_array().is_some_and(|steps| steps.iter().any(|step| step["name"] == "claim"))
+        told["steps"]
+            .as_array()
+            .is_some_and(|steps| steps.iter().any(|step| step["name"] == "claim"))
     })
     .await;
     let refused = dev.operator().delete("/setup/tenants/acme").await;
     let problem = refused.problem(409, "OPERATION_IN_PROGRESS");
     assert_eq!(problem["operationId"], operation);
-    dev.at("acme").get("/me").await.problem(503, "TENANT_NOT_READY");
+    dev.at("acme")
+        .get("/me")
+        .await
+        .problem(503, "TENANT_NOT_READY");
 }

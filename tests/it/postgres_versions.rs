@@ -112,4 +112,21 @@ async fn walls_stand(dev: &Dev, plotter: &Tenant, other: &Tenant) {
     for statement in crate::isolation::plots(&plotter.db_name) {
         crate::isolation::refuses(&mut owner, &statement).await;
     }
+
+    // Shared objects are reached from every database, also by what names no database.
+    let rights = format!(
+        "SELECT format('%s %s', datname, datacl) FROM pg_database WHERE datname <> '{}' ORDER BY 1",
+        plotter.db_name
+    );
+    let before = pg.texts("postgres", &rights).await;
+    for statement in [
+        "DROP OWNED BY tenantry_owner CASCADE",
+        "DROP OWNED BY CURRENT_USER CASCADE",
+    ] {
+        sqlx::raw_sql(statement)
+            .execute(&mut owner)
+            .await
+            .expect("its own tables are its own");
+    }
+    assert_eq!(pg.texts("postgres", &rights).await, before);
 }

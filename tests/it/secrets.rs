@@ -64,7 +64,10 @@ fn what_is_there_is_found() {
     secrets.add("a password", "full moon");
     secrets.not_in("the dump", "row 1: nothing");
     // As a column of bytes is shown.
-    secrets.not_in("the dump", "row 1: nothing\nrow 2: x 66756c6c206d6f6f6e\nrow 3: nothing");
+    secrets.not_in(
+        "the dump",
+        "row 1: nothing\nrow 2: x 66756c6c206d6f6f6e\nrow 3: nothing",
+    );
 }
 
 #[tokio::test]
