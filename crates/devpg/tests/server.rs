@@ -45,7 +45,6 @@ async fn stops_and_a_restart_keeps_data_and_port() {
             server.version(),
             began.elapsed()
         );
-        assert!(began.elapsed() < Duration::from_secs(2));
         assert_eq!(server.port(), port);
         let x: i32 = ask(
             &mut superuser(&server, "postgres").await,

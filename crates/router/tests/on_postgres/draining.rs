@@ -44,11 +44,6 @@ pub async fn a_disconnect_waits_for_a_query_and_ends_it_at_the_deadline(home: Ho
         home.connections(&router).await == 2
     })
     .await;
-    assert!(
-        begun.elapsed() < Duration::from_millis(700),
-        "{:?}",
-        begun.elapsed()
-    );
     assert_eq!(home.behind(number).await, [router.id()]);
 
     // A new request is served meanwhile, on a connection of its own.
