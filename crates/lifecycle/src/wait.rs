@@ -12,7 +12,7 @@ use crate::engine::Failure;
 use crate::error::StartError;
 
 /// How often the catalog is asked when another process drives the operation.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How long an asker waits for the traces of a failure to be gone. The failure itself is decided
 /// when the undoing begins; on a server that is away it may take until that is back.
