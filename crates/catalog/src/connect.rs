@@ -18,6 +18,11 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 /// No statement of this crate takes seconds; one that does must not hold its connection for ever.
 const STATEMENT: &str = "15s";
 
+/// How long a transaction may stand still between two statements. A process that stops in the middle
+/// of one holds its rows' locks, and nobody can take its operations over before they are free: so
+/// this is no longer than a lease.
+const IDLE_IN_TRANSACTION: &str = "5s";
+
 /// How long the first connection may take, at the start of a program: on a busy machine a login
 /// takes a while, and nobody waits for a request yet.
 const FIRST: Duration = Duration::from_secs(10);
@@ -37,7 +42,7 @@ pub async fn connect(
         .application_name(application_name)
         .options([
             ("statement_timeout", STATEMENT),
-            ("idle_in_transaction_session_timeout", "60s"),
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION),
         ]);
     let first = tokio::time::timeout(FIRST, options.connect())
         .await

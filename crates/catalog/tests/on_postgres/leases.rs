@@ -7,9 +7,9 @@ use serde_json::json;
 use sqlx::Connection;
 use tenantry_catalog::journal::{self, Event};
 use tenantry_catalog::operations::{self, InsertError, Status};
-use tenantry_types::OperationId;
+use tenantry_types::{OperationId, Secret};
 
-use crate::world::{Db, LONG, execute, waits};
+use crate::world::{ADMIN, Db, LONG, PASSWORD, execute, waits};
 
 const ENDED: Duration = Duration::ZERO;
 
@@ -327,4 +327,33 @@ pub async fn a_kind_that_is_about_the_fleet_runs_once(db: Db) {
     assert_eq!(found, Some(running));
     let other = operations::lock_fleet_kind(&mut one, "another kind").await;
     assert_eq!(other.expect("asked"), None);
+}
+
+/// Seen to fail with `idle_in_transaction_session_timeout` at a minute.
+pub async fn a_worker_that_stops_within_a_transaction_does_not_keep_its_locks(db: Db) {
+    let url = format!(
+        "postgres://{ADMIN}:{PASSWORD}@127.0.0.1:{}/{}",
+        db.port(),
+        db.name
+    );
+    let pool = tenantry_catalog::connect(&Secret::new(url), 2, "test")
+        .await
+        .expect("a pool");
+    let mut conn = db.conn().await;
+    let id = db.operation(&mut conn, None, ENDED).await.expect("begun");
+    let mut stopped = pool.begin().await.expect("begun");
+    assert!(operations::hold(&mut stopped, id, 1).await.expect("asked"));
+
+    let next = async {
+        loop {
+            let taken = operations::claim_next(&mut conn, db.holder(), LONG).await;
+            if let Some(operation) = taken.expect("asked") {
+                return operation.id;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let taken = tokio::time::timeout(Duration::from_secs(30), next).await;
+    assert_eq!(taken, Ok(id));
+    assert!(stopped.commit().await.is_err(), "it was put out");
 }

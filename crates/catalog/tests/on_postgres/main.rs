@@ -79,6 +79,7 @@ fn cases() -> Vec<(&'static str, Case)> {
             a_cluster_has_its_name_and_address_alone,
         }
         leases {
+            a_worker_that_stops_within_a_transaction_does_not_keep_its_locks,
             a_worker_with_an_old_fence_changes_nothing,
             only_a_lease_that_has_ended_is_taken,
             of_many_workers_each_operation_gets_one,

@@ -33,8 +33,8 @@ pub const LONG: Duration = Duration::from_secs(600);
 const AT_ONCE: usize = 6;
 
 const TEMPLATE: &str = "catalog_template";
-const ADMIN: &str = "tenantry_admin";
-const PASSWORD: &str = "of-the-test";
+pub const ADMIN: &str = "tenantry_admin";
+pub const PASSWORD: &str = "of-the-test";
 
 pub struct World {
     port: u16,
