@@ -115,24 +115,92 @@ pub async fn insert_making(
     done.map(drop).map_err(|error| name_error(error, new.name))
 }
 
-/// Sets a database's state to `making` or `spare`; it belongs to no tenant (any more). For
-/// `claimed` there is [`claim`]. `false`: no such database.
+/// Puts a database that was being made among the spares: from now on a tenant can get it. `false`: it
+/// is among them already, or a tenant's, or there is no such database.
 ///
 /// # Errors
 /// When the catalog does not answer.
-pub async fn set_state(
-    conn: &mut PgConnection,
-    id: DatabaseId,
-    state: State,
-) -> Result<bool, CatalogError> {
+pub async fn put_by(conn: &mut PgConnection, id: DatabaseId) -> Result<bool, CatalogError> {
     let done = sqlx::query!(
-        "UPDATE databases SET state = $2, tenant_id = NULL WHERE id = $1",
+        "UPDATE databases SET state = 'spare' WHERE id = $1 AND state = 'making'",
         id.as_uuid(),
-        state.as_str(),
     )
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Takes a database out of the spares again, to be dropped. `false`: it is a tenant's now.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn take_back(conn: &mut PgConnection, id: DatabaseId) -> Result<bool, CatalogError> {
+    sqlx::query!(
+        "UPDATE databases SET state = 'making' WHERE id = $1 AND state = 'spare'",
+        id.as_uuid(),
+    )
+    .execute(&mut *conn)
+    .await?;
+    let owned = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM databases WHERE id = $1 AND tenant_id IS NOT NULL) AS "owned!""#,
+        id.as_uuid(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(!owned)
+}
+
+/// Gives the oldest spare at these migrations to a tenant; it keeps its name until [`claim`]. Two who
+/// ask at once get different ones. `None`: there is no spare.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn take_spare(
+    conn: &mut PgConnection,
+    cluster: ClusterId,
+    schema: &str,
+    tenant: TenantId,
+    operation: OperationId,
+) -> Result<Option<DatabaseId>, CatalogError> {
+    let id = sqlx::query_scalar!(
+        "UPDATE databases SET state = 'claimed', tenant_id = $3, operation_id = $4
+         WHERE id = (SELECT id FROM databases
+                     WHERE cluster_id = $1 AND state = 'spare' AND schema = $2
+                     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+         RETURNING id",
+        cluster.as_uuid(),
+        schema,
+        tenant.as_uuid(),
+        operation.as_uuid(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(id.map(DatabaseId::from_uuid))
+}
+
+/// How many databases of a cluster are spares at these migrations, and how many more are being made
+/// by operations that go forward and are about no tenant.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn stock(
+    conn: &mut PgConnection,
+    cluster: ClusterId,
+    schema: &str,
+) -> Result<usize, CatalogError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT (SELECT count(*) FROM databases
+                   WHERE cluster_id = $1 AND state = 'spare' AND schema = $2)
+                + (SELECT count(*) FROM operations
+                   WHERE kind = 'spare' AND status = 'running' AND params ->> 'clusterId' = $3)
+                AS "count!""#,
+        cluster.as_uuid(),
+        schema,
+        cluster.to_string(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// Gives a database to a tenant under a new name. Once more for the same tenant is fine.
@@ -248,28 +316,6 @@ pub async fn spares(
     .into_iter()
     .map(DatabaseRow::decode)
     .collect()
-}
-
-/// The oldest spare at these migrations that nobody else is about to take, its row locked until the
-/// transaction ends.
-///
-/// # Errors
-/// When the catalog does not answer or the row is unusable.
-pub async fn lock_spare(
-    conn: &mut PgConnection,
-    cluster: ClusterId,
-    schema: &str,
-) -> Result<Option<Database>, CatalogError> {
-    database_query!(
-        "WHERE cluster_id = $1 AND state = 'spare' AND schema = $2
-         ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
-        cluster.as_uuid(),
-        schema
-    )
-    .fetch_optional(conn)
-    .await?
-    .map(DatabaseRow::decode)
-    .transpose()
 }
 
 /// Forgets a database that was dropped, its logins with it. `false`: no such database.

@@ -47,6 +47,11 @@ pub struct Entry {
 /// The check of the fence, the line's number and the line are one statement, which locks the
 /// operation's row: no other worker can take the operation between the check and the commit.
 ///
+/// Its transaction does not wait for the disk (`synchronous_commit`, Postgres manual 20.5.1). When
+/// the server crashes the last lines may be lost, as if the worker had died a moment earlier: steps
+/// bear being repeated. What must not be lost is written by a later transaction that waits, and with
+/// it all that came before is on disk.
+///
 /// # Errors
 /// When the catalog does not answer.
 pub async fn append(
@@ -64,7 +69,8 @@ pub async fn append(
            RETURNING id, steps
          )
          INSERT INTO operation_steps (operation_id, seq, step, event, fence, at, detail)
-         SELECT id, steps, $3, $4, $2, clock_timestamp(), $5 FROM held",
+         SELECT id, steps, $3, $4, $2, clock_timestamp(), $5 FROM held
+         WHERE set_config('synchronous_commit', 'off', true) = 'off'",
         operation.as_uuid(),
         fence,
         step,

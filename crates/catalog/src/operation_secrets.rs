@@ -58,7 +58,8 @@ pub async fn get(
 }
 
 /// A secret for the one who asked, and a note that it was given. Unless it may be given `again`, of
-/// two who ask one gets it, and later ones nothing.
+/// two who ask one gets it, and later ones nothing. Does not wait for the disk: after a crash of the
+/// server in the same moment the one who may not have got the answer can ask once more.
 ///
 /// # Errors
 /// When the catalog does not answer.
@@ -72,6 +73,7 @@ pub async fn tell(
         Sealed,
         "UPDATE operation_secrets SET told_at = coalesce(told_at, clock_timestamp())
          WHERE operation_id = $1 AND name = $2 AND ($3 OR told_at IS NULL)
+           AND set_config('synchronous_commit', 'off', true) = 'off'
          RETURNING key_id, sealed AS bytes",
         operation.as_uuid(),
         name,
@@ -92,6 +94,7 @@ pub async fn forget_told(
 ) -> Result<(), CatalogError> {
     sqlx::query!(
         "DELETE FROM operation_secrets s WHERE operation_id = $1 AND name = $2 AND told_at IS NOT NULL
+         AND set_config('synchronous_commit', 'off', true) = 'off'
          AND NOT EXISTS (SELECT FROM idempotency_keys k WHERE k.operation_id = s.operation_id)",
         operation.as_uuid(),
         name,

@@ -10,8 +10,11 @@ use tenantry_types::{DbName, RoleName, Secret};
 
 use crate::ClusterError;
 
-/// How long opening a session may take.
+/// How long opening a session may take: a server that hangs is found before anything is begun on it.
 const CONNECT: Duration = Duration::from_secs(3);
+/// How long it may take inside a tenant's database, where a session beside it shows that the server
+/// lives: a busy one must not undo what is nearly done.
+const ENTER: Duration = Duration::from_secs(10);
 /// What the server grants a statement. A clone with a checkpoint on a slow disk is the longest.
 const STATEMENT: Duration = Duration::from_secs(60);
 /// What the server lets a statement wait for a lock: a tenant can hold the lock on its own role's
@@ -48,6 +51,7 @@ pub struct Admin {
     maintenance: DbName,
     login: RoleName,
     password: Secret,
+    relaxed: bool,
 }
 
 /// A session of the admin login.
@@ -111,7 +115,17 @@ impl Admin {
             maintenance,
             login,
             password,
+            relaxed: false,
         }
+    }
+
+    /// The same login, whose sessions do not wait for the disk at each commit
+    /// (`synchronous_commit`, Postgres manual 20.5.1). For a piece of work of which nothing counts
+    /// before a last commit on the same server that does wait: with it all that came before is on disk.
+    #[must_use]
+    pub fn relaxed(mut self) -> Self {
+        self.relaxed = true;
+        self
     }
 
     /// Where the cluster listens.
@@ -131,22 +145,28 @@ impl Admin {
     /// # Errors
     /// [`ClusterError::Unavailable`] when no session is open within 3 seconds.
     pub async fn connect(&self, application_name: &str) -> Result<AdminConn, ClusterError> {
-        self.open(&self.maintenance, application_name).await
+        self.open(&self.maintenance, application_name, CONNECT)
+            .await
     }
 
     /// Opens a session inside a tenant's database, to write its identity and nothing else.
     ///
     /// # Errors
-    /// As [`Admin::connect`].
+    /// [`ClusterError::Unavailable`] when no session is open within 10 seconds.
     pub async fn enter(
         &self,
         database: &DbName,
         application_name: &str,
     ) -> Result<AdminConn, ClusterError> {
-        self.open(database, application_name).await
+        self.open(database, application_name, ENTER).await
     }
 
-    async fn open(&self, database: &DbName, name: &str) -> Result<AdminConn, ClusterError> {
+    async fn open(
+        &self,
+        database: &DbName,
+        name: &str,
+        within: Duration,
+    ) -> Result<AdminConn, ClusterError> {
         let ssl = match self.address.tls {
             TlsMode::Disable => PgSslMode::Disable,
             TlsMode::Prefer => PgSslMode::Prefer,
@@ -155,7 +175,7 @@ impl Admin {
         };
         // Settings in the startup packet win over those of the database and the role, and are in
         // force before the first statement: no name is ever looked up in a schema of a tenant's.
-        let options = PgConnectOptions::new_without_pgpass()
+        let mut options = PgConnectOptions::new_without_pgpass()
             .host(&self.address.host)
             .port(self.address.port)
             .ssl_mode(ssl)
@@ -169,7 +189,10 @@ impl Admin {
                 ("lock_timeout", LOCK.as_millis().to_string()),
             ])
             .disable_statement_logging();
-        match tokio::time::timeout(CONNECT, PgConnection::connect_with(&options)).await {
+        if self.relaxed {
+            options = options.options([("synchronous_commit", "off")]);
+        }
+        match tokio::time::timeout(within, PgConnection::connect_with(&options)).await {
             Ok(conn) => Ok(AdminConn {
                 conn: conn?,
                 admin: self.clone(),
@@ -177,7 +200,7 @@ impl Admin {
                 pid: None,
                 lost: false,
             }),
-            Err(_) => Err(ClusterError::late("no session within 3 seconds")),
+            Err(_) => Err(ClusterError::late("no session in time")),
         }
     }
 }
@@ -204,6 +227,26 @@ impl AdminConn {
     pub async fn close(self) {
         // What the server answers to a goodbye changes nothing.
         let _ = tokio::time::timeout(CONNECT, self.conn.close()).await;
+    }
+
+    /// Takes an idle session for another piece of work.
+    ///
+    /// # Errors
+    /// When the session has ended meanwhile.
+    pub async fn take_over(&mut self, application_name: &str) -> Result<(), ClusterError> {
+        let set =
+            sqlx::query_as::<_, (String,)>("SELECT set_config('application_name', $1, false)");
+        self.one(set.bind(application_name.to_owned())).await?;
+        application_name.clone_into(&mut self.application_name);
+        Ok(())
+    }
+
+    /// From here on each commit of a relaxed session waits for the disk, too.
+    ///
+    /// # Errors
+    /// When the session has ended.
+    pub async fn wait_for_disk(&mut self) -> Result<(), ClusterError> {
+        self.run("SET synchronous_commit = on".to_owned()).await
     }
 
     /// The login whose session this is.

@@ -14,7 +14,7 @@ use tenantry_types::{ClusterId, DatabaseId, DbName, OperationId, TenantId, Times
 use crate::asker::Asker;
 use crate::engine::{Failure, Kind, Lease, OnFailure, Step, StepError};
 use crate::error::StartError;
-use crate::place::{self, Session, cluster_failure};
+use crate::place::{self, Durability, Session, cluster_failure};
 use crate::{Create, Lifecycle, Purge, create};
 
 /// The names of the steps of a deletion, in order.
@@ -128,7 +128,7 @@ impl Lifecycle {
             .ok_or(StartError::NoCluster)?;
         drop(conn);
         let id = OperationId::generate(&deps.clock, &deps.entropy);
-        let session = Session::first(self, &cluster, id).await?;
+        let session = Session::first(self, &cluster, id, Durability::Each).await?;
         let begun = self.record_end(found.id, id, wanted, &asker).await?;
 
         let Some(begun) = begun else {
@@ -283,15 +283,17 @@ impl Params {
             .filter(|operation| operation.kind == Create::NAME)
             .and_then(|operation| serde_json::from_value(operation.params.clone()).ok());
         let (database_id, names) = match (database, birth) {
-            (Some(database), _) => (Some(database.id), vec![database.name.as_str().to_owned()]),
-            (None, Some(birth)) => (
+            // The catalog and Postgres may not agree on the name yet.
+            (_, Some(birth)) => (
                 Some(birth.database_id),
-                create::bases(&birth)
+                birth
+                    .bases()
                     .map_err(|error| StartError::Vault(Box::new(error)))?
                     .iter()
                     .map(|name| name.as_str().to_owned())
                     .collect(),
             ),
+            (Some(database), None) => (Some(database.id), vec![database.name.as_str().to_owned()]),
             (None, None) => (None, Vec::new()),
         };
         Ok(Self {
@@ -326,7 +328,7 @@ impl Ending {
             life: life.clone(),
             tenant_id,
             params,
-            session: Session::resumed(life, cluster, lease.clone()),
+            session: Session::resumed(life, cluster, lease.clone(), Durability::Each),
             lease,
         })
     }

@@ -45,6 +45,8 @@ pub struct Settings {
     pub poll: Duration,
     /// How many operations are driven at once by this process; more wait for their turn. Default 8.
     pub at_once: usize,
+    /// How many spare databases are kept ready on each cluster. Default 2.
+    pub spares: usize,
     /// How many tenants are migrated at once per run. Default 4.
     pub parallel_migrations: usize,
     /// How databases and logins are named.
@@ -60,6 +62,7 @@ impl Default for Settings {
             lease: Duration::from_secs(6),
             poll: Duration::from_millis(500),
             at_once: 8,
+            spares: 2,
             parallel_migrations: 4,
             naming: Naming::Readable,
             answers_kept: Duration::from_secs(24 * 3600),

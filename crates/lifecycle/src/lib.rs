@@ -13,9 +13,11 @@ mod deps;
 mod disconnect;
 pub mod engine;
 mod error;
+mod making;
 mod migrate;
 mod place;
 mod purge;
+mod spare;
 mod sweeper;
 mod template;
 mod undelete;
@@ -34,6 +36,7 @@ pub use deps::{Deps, Naming, Settings};
 pub use error::StartError;
 pub use migrate::Migrate;
 pub use purge::{Purge, STEPS as PURGE_STEPS};
+pub use spare::{STEPS as SPARE_STEPS, Spare};
 pub use undelete::{STEPS as UNDELETE_STEPS, Undelete};
 pub use wait::{Finished, WaitError};
 
@@ -51,6 +54,8 @@ struct Inner {
     finished: tokio::sync::broadcast::Sender<tenantry_types::OperationId>,
     slots: Arc<tokio::sync::Semaphore>,
     templates: template::Known,
+    idle: place::Idle,
+    spare_taken: tokio::sync::Notify,
     running: TaskTracker,
     stopping: CancellationToken,
 }
@@ -78,6 +83,8 @@ impl Lifecycle {
             finished: tokio::sync::broadcast::channel(1024).0,
             slots: Arc::new(tokio::sync::Semaphore::new(deps_at_once)),
             templates: template::Known::default(),
+            idle: place::Idle::default(),
+            spare_taken: tokio::sync::Notify::new(),
             running: TaskTracker::new(),
             stopping: CancellationToken::new(),
         }))
@@ -87,6 +94,7 @@ impl Lifecycle {
     pub fn start_workers(&self) {
         self.0.running.spawn(worker::run(self.clone()));
         self.0.running.spawn(sweeper::run(self.clone()));
+        self.0.running.spawn(spare::run(self.clone()));
     }
 
     /// Ends the workers: operations stop at their next step's border and are handed back, so that

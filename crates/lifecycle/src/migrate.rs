@@ -23,7 +23,8 @@ use tokio::sync::Mutex;
 use crate::asker::Asker;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError, chain_of};
 use crate::error::StartError;
-use crate::{Lifecycle, Started, create, place, template};
+use crate::place::{self, Durability};
+use crate::{Lifecycle, Started, making, template};
 
 /// The operation `migrate`.
 pub struct Migrate {
@@ -183,7 +184,8 @@ async fn templates(work: &Migrate) -> Result<(), StepError> {
 }
 
 async fn renew_template(work: &Migrate, cluster: &Cluster) -> Result<(), StepError> {
-    let mut admin = place::admin_session(work.life.deps(), cluster, &work.lease).await?;
+    let mut admin =
+        place::admin_session(work.life.deps(), cluster, &work.lease, Durability::Each).await?;
     template::ensure(&work.life, cluster, &mut admin).await?;
     template::drop_others(&work.life, cluster, &mut admin).await?;
     admin.close().await;
@@ -231,6 +233,11 @@ async fn one(work: &Migrate, row: ForMigration, cluster: Option<&Cluster>) -> It
         .is_some_and(|tenant| tenant.status == Status::Deleting)
     {
         item.error = Some("the tenant is deleted".to_owned());
+        return item;
+    }
+    // A spare at these migrations may be taken and renamed at any moment: nothing is to be done there.
+    if row.tenant.is_none() && row.database.schema == tenantry_tenantdb::schema_digest() {
+        item.outcome = Outcome::Current;
         return item;
     }
     let migrated = match cluster {
@@ -288,7 +295,7 @@ async fn migrate(
         epoch: row
             .tenant
             .as_ref()
-            .map_or(create::FIRST_EPOCH, |tenant| tenant.epoch),
+            .map_or(making::FIRST_EPOCH, |tenant| tenant.epoch),
     };
     let mut proven = deps
         .router

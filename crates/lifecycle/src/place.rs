@@ -1,6 +1,8 @@
 //! Where an operation works: a cluster's admin login, used under the operation's lease.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgConnection;
 use tenantry_catalog::clusters::{self, Cluster};
@@ -10,14 +12,15 @@ use tenantry_router::Target;
 use tenantry_types::{ClusterId, DatabaseId, DbName, ErrorKind, OperationId, RoleName, Secret};
 use tenantry_vault::{Place, Sealed};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OwnedSemaphorePermit};
+use tokio::time::Instant;
 
 use crate::Lifecycle;
 use crate::deps::Deps;
-use crate::engine::{Failure, Lease, StepError};
+use crate::engine::{Failure, Lease, StepError, chain_of};
 use crate::error::StartError;
 
 /// The fence of an operation's first driver.
-const FIRST_FENCE: i64 = 1;
+pub(crate) const FIRST_FENCE: i64 = 1;
 
 /// The admin login of a registered cluster.
 pub(crate) fn admin_of(deps: &Deps, cluster: &Cluster) -> Result<Admin, StartError> {
@@ -48,8 +51,9 @@ pub(crate) async fn admin_session(
     deps: &Deps,
     cluster: &Cluster,
     lease: &Lease,
+    durability: Durability,
 ) -> Result<AdminConn, StepError> {
-    let admin = admin_of(deps, cluster).map_err(start_failure)?;
+    let admin = admin_for(deps, cluster, durability)?;
     let name = application_name(lease.operation(), lease.fence());
     let mut conn = admin.connect(&name).await.map_err(cluster_failure)?;
     lease.assert_held().await?;
@@ -59,23 +63,6 @@ pub(crate) async fn admin_session(
             .await
             .map_err(cluster_failure)?;
     }
-    Ok(conn)
-}
-
-/// An admin session inside a tenant's database, for its identity and nothing else.
-pub(crate) async fn admin_inside(
-    deps: &Deps,
-    cluster: &Cluster,
-    lease: &Lease,
-    database: &DbName,
-) -> Result<AdminConn, StepError> {
-    let admin = admin_of(deps, cluster).map_err(start_failure)?;
-    let name = application_name(lease.operation(), lease.fence());
-    let conn = admin
-        .enter(database, &name)
-        .await
-        .map_err(cluster_failure)?;
-    lease.assert_held().await?;
     Ok(conn)
 }
 
@@ -162,6 +149,14 @@ pub(crate) fn start_failure(error: StartError) -> StepError {
     ))
 }
 
+/// A step's error where the operation has not begun yet.
+pub(crate) fn start_error(error: StepError) -> StartError {
+    match error {
+        StepError::Interrupted(Some(error)) => error.into(),
+        error => StartError::Template(chain_of(&error)),
+    }
+}
+
 pub(crate) fn vault_failure(error: &(dyn std::error::Error + 'static)) -> StepError {
     StepError::Failed(Failure::new(
         ErrorKind::Internal,
@@ -171,10 +166,42 @@ pub(crate) fn vault_failure(error: &(dyn std::error::Error + 'static)) -> StepEr
     ))
 }
 
+/// Whether an operation's commits on the cluster wait for the disk one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Each does: what was fenced stays fenced when the server crashes.
+    Each,
+    /// Only the last one does, which is somebody else's: a birth counts when the tenant's first rows
+    /// are written, and a spare when [`tenantry_cluster::databases::settle`] says so.
+    Last,
+}
+
+/// Admin sessions of births that are over, for the next one: opening one is a tenth of a birth.
+pub(crate) type Idle = std::sync::Mutex<HashMap<ClusterId, Vec<(Instant, AdminConn)>>>;
+
+/// How many of them are kept per cluster, and how long.
+const IDLE: usize = 2;
+const IDLE_FOR: Duration = Duration::from_secs(30);
+
+/// Ends idle sessions that nobody needed for a while.
+pub(crate) async fn end_idle(life: &Lifecycle) {
+    let mut old = Vec::new();
+    if let Ok(mut idle) = life.0.idle.lock() {
+        for sessions in idle.values_mut() {
+            let kept = sessions.partition_point(|(since, _)| since.elapsed() >= IDLE_FOR);
+            old.extend(sessions.drain(..kept));
+        }
+    }
+    for (_, session) in old {
+        session.close().await;
+    }
+}
+
 /// The admin session that the steps of one operation share: opened when first needed, one at a time.
 pub(crate) struct Session {
     life: Lifecycle,
     cluster: Cluster,
+    durability: Durability,
     lease: Option<Arc<Lease>>,
     conn: Mutex<Option<AdminConn>>,
     /// An operation that begins here counts against [`crate::deps::Settings::at_once`].
@@ -187,17 +214,24 @@ impl Session {
         life: &Lifecycle,
         cluster: &Cluster,
         operation: OperationId,
+        durability: Durability,
     ) -> Result<Self, StartError> {
         let admin = admin_of(life.deps(), cluster)?;
+        let name = application_name(operation, FIRST_FENCE);
         // Waiting here costs nothing and holds nothing; fifty clones at once would only take each
         // other's disk, and fifty admin sessions the places of tenants.
         let slot = life.0.slots.clone().acquire_owned().await.ok();
-        let conn = admin
-            .connect(&application_name(operation, FIRST_FENCE))
-            .await?;
+        let conn = match durability {
+            Durability::Each => admin.connect(&name).await?,
+            Durability::Last => match taken_over(life, cluster.id, &name).await {
+                Some(conn) => conn,
+                None => admin.relaxed().connect(&name).await?,
+            },
+        };
         Ok(Self {
             life: life.clone(),
             cluster: cluster.clone(),
+            durability,
             lease: None,
             conn: Mutex::new(Some(conn)),
             _slot: slot,
@@ -211,10 +245,16 @@ impl Session {
     }
 
     /// The session of an operation that was taken up again.
-    pub(crate) fn resumed(life: &Lifecycle, cluster: Cluster, lease: Arc<Lease>) -> Self {
+    pub(crate) fn resumed(
+        life: &Lifecycle,
+        cluster: Cluster,
+        lease: Arc<Lease>,
+        durability: Durability,
+    ) -> Self {
         Self {
             life: life.clone(),
             cluster,
+            durability,
             lease: Some(lease),
             conn: Mutex::new(None),
             _slot: None,
@@ -234,9 +274,61 @@ impl Session {
                 .lease
                 .as_ref()
                 .ok_or_else(|| missing("The operation holds no lease."))?;
-            *slot = Some(admin_session(self.life.deps(), &self.cluster, lease).await?);
+            let session =
+                admin_session(self.life.deps(), &self.cluster, lease, self.durability).await?;
+            *slot = Some(session);
         }
         MutexGuard::try_map(slot, Option::as_mut)
             .map_err(|_| missing("The operation has no admin session."))
     }
+
+    /// An admin session inside a tenant's database, for its identity and nothing else.
+    pub(crate) async fn inside(
+        &self,
+        lease: &Lease,
+        database: &DbName,
+    ) -> Result<AdminConn, StepError> {
+        let admin = admin_for(self.life.deps(), &self.cluster, self.durability)?;
+        let name = application_name(lease.operation(), lease.fence());
+        let conn = admin
+            .enter(database, &name)
+            .await
+            .map_err(cluster_failure)?;
+        lease.assert_held().await?;
+        Ok(conn)
+    }
+
+    /// Leaves the session to the next operation. Only when this one is over and well: then no
+    /// statement of it can still be under way.
+    pub(crate) async fn leave(&self) {
+        let Some(conn) = self.conn.lock().await.take() else {
+            return;
+        };
+        if self.durability == Durability::Last
+            && let Ok(mut idle) = self.life.0.idle.lock()
+        {
+            let sessions = idle.entry(self.cluster.id).or_default();
+            if sessions.len() < IDLE {
+                sessions.push((Instant::now(), conn));
+            }
+        }
+    }
+}
+
+/// An idle session that still answers, under the name of the operation that takes it.
+async fn taken_over(life: &Lifecycle, cluster: ClusterId, name: &str) -> Option<AdminConn> {
+    loop {
+        let (_, mut conn) = life.0.idle.lock().ok()?.get_mut(&cluster)?.pop()?;
+        if conn.take_over(name).await.is_ok() {
+            return Some(conn);
+        }
+    }
+}
+
+fn admin_for(deps: &Deps, cluster: &Cluster, durability: Durability) -> Result<Admin, StepError> {
+    let admin = admin_of(deps, cluster).map_err(start_failure)?;
+    Ok(match durability {
+        Durability::Each => admin,
+        Durability::Last => admin.relaxed(),
+    })
 }

@@ -8,7 +8,7 @@ use tenantry_cluster::{Mark, logins};
 
 use crate::delete::Ending;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
-use crate::{Lifecycle, create};
+use crate::{Lifecycle, making};
 
 /// The names of the steps of a purge, in order.
 pub const STEPS: &[&str] = &["fence", "drain", "drop", "forget"];
@@ -65,7 +65,7 @@ async fn drop_database(work: &Ending) -> Result<(), StepError> {
     };
     let mark = Mark::new(work.life.deps().installation, id);
     let mut admin = work.session.admin().await?;
-    create::discard_named(&mut admin, &work.params.names()?, &mark).await?;
+    making::discard_named(&mut admin, &work.params.names()?, &mark).await?;
     if let Err(error) = logins::sweep(&mut admin, mark.installation).await {
         // This tenant is gone all the same; the next purge sweeps again.
         tracing::warn!(

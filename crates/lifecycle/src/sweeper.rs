@@ -20,6 +20,7 @@ pub(crate) async fn run(life: Lifecycle) {
         if let Err(error) = sweep(&life).await {
             tracing::debug!(%error, "sweeping was not possible; trying again");
         }
+        crate::place::end_idle(&life).await;
         tokio::select! {
             () = life.0.stopping.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}

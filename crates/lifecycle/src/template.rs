@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 
 use crate::Lifecycle;
 use crate::deps::Deps;
-use crate::engine::{Failure, StepError, chain_of};
+use crate::engine::{Failure, StepError};
 use crate::error::StartError;
 use crate::place::{self, cluster_failure};
 
@@ -44,12 +44,26 @@ impl Lifecycle {
             .await?;
         let ensured = ensure(self, &cluster, &mut admin).await;
         admin.close().await;
-        match ensured {
-            Ok(_) => Ok(()),
-            Err(StepError::Interrupted(Some(error))) => Err(error.into()),
-            Err(error) => Err(StartError::Template(chain_of(&error))),
-        }
+        ensured.map(drop).map_err(place::start_error)
     }
+}
+
+/// The current template of a cluster, where this process has seen it ready and it is still there.
+/// Does not wait for one that is being built.
+pub(crate) async fn known(
+    life: &Lifecycle,
+    cluster: &Cluster,
+    admin: &mut AdminConn,
+) -> Result<Option<Template>, StepError> {
+    let known = match life.0.templates.try_lock() {
+        Ok(known) => known.get(&cluster.id).cloned(),
+        Err(_) => None,
+    };
+    let Some(template) = known else {
+        return Ok(None);
+    };
+    let exists = databases::exists(admin, &template.db_name).await;
+    Ok(exists.map_err(cluster_failure)?.then_some(template))
 }
 
 /// The current template of a cluster; built now if there is none.

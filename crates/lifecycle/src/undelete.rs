@@ -12,7 +12,7 @@ use crate::asker::Asker;
 use crate::delete::{Ending, Params};
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
 use crate::error::StartError;
-use crate::place::{Session, cluster_failure};
+use crate::place::{Durability, Session, cluster_failure};
 use crate::{Lifecycle, Started};
 
 /// The names of the steps of an undeletion, in order.
@@ -58,7 +58,7 @@ impl Lifecycle {
             .ok_or(StartError::NoCluster)?;
         drop(conn);
         let id = OperationId::generate(&deps.clock, &deps.entropy);
-        let session = Session::first(self, &cluster, id).await?;
+        let session = Session::first(self, &cluster, id, Durability::Each).await?;
 
         let mut tx = deps.catalog.begin().await?;
         let locked = tenants::lock_by_id(&mut tx, found.id)

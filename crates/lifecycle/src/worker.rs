@@ -12,7 +12,7 @@ use tenantry_types::{AuditId, OperationId, TenantId};
 use crate::asker::Asker;
 use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError};
 use crate::error::StartError;
-use crate::{Create, Delete, Lifecycle, Migrate, Purge, Undelete};
+use crate::{Create, Delete, Lifecycle, Migrate, Purge, Spare, Undelete};
 
 /// Looks for operations without a driver, at the start and by period.
 pub(crate) async fn run(life: Lifecycle) {
@@ -68,6 +68,15 @@ async fn take_up(life: &Lifecycle, operation: Operation) {
                 &operation,
                 &lease,
                 Create::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Spare::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Spare::resume(life, &operation, lease.clone()).await,
             )
             .await
         }
@@ -192,7 +201,7 @@ impl Lifecycle {
             .spawn(async move { life.drive_to_end(&lease, status, error, work).await });
     }
 
-    async fn drive_to_end<K: Kind>(
+    pub(crate) async fn drive_to_end<K: Kind>(
         &self,
         lease: &Arc<Lease>,
         status: Status,

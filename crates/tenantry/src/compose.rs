@@ -258,6 +258,7 @@ fn lifecycle_settings(config: &Config) -> tenantry_lifecycle::Settings {
             Naming::Readable => tenantry_lifecycle::Naming::Readable,
             Naming::Opaque => tenantry_lifecycle::Naming::Opaque,
         },
+        spares: config.tenants.spares,
         ..tenantry_lifecycle::Settings::default()
     }
 }

@@ -47,7 +47,9 @@ pub async fn claim_next(
 
 /// Renews the lease. `false`: it is another's now, or the operation has ended.
 ///
-/// A lease that ended and that nobody took can still be renewed: the fence says so.
+/// A lease that ended and that nobody took can still be renewed: the fence says so. Does not wait
+/// for the disk: a renewal lost in a crash only lets the lease end earlier, and the fence keeps out
+/// whoever still believes in it.
 ///
 /// # Errors
 /// When the catalog does not answer.
@@ -59,7 +61,8 @@ pub async fn renew(
 ) -> Result<bool, CatalogError> {
     let done = sqlx::query!(
         "UPDATE operations SET lease_until = clock_timestamp() + make_interval(secs => $3)
-         WHERE id = $1 AND fence = $2 AND status IN ('running', 'undoing')",
+         WHERE id = $1 AND fence = $2 AND status IN ('running', 'undoing')
+           AND set_config('synchronous_commit', 'off', true) = 'off'",
         id.as_uuid(),
         fence,
         ttl.as_secs_f64(),

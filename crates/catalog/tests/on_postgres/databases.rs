@@ -1,9 +1,9 @@
 //! Databases and their logins.
 
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 use tenantry_catalog::databases::{self, NameError, NewDatabase, State};
 use tenantry_catalog::logins::{self, Login, LoginRole};
-use tenantry_types::{DatabaseId, DbName, RoleName, Secret};
+use tenantry_types::{DatabaseId, DbName, OperationId, RoleName, Secret};
 use tenantry_vault::Place;
 
 use crate::world::Db;
@@ -12,50 +12,43 @@ pub async fn two_who_want_a_spare_get_different_ones(db: Db) {
     let cluster = db.cluster("one").await;
     let (first, second) = (db.making(cluster, "a").await, db.making(cluster, "b").await);
     let mut conn = db.conn().await;
-    assert_eq!(
-        databases::lock_spare(&mut conn, cluster, "s1")
-            .await
-            .expect("asked"),
-        None
+    let (ann, ben, cat) = (
+        db.tenant(cluster, "ann").await,
+        db.tenant(cluster, "ben").await,
+        db.tenant(cluster, "cat").await,
     );
+    let operation = OperationId::generate(&db.clock, &db.entropy);
+    let take = async |conn: &mut PgConnection, schema: &str, tenant| {
+        databases::take_spare(conn, cluster, schema, tenant, operation)
+            .await
+            .expect("asked")
+    };
+    assert_eq!(take(&mut conn, "s1", ann).await, None, "still being made");
     for id in [first, second] {
-        assert!(
-            databases::set_state(&mut conn, id, State::Spare)
-                .await
-                .expect("set")
-        );
+        assert!(databases::put_by(&mut conn, id).await.expect("put by"));
     }
+    let stock = databases::stock(&mut conn, cluster, "s1").await;
+    assert_eq!(stock.expect("counted"), 2);
+    assert_eq!(take(&mut conn, "s2", ann).await, None, "other migrations");
+
     let mut other = db.conn().await;
     let (mut one, mut two) = (
         conn.begin().await.expect("begun"),
         other.begin().await.expect("begun"),
     );
-    let a = databases::lock_spare(&mut one, cluster, "s1")
-        .await
-        .expect("asked")
-        .expect("a spare");
-    let b = databases::lock_spare(&mut two, cluster, "s1")
-        .await
-        .expect("asked")
-        .expect("a spare");
-    assert_eq!((a.id, b.id), (first, second));
+    assert_eq!(take(&mut one, "s1", ann).await, Some(first));
+    assert_eq!(take(&mut two, "s1", ben).await, Some(second));
     let mut third = db.conn().await;
-    assert_eq!(
-        databases::lock_spare(&mut third, cluster, "s1")
-            .await
-            .expect("asked"),
-        None
-    );
+    assert_eq!(take(&mut third, "s1", cat).await, None);
+    // The one whose transaction fails leaves it to the next.
     drop(two);
-    let of_other_schema = databases::lock_spare(&mut third, cluster, "s2").await;
-    assert_eq!(of_other_schema.expect("asked"), None);
-    assert_eq!(
-        databases::spares(&mut third, cluster)
-            .await
-            .expect("listed")
-            .len(),
-        2
-    );
+    one.commit().await.expect("committed");
+    drop(other);
+    let mut conn = db.conn().await;
+    assert_eq!(take(&mut conn, "s1", cat).await, Some(second));
+    assert!(!databases::put_by(&mut conn, first).await.expect("asked"));
+    let of_ann = databases::by_tenant(&mut conn, ann).await.expect("read");
+    assert_eq!(of_ann.map(|database| database.id), Some(first));
 }
 
 pub async fn a_claimed_database_is_nobody_elses(db: Db) {
@@ -84,16 +77,6 @@ pub async fn a_claimed_database_is_nobody_elses(db: Db) {
         (id, name, State::Claimed)
     );
 
-    // Given back, it has no tenant any more.
-    assert!(
-        databases::set_state(&mut conn, id, State::Making)
-            .await
-            .expect("set")
-    );
-    assert_eq!(
-        databases::by_tenant(&mut conn, ann).await.expect("read"),
-        None
-    );
     assert!(databases::remove(&mut conn, id).await.expect("removed"));
     assert!(!databases::remove(&mut conn, id).await.expect("removed"));
     assert_eq!(databases::by_id(&mut conn, id).await.expect("read"), None);

@@ -1,6 +1,6 @@
 //! What a fleet-wide migration sees.
 
-use tenantry_catalog::databases::{self, State};
+use tenantry_catalog::databases;
 use tenantry_catalog::tenants::{self, Status};
 use tenantry_types::DbName;
 
@@ -13,9 +13,7 @@ pub async fn a_migration_covers_tenants_and_spares_but_none_in_the_making(db: Db
     db.making(cluster, "making").await;
     let ann = db.tenant(cluster, "ann").await;
     let mut conn = db.conn().await;
-    databases::set_state(&mut conn, spare, State::Spare)
-        .await
-        .expect("set");
+    databases::put_by(&mut conn, spare).await.expect("set");
     let name = DbName::parse("tenant_ann").expect("a name");
     databases::claim(&mut conn, taken, ann, &name)
         .await

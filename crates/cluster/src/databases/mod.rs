@@ -73,6 +73,17 @@ pub async fn mark(conn: &mut AdminConn, name: &DbName, mark: &Mark) -> Result<()
     alter(conn, comment(name, mark)).await
 }
 
+/// Writes the mark once more and waits until it, and with it all that relaxed sessions
+/// ([`crate::Admin::relaxed`]) did on this server before, is on disk.
+///
+/// # Errors
+/// [`ClusterError::NotOurs`] when it carries another comment.
+pub async fn settle(conn: &mut AdminConn, name: &DbName, mark: &Mark) -> Result<(), ClusterError> {
+    ours(conn, name, mark).await?;
+    conn.wait_for_disk().await?;
+    alter(conn, comment(name, mark)).await
+}
+
 /// The mark of a database; none if there is no such database or it has none.
 ///
 /// # Errors

@@ -6,17 +6,19 @@ use sqlx::PgConnection;
 use tenantry_catalog::clusters::{self, Cluster};
 use tenantry_catalog::operations::{self, Operation};
 use tenantry_catalog::tenants::{NewTenant, Status};
-use tenantry_catalog::{change_log, domains, idempotency, operation_secrets, tenants};
-use tenantry_tenantdb::passwords;
-use tenantry_types::{DatabaseId, OperationId, Secret, TenantId, UserId};
+use tenantry_catalog::{change_log, databases, domains, idempotency, operation_secrets, tenants};
+use tenantry_tenantdb::{passwords, schema_digest};
+use tenantry_types::{DatabaseId, OperationId, Secret, Slug, TenantId, UserId};
 use tenantry_vault::Place;
 use tokio::sync::Mutex;
 
 use super::{ClusterChoice, Create, CreateTenant, Params, PrimaryDomain, SealedAdmin};
 use crate::asker::{Asker, Idempotency};
+use crate::deps::Naming;
 use crate::engine::{Kind, Lease, StepError};
 use crate::error::StartError;
-use crate::place::{self, Session};
+use crate::making::{self, Origin};
+use crate::place::{self, Durability, Session};
 use crate::{Lifecycle, Started};
 
 /// Under this name the first person is sealed in the operation.
@@ -47,8 +49,9 @@ impl Lifecycle {
         drop(conn);
 
         let operation_id = OperationId::generate(&deps.clock, &deps.entropy);
-        let session = Session::first(self, &cluster, operation_id).await?;
-        let birth = Birth::of(self, &wanted, &cluster, operation_id);
+        let session = Session::first(self, &cluster, operation_id, Durability::Last).await?;
+        let mut birth = Birth::of(self, &wanted, &cluster, operation_id);
+        birth.prepare(self, &session, &wanted.slug).await?;
 
         let fence = match birth
             .record(self, &wanted, &asker, idempotency.as_ref())
@@ -74,6 +77,7 @@ impl Lifecycle {
         let create = Create {
             life: self.clone(),
             tenant_id: birth.tenant_id,
+            from_spare: birth.params.from_spare,
             params: Mutex::new(birth.params),
             session: session.under(lease.clone()),
             lease: lease.clone(),
@@ -129,8 +133,9 @@ impl Create {
         Ok(Self {
             life: life.clone(),
             tenant_id,
+            from_spare: params.from_spare,
             params: Mutex::new(params),
-            session: Session::resumed(life, cluster, lease.clone()),
+            session: Session::resumed(life, cluster, lease.clone(), Durability::Last),
             lease,
             hashing: Mutex::new(None),
         })
@@ -176,9 +181,12 @@ pub(super) async fn reserved(_work: &Create) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Frees the names: the tenant never was.
+/// Drops what was made or taken, under whichever name it has, and frees the names: the tenant never
+/// was. A spare goes too, as it may hold the tenant's rows; another is made in its place.
 pub(super) async fn unreserve(work: &Create) -> Result<(), StepError> {
     let deps = work.life.deps();
+    let params = work.params.lock().await.clone();
+    work.making(&params).discard(&params.bases()?).await?;
     let mut tx = deps.catalog.begin().await?;
     crate::worker::guard(&mut tx, &work.lease).await?;
     operation_secrets::remove_all(&mut tx, work.lease.operation()).await?;
@@ -245,6 +253,7 @@ impl Birth {
                 slug: wanted.slug.as_str().to_owned(),
                 cluster_id: cluster.id,
                 database_id: DatabaseId::generate(clock, entropy),
+                from_spare: false,
                 admin_id: wanted
                     .admin
                     .as_ref()
@@ -260,9 +269,31 @@ impl Birth {
         }
     }
 
+    /// Looks up what the first transaction is to hold: the template, where this process knows it, and
+    /// the name.
+    async fn prepare(
+        &mut self,
+        life: &Lifecycle,
+        session: &Session,
+        slug: &Slug,
+    ) -> Result<(), StartError> {
+        let mut admin = session.admin().await.map_err(place::start_error)?;
+        self.params.template = crate::template::known(life, session.cluster(), &mut admin)
+            .await
+            .map_err(place::start_error)?
+            .map(|template| Origin {
+                id: template.id,
+                schema: template.schema,
+            });
+        let base =
+            super::claim::free_base(life.deps(), &mut admin, slug, self.params.database_id).await?;
+        self.params.base = Some(base.as_str().to_owned());
+        Ok(())
+    }
+
     /// Writes everything that makes the tenant exist, in one transaction.
     async fn record(
-        &self,
+        &mut self,
         life: &Lifecycle,
         wanted: &CreateTenant,
         asker: &Asker,
@@ -289,6 +320,7 @@ impl Birth {
             }
         }
         self.record_tenant(&mut tx, wanted).await?;
+        self.record_database(life, &mut tx).await?;
         self.seal_admin(life, &mut tx).await?;
         life.audit(
             &mut tx,
@@ -339,6 +371,34 @@ impl Birth {
             domains::insert(conn, &domain)
                 .await
                 .map_err(domain_refused)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a spare; with none at hand, writes the rows of a database to be made.
+    async fn record_database(
+        &mut self,
+        life: &Lifecycle,
+        conn: &mut PgConnection,
+    ) -> Result<(), StartError> {
+        let (cluster, operation) = (self.params.cluster_id, self.operation_id);
+        let spare =
+            databases::take_spare(conn, cluster, schema_digest(), self.tenant_id, operation)
+                .await?;
+        if let Some(spare) = spare {
+            self.params.database_id = spare;
+            self.params.from_spare = true;
+            if life.deps().settings.naming == Naming::Opaque {
+                // It is made of the id, which is another one now.
+                self.params.base = None;
+            }
+            let value = serde_json::to_value(&self.params).unwrap_or_default();
+            operations::set_params(conn, operation, place::FIRST_FENCE, &value).await?;
+        } else if let Some(template) = &self.params.template {
+            let database = (cluster, self.params.database_id);
+            making::record(life.deps(), conn, operation, database, template)
+                .await
+                .map_err(place::start_error)?;
         }
         Ok(())
     }

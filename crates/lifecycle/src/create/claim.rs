@@ -4,16 +4,16 @@ use chrono::Duration;
 use tenantry_catalog::logins::{self, LoginRole};
 use tenantry_catalog::tenants::{self, Status};
 use tenantry_catalog::{change_log, databases, operation_secrets};
-use tenantry_cluster::{ClusterError, names};
-use tenantry_router::Expected;
+use tenantry_cluster::{AdminConn, ClusterError, names};
+use tenantry_router::{Expected, ProveError, ProvenConn, Target};
 use tenantry_tenantdb::seed;
-use tenantry_types::{DbName, Email, Slug};
+use tenantry_types::{DatabaseId, DbName, Email, ErrorKind, Slug};
 
 use super::Create;
-use super::spare::FIRST_EPOCH;
 use crate::answer::{self, Answer};
-use crate::deps::Naming;
+use crate::deps::{Deps, Naming};
 use crate::engine::StepError;
+use crate::making::{FIRST_EPOCH, name_of, name_refused};
 use crate::place::{self, cluster_failure};
 
 /// Gives the database and its logins the tenant's name.
@@ -26,15 +26,9 @@ pub(super) async fn claim(work: &Create) -> Result<(), StepError> {
     crate::worker::guard(&mut tx, &work.lease).await?;
     databases::claim(&mut tx, database_id, work.tenant_id, &base)
         .await
-        .map_err(super::spare::name_refused)?;
+        .map_err(name_refused)?;
     for role in [LoginRole::Owner, LoginRole::Router, LoginRole::User] {
-        logins::rename(
-            &mut tx,
-            database_id,
-            role,
-            &super::spare::name_of(&names, role),
-        )
-        .await?;
+        logins::rename(&mut tx, database_id, role, &name_of(&names, role)).await?;
     }
     tx.commit().await?;
     Ok(())
@@ -47,7 +41,7 @@ async fn rename(work: &Create) -> Result<DbName, StepError> {
         let base = choose_base(work).await?;
         let params = work.params.lock().await.clone();
         let spare = names::spare(params.database_id);
-        let mark = super::spare::mark(work, &params);
+        let mark = work.making(&params).mark();
         let mut admin = work.session.admin().await?;
         match tenantry_cluster::databases::rename_with_logins(&mut admin, &spare, &base, &mark)
             .await
@@ -69,6 +63,8 @@ async fn rename(work: &Create) -> Result<DbName, StepError> {
 
 /// Logs in as the tenant's router login, proves the way, writes the first rows, and leaves the
 /// connection to the router as the tenant's first one.
+///
+/// Its commit is the cluster's one that waits for the disk ([`place::Durability::Last`]).
 pub(super) async fn seed(work: &Create) -> Result<(), StepError> {
     let deps = work.life.deps();
     let params = work.params.lock().await.clone();
@@ -91,9 +87,7 @@ pub(super) async fn seed(work: &Create) -> Result<(), StepError> {
         database_id: params.database_id,
         epoch: FIRST_EPOCH,
     };
-    let mut proven = deps
-        .router
-        .prove(&target, &expected)
+    let mut proven = prove(deps, &target, &expected)
         .await
         .map_err(prove_failure)?;
     let first = match (admin, params.admin_id) {
@@ -148,23 +142,20 @@ pub(super) async fn activate(work: &Create) -> Result<(), StepError> {
     tx.commit().await?;
     // Our own router forgets at once that there was nothing at this name; others within a moment.
     deps.router.wait_applied(number).await;
+    work.session.leave().await;
+    work.life.0.spare_taken.notify_one();
     Ok(())
 }
 
-/// Chooses the name once and keeps it in the operation before anything carries it.
+/// The name that was chosen, or another one, kept in the operation before anything carries it.
 async fn choose_base(work: &Create) -> Result<DbName, StepError> {
-    let deps = work.life.deps();
     let mut params = work.params.lock().await;
     if let Some(base) = &params.base {
         return DbName::parse(base).map_err(|error| place::vault_failure(&error));
     }
     let slug = Slug::parse(&params.slug).map_err(|error| place::vault_failure(&error))?;
-    let wanted = match deps.settings.naming {
-        Naming::Readable => names::Naming::Readable(&slug),
-        Naming::Opaque => names::Naming::Opaque(params.database_id),
-    };
     let mut admin = work.session.admin().await?;
-    let base = names::free_base(&mut admin, wanted)
+    let base = free_base(work.life.deps(), &mut admin, &slug, params.database_id)
         .await
         .map_err(cluster_failure)?;
     drop(admin);
@@ -173,7 +164,37 @@ async fn choose_base(work: &Create) -> Result<DbName, StepError> {
     Ok(base)
 }
 
-fn prove_failure(error: tenantry_router::ProveError) -> StepError {
+/// A name that no database and no login of the cluster has.
+pub(super) async fn free_base(
+    deps: &Deps,
+    admin: &mut AdminConn,
+    slug: &Slug,
+    database: DatabaseId,
+) -> Result<DbName, ClusterError> {
+    let wanted = match deps.settings.naming {
+        Naming::Readable => names::Naming::Readable(slug),
+        Naming::Opaque => names::Naming::Opaque(database),
+    };
+    names::free_base(admin, wanted).await
+}
+
+/// Proves the way; on a server that is busy more than once, as all that is left are a few rows.
+async fn prove(
+    deps: &Deps,
+    target: &Target,
+    expected: &Expected,
+) -> Result<ProvenConn, ProveError> {
+    let mut tries = 3;
+    loop {
+        tries -= 1;
+        match deps.router.prove(target, expected).await {
+            Err(error) if tries > 0 && error.kind() == ErrorKind::Unavailable => {}
+            proven => return proven,
+        }
+    }
+}
+
+fn prove_failure(error: ProveError) -> StepError {
     crate::engine::Failure::new(
         error.kind(),
         error.code(),

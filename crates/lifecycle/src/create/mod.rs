@@ -1,28 +1,28 @@
-//! A tenant's birth: make a spare database, claim it for the tenant.
+//! A tenant's birth: claim a spare database; with no spare at hand, make one first.
 //!
 //! The tenant's row, its domains, the operation and the audit line are one transaction, so that a
-//! name is taken or refused at once. The steps then make a database that belongs to nobody yet,
-//! give it the tenant's name, prove the way into it as the tenant, and open it for requests.
+//! name is taken or refused at once; the same transaction takes a spare for it. The steps then make
+//! the database where there was none, give it the tenant's name, prove the way into it as the
+//! tenant, and open it for requests.
 
 mod begin;
 mod claim;
-mod spare;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tenantry_catalog::operations;
+use tenantry_cluster::names;
 use tenantry_tenantdb::passwords::{HashError, PasswordHash};
 use tenantry_types::{
-    ClusterId, DatabaseId, DomainName, Email, Plan, Secret, Slug, TenantId, UserId,
+    ClusterId, DatabaseId, DbName, DomainName, Email, Plan, Secret, Slug, TenantId, UserId,
 };
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-pub(crate) use spare::{FIRST_EPOCH, bases, discard_named};
-
 use crate::Lifecycle;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
+use crate::making::{Making, Origin};
 use crate::place::{self, Session};
 
 /// A customer to make, checked at the edge.
@@ -85,19 +85,15 @@ pub(crate) struct Params {
     pub slug: String,
     pub cluster_id: ClusterId,
     pub database_id: DatabaseId,
+    /// Whether the database was a spare, so that nothing has to be made.
+    #[serde(default)]
+    pub from_spare: bool,
     pub admin_id: Option<UserId>,
-    /// What the database is cloned from, chosen by the step `template`.
+    /// What the database is cloned from: known at the beginning, or chosen by the step `template`.
     pub template: Option<Origin>,
-    /// The name that the database and its logins get, chosen by the step `claim`.
+    /// The name that the database and its logins get: chosen at the beginning, and once more by the
+    /// step `claim` when somebody took it meanwhile.
     pub base: Option<String>,
-}
-
-/// The template of a database: until the clone has its own identity it carries this one's.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Origin {
-    pub id: DatabaseId,
-    /// Digest of the migrations in it.
-    pub schema: String,
 }
 
 impl Params {
@@ -107,9 +103,28 @@ impl Params {
             .as_ref()
             .ok_or_else(|| place::missing("The operation chose no template."))
     }
+
+    /// The names that the database and its logins may have: as a spare, and as the tenant's.
+    pub(crate) fn bases(&self) -> Result<Vec<DbName>, StepError> {
+        let mut bases = vec![names::spare(self.database_id)];
+        if let Some(base) = &self.base {
+            bases.push(DbName::parse(base).map_err(|error| place::vault_failure(&error))?);
+        }
+        Ok(bases)
+    }
 }
 
 impl Create {
+    fn making(&self, params: &Params) -> Making<'_> {
+        Making {
+            life: &self.life,
+            lease: &self.lease,
+            session: &self.session,
+            cluster: params.cluster_id,
+            database: params.database_id,
+        }
+    }
+
     /// Keeps what a step chose, before anything is done with it.
     async fn keep(&self, params: &Params) -> Result<(), StepError> {
         let mut conn = self.life.deps().catalog.acquire().await?;
@@ -145,6 +160,7 @@ pub struct Create {
     life: Lifecycle,
     lease: Arc<Lease>,
     tenant_id: TenantId,
+    from_spare: bool,
     params: Mutex<Params>,
     session: Session,
     hashing: Mutex<Option<Hashing>>,
@@ -163,22 +179,22 @@ impl Kind for Create {
             },
             Step {
                 name: "template",
-                run: |work| Box::pin(spare::template(work)),
+                run: |work| Box::pin(template(work)),
                 undo: None,
             },
             Step {
                 name: "clone",
-                run: |work| Box::pin(spare::clone(work)),
-                undo: Some(|work| Box::pin(spare::discard(work))),
+                run: |work| Box::pin(clone(work)),
+                undo: None,
             },
             Step {
                 name: "open",
-                run: |work| Box::pin(spare::open(work)),
+                run: |work| Box::pin(open(work)),
                 undo: None,
             },
             Step {
                 name: "logins",
-                run: |work| Box::pin(spare::logins(work)),
+                run: |work| Box::pin(logins(work)),
                 undo: None,
             },
             Step {
@@ -199,6 +215,38 @@ impl Kind for Create {
         ];
         STEPS
     }
+
+    fn skips(&self, step: &str) -> bool {
+        self.from_spare && matches!(step, "template" | "clone" | "open" | "logins")
+    }
+
+    fn result(&self) -> serde_json::Value {
+        serde_json::json!({ "database": if self.from_spare { "spare" } else { "template" } })
+    }
+}
+
+async fn template(work: &Create) -> Result<(), StepError> {
+    let mut params = work.params.lock().await;
+    if params.template.is_none() {
+        params.template = Some(work.making(&params).template().await?);
+        work.keep(&params).await?;
+    }
+    Ok(())
+}
+
+async fn clone(work: &Create) -> Result<(), StepError> {
+    let params = work.params.lock().await.clone();
+    work.making(&params).clone(params.template()?).await
+}
+
+async fn open(work: &Create) -> Result<(), StepError> {
+    let params = work.params.lock().await.clone();
+    work.making(&params).open(params.template()?).await
+}
+
+async fn logins(work: &Create) -> Result<(), StepError> {
+    let params = work.params.lock().await.clone();
+    work.making(&params).logins().await
 }
 
 #[cfg(test)]

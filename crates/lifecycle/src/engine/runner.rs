@@ -82,7 +82,10 @@ impl Drive<'_> {
 
     async fn forwards<K: Kind>(&self, work: &K, trail: &Trail) -> Result<End, StepError> {
         let mut reached: Option<&str> = None;
-        for step in K::steps().iter().filter(|step| !trail.done(step.name)) {
+        let left = K::steps()
+            .iter()
+            .filter(|step| !trail.done(step.name) && !work.skips(step.name));
+        for step in left {
             if self.stopping.is_cancelled() {
                 self.record_done(reached.take(), None).await?;
                 return Ok(End::Later(Duration::ZERO));

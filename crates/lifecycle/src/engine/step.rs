@@ -16,6 +16,12 @@ pub trait Kind: Send + Sync + Sized + 'static {
     /// an operation that a former version began is resumed by them.
     fn steps() -> &'static [Step<Self>];
 
+    /// Whether this operation has nothing to do in a step; it then does not appear in the journal.
+    /// The same for the whole life of the operation.
+    fn skips(&self, _step: &str) -> bool {
+        false
+    }
+
     /// What the finished operation tells the one who asked, without secrets.
     fn result(&self) -> serde_json::Value {
         serde_json::json!({})

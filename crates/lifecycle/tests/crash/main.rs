@@ -4,6 +4,7 @@
 //! its open sessions, which is the harder case: the next driver has to end them.
 #![expect(clippy::expect_used, reason = "a test says with a panic what is wrong")]
 
+mod spares;
 mod world;
 
 use tenantry_catalog::tenants::{Status as TenantStatus, TenantRef};
@@ -14,7 +15,7 @@ use tenantry_lifecycle::{
 use tenantry_types::Slug;
 use world::{World, asker, ended, wanted};
 
-const POINTS: [&str; 3] = ["before-effect", "after-effect", "after-record"];
+pub(crate) const POINTS: [&str; 3] = ["before-effect", "after-effect", "after-record"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_creation_that_fails_at_any_point_leaves_nothing() {
@@ -265,7 +266,7 @@ fn acme() -> TenantRef {
     TenantRef::Slug(Slug::parse("acme").expect("a slug"))
 }
 
-async fn make(life: &Lifecycle, slug: &str) {
+pub(crate) async fn make(life: &Lifecycle, slug: &str) {
     let started = life
         .create(wanted(slug), asker(), None)
         .await

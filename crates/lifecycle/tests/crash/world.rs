@@ -109,8 +109,17 @@ impl World {
         world
     }
 
-    /// A driver of its own, as another process would be.
+    /// A driver of its own, as another process would be, which makes no spares.
     pub async fn driver(&self, fault: Option<&str>) -> (Lifecycle, Router) {
+        self.driver_with_spares(fault, 0).await
+    }
+
+    /// One that keeps so many spares once its workers run.
+    pub async fn driver_with_spares(
+        &self,
+        fault: Option<&str>,
+        spares: usize,
+    ) -> (Lifecycle, Router) {
         let catalog = self.catalog().await;
         let router = Router::start(
             // A driver that is gone takes its router along: what waits for routers waits for its lease.
@@ -140,6 +149,7 @@ impl World {
             settings: Settings {
                 lease: LEASE,
                 poll: Duration::from_millis(50),
+                spares,
                 ..Settings::default()
             },
             faults: fault.map_or_else(Faults::none, |fault| fault.parse().expect("a fault")),
@@ -233,6 +243,30 @@ fn open_to_all(path: &std::path::Path) {
 }
 
 impl World {
+    /// Waits until so many spares are there.
+    pub async fn spares(&self, wanted: i64) {
+        let sql = "SELECT count(*) FROM databases WHERE state = 'spare'";
+        self.counted(sql, wanted).await;
+    }
+
+    /// Waits until a query that counts gives this.
+    pub async fn counted(&self, sql: &'static str, wanted: i64) {
+        let mut conn = self.superuser("catalog").await;
+        let until = async {
+            while sqlx::query_scalar::<_, i64>(sql)
+                .fetch_one(&mut conn)
+                .await
+                .expect("a count")
+                != wanted
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), until)
+            .await
+            .unwrap_or_else(|_| panic!("still not {wanted}: {sql}"));
+    }
+
     /// Waits until nothing of an operation is left to do: its asker is told of a failure before all
     /// traces are gone where that takes long.
     pub async fn settled(&self, id: OperationId) {

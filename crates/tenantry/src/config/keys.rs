@@ -63,6 +63,7 @@ pub const KEYS: &[Key] = &[
     key("refresh_token_ttl", Text, "30d", "How long a sign-in lasts."),
     key("purge_after", Text, "7d", "How long a deleted tenant can be brought back."),
     key("names", Text, "readable", "Names of databases and logins: `readable` holds the slug, `opaque` hides it."),
+    key("spares", Number, "2", "How many databases are kept ready on each cluster, so that a sign-up need not wait for a clone; 0 makes each when it is needed."),
     key("request_timeout", Text, "30s", "The longest that one request may take."),
     key("body_limit", Number, "262144", "The largest request body, in bytes."),
     key("router.per_tenant_max", Number, "10", "The most connections of one tenant."),

@@ -13,6 +13,8 @@ pub struct TenantSettings {
     pub purge_after: Duration,
     /// `names`: readable.
     pub names: Naming,
+    /// `spares`: 2.
+    pub spares: usize,
 }
 
 /// Names of databases and logins. Any login of a cluster can list its databases.
@@ -31,6 +33,7 @@ impl Default for TenantSettings {
         Self {
             purge_after: Duration::from_secs(7 * 24 * 3600),
             names: Naming::Readable,
+            spares: 2,
         }
     }
 }

@@ -1,0 +1,309 @@
+//! Spares: complete databases made ahead, so that a sign-up need not wait for a clone.
+//!
+//! A worker in each process keeps the wanted number on each cluster. Which spare a tenant gets is
+//! decided in the transaction that makes the tenant ([`tenantry_catalog::databases::take_spare`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tenantry_catalog::clusters::{self, Cluster};
+use tenantry_catalog::databases::{self, State};
+use tenantry_catalog::operations::{self, Operation, Status};
+use tenantry_cluster::names;
+use tenantry_tenantdb::schema_digest;
+use tenantry_types::{ClusterId, DatabaseId, OperationId};
+use tokio::sync::Mutex;
+
+use crate::Lifecycle;
+use crate::asker::Asker;
+use crate::engine::{Kind, Lease, OnFailure, Step, StepError, chain_of};
+use crate::error::StartError;
+use crate::making::{Making, Origin};
+use crate::place::{self, Durability, Session};
+
+/// How often the stock is looked at when nobody took from it.
+const EVERY: Duration = Duration::from_secs(5);
+/// The longest pause after spares could not be made.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// The names of the steps, in order.
+pub const STEPS: &[&str] = &["template", "clone", "open", "logins", "stock"];
+
+/// The operation `spare`.
+pub struct Spare {
+    life: Lifecycle,
+    lease: Arc<Lease>,
+    params: Mutex<Params>,
+    session: Session,
+}
+
+/// What the catalog keeps of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Params {
+    cluster_id: ClusterId,
+    database_id: DatabaseId,
+    template: Option<Origin>,
+}
+
+impl Kind for Spare {
+    const NAME: &'static str = "spare";
+    const ON_FAILURE: OnFailure = OnFailure::Undo;
+
+    fn steps() -> &'static [Step<Self>] {
+        static STEPS: &[Step<Spare>] = &[
+            Step {
+                name: "template",
+                run: |work| Box::pin(template(work)),
+                undo: None,
+            },
+            Step {
+                name: "clone",
+                run: |work| Box::pin(clone(work)),
+                undo: Some(|work| Box::pin(discard(work))),
+            },
+            Step {
+                name: "open",
+                run: |work| Box::pin(open(work)),
+                undo: None,
+            },
+            Step {
+                name: "logins",
+                run: |work| Box::pin(logins(work)),
+                undo: None,
+            },
+            Step {
+                name: "stock",
+                run: |work| Box::pin(stock(work)),
+                undo: None,
+            },
+        ];
+        STEPS
+    }
+}
+
+impl Spare {
+    pub(crate) async fn resume(
+        life: &Lifecycle,
+        operation: &Operation,
+        lease: Arc<Lease>,
+    ) -> Result<Self, StepError> {
+        let params: Params = crate::worker::params(operation)?;
+        let mut conn = life.deps().catalog.acquire().await?;
+        let cluster = place::cluster(&mut conn, params.cluster_id).await?;
+        Ok(Self {
+            life: life.clone(),
+            params: Mutex::new(params),
+            session: Session::resumed(life, cluster, lease.clone(), Durability::Last),
+            lease,
+        })
+    }
+
+    fn making(&self, params: &Params) -> Making<'_> {
+        Making {
+            life: &self.life,
+            lease: &self.lease,
+            session: &self.session,
+            cluster: params.cluster_id,
+            database: params.database_id,
+        }
+    }
+
+    async fn origin(&self) -> Result<(Params, Origin), StepError> {
+        let params = self.params.lock().await.clone();
+        let origin = params.template.clone();
+        origin
+            .map(|origin| (params, origin))
+            .ok_or_else(|| place::missing("The operation chose no template."))
+    }
+}
+
+async fn template(work: &Spare) -> Result<(), StepError> {
+    let mut params = work.params.lock().await;
+    params.template = Some(work.making(&params).template().await?);
+    let value = serde_json::to_value(&*params).unwrap_or_default();
+    let mut conn = work.life.deps().catalog.acquire().await?;
+    let (id, fence) = (work.lease.operation(), work.lease.fence());
+    if operations::set_params(&mut conn, id, fence, &value).await? {
+        Ok(())
+    } else {
+        Err(StepError::Interrupted(None))
+    }
+}
+
+async fn clone(work: &Spare) -> Result<(), StepError> {
+    let (params, origin) = work.origin().await?;
+    work.making(&params).clone(&origin).await
+}
+
+async fn open(work: &Spare) -> Result<(), StepError> {
+    let (params, origin) = work.origin().await?;
+    work.making(&params).open(&origin).await
+}
+
+async fn logins(work: &Spare) -> Result<(), StepError> {
+    let params = work.params.lock().await.clone();
+    work.making(&params).logins().await
+}
+
+/// From here on it can be taken. Once more is fine: a tenant may have it by then, and a new name.
+async fn stock(work: &Spare) -> Result<(), StepError> {
+    let params = work.params.lock().await.clone();
+    let mut conn = work.life.deps().catalog.acquire().await?;
+    let row = databases::by_id(&mut conn, params.database_id).await?;
+    drop(conn);
+    if row.is_none_or(|row| row.state != State::Making) {
+        return Ok(());
+    }
+    let mark = work.making(&params).mark();
+    let name = names::spare(params.database_id);
+    {
+        let mut admin = work.session.admin().await?;
+        tenantry_cluster::databases::settle(&mut admin, &name, &mark)
+            .await
+            .map_err(place::cluster_failure)?;
+    }
+    let mut tx = work.life.deps().catalog.begin().await?;
+    crate::worker::guard(&mut tx, &work.lease).await?;
+    databases::put_by(&mut tx, params.database_id).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn discard(work: &Spare) -> Result<(), StepError> {
+    let params = work.params.lock().await.clone();
+    let mut tx = work.life.deps().catalog.begin().await?;
+    crate::worker::guard(&mut tx, &work.lease).await?;
+    let ours = databases::take_back(&mut tx, params.database_id).await?;
+    tx.commit().await?;
+    if !ours {
+        return Ok(());
+    }
+    let name = names::spare(params.database_id);
+    work.making(&params).discard(&[name]).await
+}
+
+/// Keeps the stock until the program stops.
+pub(crate) async fn run(life: Lifecycle) {
+    let mut pause = EVERY;
+    loop {
+        pause = match fill(&life).await {
+            Ok(true) => EVERY,
+            Ok(false) => (pause * 2).min(LONGEST_PAUSE),
+            Err(error) => {
+                tracing::debug!(%error, "could not look at the stock of spares");
+                EVERY
+            }
+        };
+        tokio::select! {
+            () = life.0.stopping.cancelled() => return,
+            () = life.0.spare_taken.notified(), if pause == EVERY => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Whether every cluster has its spares now.
+async fn fill(life: &Lifecycle) -> Result<bool, StartError> {
+    let wanted = life.deps().settings.spares;
+    if wanted == 0 {
+        return Ok(true);
+    }
+    let mut conn = life.deps().catalog.acquire().await?;
+    let clusters = clusters::list(&mut conn).await?;
+    drop(conn);
+    // A cluster that is away must not keep the others without spares.
+    let mut filled = true;
+    for cluster in clusters {
+        while !life.0.stopping.is_cancelled() {
+            match life.make_spare(&cluster, wanted).await {
+                Ok(Outcome::Made) => {}
+                Ok(Outcome::Enough) => break,
+                Ok(Outcome::Unfinished(operation)) => {
+                    tracing::warn!(%operation, cluster = cluster.name, "a spare could not be made");
+                    filled = false;
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(cluster = cluster.name, code = error.code(), error = %chain_of(&error),
+                        "a spare could not be begun");
+                    filled = false;
+                    break;
+                }
+            }
+        }
+    }
+    Ok(filled)
+}
+
+/// What came of one look at the stock.
+enum Outcome {
+    /// There are as many as wanted.
+    Enough,
+    /// One more is there.
+    Made,
+    /// It failed, or goes on later; its journal says why.
+    Unfinished(OperationId),
+}
+
+impl Lifecycle {
+    /// Makes one more spare if there are fewer than wanted, and waits for it.
+    async fn make_spare(&self, cluster: &Cluster, wanted: usize) -> Result<Outcome, StartError> {
+        let deps = self.deps();
+        let mut conn = deps.catalog.acquire().await?;
+        if databases::stock(&mut conn, cluster.id, schema_digest()).await? >= wanted {
+            return Ok(Outcome::Enough);
+        }
+        drop(conn);
+        let id = OperationId::generate(&deps.clock, &deps.entropy);
+        let session = Session::first(self, cluster, id, Durability::Last).await?;
+        let params = Params {
+            cluster_id: cluster.id,
+            database_id: DatabaseId::generate(&deps.clock, &deps.entropy),
+            template: None,
+        };
+        let value = serde_json::to_value(&params).unwrap_or_default();
+        let mut tx = deps.catalog.begin().await?;
+        // Looked at once more under the lock: of several processes one makes the last missing one.
+        operations::lock_fleet_kind(&mut tx, Spare::NAME).await?;
+        if databases::stock(&mut tx, cluster.id, schema_digest()).await? >= wanted {
+            return Ok(Outcome::Enough);
+        }
+        let asker = Asker::product("spares are kept ready");
+        let fence = self
+            .record_operation(&mut tx, id, Spare::NAME, None, &value, &asker)
+            .await?;
+        tx.commit().await?;
+        let lease = Arc::new(Lease::keep(
+            deps.catalog.clone(),
+            id,
+            fence,
+            deps.settings.lease,
+        ));
+        let work = Spare {
+            life: self.clone(),
+            params: Mutex::new(params),
+            session: session.under(lease.clone()),
+            lease: lease.clone(),
+        };
+        self.drive_to_end(&lease, Status::Running, None, work).await;
+        let mut conn = deps.catalog.acquire().await?;
+        let ended = operations::by_id(&mut conn, id).await?;
+        Ok(match ended.map(|operation| operation.status) {
+            Some(Status::Done) => Outcome::Made,
+            _ => Outcome::Unfinished(id),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_list_names_the_steps() {
+        let names: Vec<_> = Spare::steps().iter().map(|step| step.name).collect();
+        assert_eq!(names, STEPS);
+    }
+}
