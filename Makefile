@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint sqlx sqlx-check
+.PHONY: help dev test lint docs deploy-check sqlx sqlx-check
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -19,6 +19,14 @@ lint: ## Formatting, clippy and docs, with warnings as errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --document-private-items
+
+docs: ## Writes docs/configuration.md and deploy/tenantry.example.toml from the code
+	@cargo build --quiet --package tenantry
+	@cargo run --quiet --package tenantry -- config reference > docs/configuration.md
+	@cargo run --quiet --package tenantry -- config example > deploy/tenantry.example.toml
+
+deploy-check: ## Checks what is in deploy/: the unit, the compose file, the Dockerfile
+	@.ci/deploy.sh
 
 sqlx: ## Writes the query data of sqlx's macros (crates/*/.sqlx) anew
 	@.ci/sqlx.sh prepare

@@ -1,16 +1,28 @@
 //! `tenantry config`: every key of the configuration, from the list that the program itself reads.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Global;
-use crate::config::KEYS;
+use crate::config::{self, KEYS};
 use crate::failure::Result;
 use crate::output::{self, Output};
 
-/// No flags of its own.
+/// Without a subcommand: the list.
 #[derive(Args, Debug)]
-pub struct Config {}
+pub struct Config {
+    #[command(subcommand)]
+    form: Option<Form>,
+}
+
+/// Other forms of the list.
+#[derive(Debug, Subcommand)]
+enum Form {
+    /// Print it as Markdown, as docs/configuration.md has it
+    Reference,
+    /// Print a configuration file with every key commented out at its default
+    Example,
+}
 
 impl Config {
     /// Runs it.
@@ -18,16 +30,19 @@ impl Config {
     /// # Errors
     /// When stdout is closed.
     pub fn run(&self, global: &Global) -> Result<()> {
-        match global.output {
-            Output::Json => output::json(&json!({
+        match (&self.form, global.output) {
+            (Some(Form::Reference), _) => output::line(config::reference().trim_end()),
+            (Some(Form::Example), _) => output::line(config::example().trim_end()),
+            (None, Output::Json) => output::json(&json!({
                 "keys": KEYS.iter().map(|key| json!({
                     "key": key.path,
                     "variable": key.variable(),
                     "default": key.default,
                     "about": key.about,
+                    "secret": key.secret,
                 })).collect::<Vec<_>>(),
             })),
-            Output::Table => output::rows(
+            (None, Output::Table) => output::rows(
                 &["KEY", "VARIABLE", "DEFAULT", "ABOUT"],
                 KEYS.iter().map(|key| {
                     vec![

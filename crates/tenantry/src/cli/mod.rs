@@ -6,6 +6,7 @@ mod dev;
 mod init;
 mod migrate_all;
 mod operators;
+mod probe;
 mod serve;
 mod tenants;
 
@@ -101,6 +102,8 @@ pub enum Command {
     Operators(operators::Operators),
     /// List what can be configured: keys, variables, defaults
     Config(config::Config),
+    /// Ask whether the `serve` of this machine answers, for health checks
+    Probe(probe::Probe),
 }
 
 impl Command {
@@ -125,6 +128,7 @@ impl Command {
             Self::MigrateAll(command) => command.run(global).await,
             Self::Operators(command) => command.run(global).await,
             Self::Config(command) => command.run(global),
+            Self::Probe(command) => command.run(global).await,
         }
     }
 }

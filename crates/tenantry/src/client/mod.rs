@@ -128,6 +128,21 @@ impl Client {
     }
 }
 
+/// A client for what listens on this machine.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn to_this_machine(patience: Duration) -> Result<reqwest::Client> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .timeout(patience)
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .tls_certs_only(Vec::new())
+        .build()
+        .map_err(|error| Failure::because("the HTTP client cannot be made", &error))
+}
+
 fn http_client(base: &Url, local: bool) -> Result<reqwest::Client> {
     // Another part of the program may have installed it before; either is the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -7,19 +7,44 @@ use super::keys::{self, KEYS, Shape};
 use crate::failure::{Failure, Result};
 
 /// Variables that are no configuration: the command line reads them.
-const COMMAND_LINE: &[&str] = &[
-    "TENANTRY_URL",
-    "TENANTRY_TOKEN",
-    "TENANTRY_OUTPUT",
-    "TENANTRY_DATA",
-    "TENANTRY_CONFIG",
-    "TENANTRY_LOG",
-    "TENANTRY_LOG_FORMAT",
-    "TENANTRY_PG_BIN",
-    "TENANTRY_CLUSTER_URL",
-    #[cfg(feature = "faults")]
-    "TENANTRY_FAULT",
+pub const COMMAND_LINE: &[(&str, &str)] = &[
+    (
+        "TENANTRY_CONFIG",
+        "The configuration file. Without it, `tenantry.toml` in the current folder, if it is there.",
+    ),
+    (
+        "TENANTRY_LOG",
+        "Which log lines are shown: `info`, or per part, like `warn,tenantry_router=debug`.",
+    ),
+    ("TENANTRY_LOG_FORMAT", "How they look: `human` or `json`."),
+    (
+        "TENANTRY_CLUSTER_URL",
+        "For `init`: the first Postgres server for tenants, with its admin login. A secret.",
+    ),
+    (
+        "TENANTRY_URL",
+        "For commands that ask a running control plane: where it is.",
+    ),
+    (
+        "TENANTRY_TOKEN",
+        "For the same: the operator's token. A secret.",
+    ),
+    (
+        "TENANTRY_OUTPUT",
+        "What commands print: `table` for people, `json` for programs.",
+    ),
+    ("TENANTRY_DATA", "The data folder of `dev`."),
+    (
+        "TENANTRY_PG_BIN",
+        "For `dev` and tests: the folder of Postgres's programs.",
+    ),
 ];
+
+/// Variables that only a build for tests reads.
+#[cfg(feature = "faults")]
+const OF_TESTS: &[&str] = &["TENANTRY_FAULT"];
+#[cfg(not(feature = "faults"))]
+const OF_TESTS: &[&str] = &[];
 
 /// The environment, taken once, so that a test can give its own. An empty variable counts as unset,
 /// as `TENANTRY_KEYS=` in a file of variables means.
@@ -67,7 +92,7 @@ impl Variables {
             settings
                 .iter()
                 .map(String::as_str)
-                .chain(COMMAND_LINE.iter().copied())
+                .chain(COMMAND_LINE.iter().map(|(name, _)| *name))
         };
         let lines = unknown
             .iter()
@@ -101,7 +126,8 @@ impl Provider for &Variables {
 
 /// Names that tests and the checks of SQL against a live database use.
 fn is_known(name: &str) -> bool {
-    COMMAND_LINE.contains(&name)
+    COMMAND_LINE.iter().any(|(known, _)| *known == name)
+        || OF_TESTS.contains(&name)
         || name.starts_with("TENANTRY_TEST_")
         || name.ends_with("_DEV_URL")
         || KEYS.iter().any(|key| key.variable() == name)
@@ -111,7 +137,7 @@ fn is_known(name: &str) -> bool {
 /// wrong, with the name of the variable.
 fn shaped(shape: Shape, text: &str) -> Value {
     match shape {
-        Shape::Text => Value::from(text),
+        Shape::Text | Shape::Duration => Value::from(text),
         Shape::List => text
             .split(',')
             .map(str::trim)

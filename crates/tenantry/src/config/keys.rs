@@ -3,6 +3,7 @@
 //! The structs beside this file read them; a test sets each key and sees that one of them does.
 
 /// One setting.
+#[derive(Clone, Copy)]
 pub struct Key {
     /// Its name in the file, with the table before a dot: `router.idle`.
     pub path: &'static str,
@@ -12,13 +13,21 @@ pub struct Key {
     pub default: &'static str,
     /// What it does.
     pub about: &'static str,
+    /// How a value may look, where the default is none.
+    pub example: Option<&'static str>,
+    /// The flag of `tenantry serve` that sets it.
+    pub flag: Option<&'static str>,
+    /// Whether its value must be kept from readers of files and logs.
+    pub secret: bool,
 }
 
 /// How the text of a variable becomes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// As it is; durations like `15m` are text too.
+    /// As it is.
     Text,
+    /// A number and a unit, like `15m` or `7d`.
+    Duration,
     /// Texts between commas.
     List,
     /// A whole number.
@@ -33,6 +42,21 @@ impl Key {
     pub fn variable(&self) -> String {
         format!("TENANTRY_{}", self.path.replace('.', "_").to_uppercase())
     }
+
+    const fn example(mut self, value: &'static str) -> Self {
+        self.example = Some(value);
+        self
+    }
+
+    const fn flag(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
 }
 
 const fn key(path: &'static str, shape: Shape, default: &'static str, about: &'static str) -> Key {
@@ -41,44 +65,47 @@ const fn key(path: &'static str, shape: Shape, default: &'static str, about: &'s
         shape,
         default,
         about,
+        example: None,
+        flag: None,
+        secret: false,
     }
 }
 
-use Shape::{List, Number, Switch, Text};
+use Shape::{Duration, List, Number, Switch, Text};
 
 /// All settings.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
-    key("catalog_url", Text, "none; required", "The central database: postgres://login:password@host:port/database."),
-    key("router_catalog_url", Text, "made by `tenantry init`", "The central database as the router reads it, with a login that sees only what routing needs."),
+    key("catalog_url", Text, "none; required", "The central database: postgres://login:password@host:port/database.").example("postgres://tenantry_admin:PASSWORD@db.internal:5432/tenantry_catalog").secret(),
+    key("router_catalog_url", Text, "made by `tenantry init`", "The central database as the router reads it, with a login that sees only what routing needs.").example("postgres://tenantry_router:PASSWORD@db.internal:5432/tenantry_catalog").secret(),
     key("catalog_connections", Number, "16", "The most connections to the central database, of the control plane; the router has 8 more."),
-    key("keys", Text, "none; required", "The keys that seal passwords and sign tokens, as `tenantry init` printed them."),
-    key("listen", Text, "127.0.0.1:3000", "The address and port of the public listener."),
+    key("keys", Text, "none; required", "The keys that seal passwords and sign tokens, as `tenantry init` printed them.").example("as `tenantry init` printed them").secret(),
+    key("listen", Text, "127.0.0.1:3000", "The address and port of the public listener.").flag("--listen"),
     key("base_domains", List, "localhost", "Domains whose subdomains are tenants. The setup API answers at the domain itself."),
-    key("public_url", Text, "https://<first base domain>", "How people reach the base domain; its scheme and port go into the URLs in answers."),
+    key("public_url", Text, "https://<first base domain>", "How people reach the base domain; its scheme and port go into the URLs in answers.").example("https://example.com"),
     key("allow_tenant_header", Switch, "false; true in `dev`", "Whether `x-tenant-id` may choose the tenant. Only for development."),
-    key("trusted_proxies", List, "none", "Addresses or networks (10.0.0.0/8) of proxies whose `X-Forwarded-For` is believed; without them a proxy's clients share one limit on failed sign-ins."),
+    key("trusted_proxies", List, "none", "Addresses or networks (10.0.0.0/8) of proxies whose `X-Forwarded-For` is believed; without them a proxy's clients share one limit on failed sign-ins.").example("10.0.0.0/8"),
     key("secure_cookies", Switch, "true; false in `dev`", "Whether cookies are sent over TLS only."),
-    key("access_token_ttl", Text, "15m", "How long an access token is good for."),
-    key("refresh_token_ttl", Text, "30d", "How long a sign-in lasts."),
-    key("purge_after", Text, "7d", "How long a deleted tenant can be brought back."),
+    key("access_token_ttl", Duration, "15m", "How long an access token is good for."),
+    key("refresh_token_ttl", Duration, "30d", "How long a sign-in lasts."),
+    key("purge_after", Duration, "7d", "How long a deleted tenant can be brought back."),
     key("names", Text, "readable", "Names of databases and logins: `readable` holds the slug, `opaque` hides it."),
     key("spares", Number, "2", "How many databases are kept ready on each cluster, so that a sign-up need not wait for a clone; 0 makes each when it is needed."),
-    key("request_timeout", Text, "30s", "The longest that one request may take."),
+    key("request_timeout", Duration, "30s", "The longest that one request may take."),
     key("body_limit", Number, "262144", "The largest request body, in bytes."),
     key("router.per_tenant_max", Number, "10", "The most connections of one tenant."),
-    key("router.idle", Text, "1m", "How long an unused connection is kept."),
-    key("router.acquire_wait", Text, "3s", "How long a request waits for a connection."),
-    key("router.connect_timeout", Text, "3s", "How long opening a connection may take."),
+    key("router.idle", Duration, "1m", "How long an unused connection is kept."),
+    key("router.acquire_wait", Duration, "3s", "How long a request waits for a connection."),
+    key("router.connect_timeout", Duration, "3s", "How long opening a connection may take."),
     key("router.cache_capacity", Number, "100000", "How many tenants' routes are remembered."),
-    key("router.cache_ttl", Text, "5m", "How long a route is remembered without a change."),
-    key("router.negative_ttl", Text, "2s", "How long it is remembered that a host leads nowhere."),
+    key("router.cache_ttl", Duration, "5m", "How long a route is remembered without a change."),
+    key("router.negative_ttl", Duration, "2s", "How long it is remembered that a host leads nowhere."),
     key("router.negative_capacity", Number, "10000", "How many hosts that lead nowhere are remembered."),
-    key("router.lease", Text, "5s", "How long a router that is not heard of still counts as alive."),
-    key("router.poll", Text, "1s", "How often the change log is read when no notification came."),
+    key("router.lease", Duration, "5s", "How long a router that is not heard of still counts as alive."),
+    key("router.poll", Duration, "1s", "How often the change log is read when no notification came."),
     key("router.listen", Switch, "true", "Whether to listen for notifications of changes; off behind a pooler in transaction mode."),
-    key("router.away", Text, "5m", "How long known tenants are served without the central database."),
-    key("router.drain_deadline", Text, "3s", "How long a fenced tenant's running requests may finish."),
+    key("router.away", Duration, "5m", "How long known tenants are served without the central database."),
+    key("router.drain_deadline", Duration, "3s", "How long a fenced tenant's running requests may finish."),
 ];
 
 /// The key of this path.
