@@ -37,20 +37,23 @@ struct Parts {
 }
 
 impl Problem {
-    /// A problem of a kind, with its stable code. The text comes from the table in `texts.rs`.
+    /// A problem of a kind, with its stable code. Text and status come from the table in `texts.rs`;
+    /// the kind gives the status of a code that is not there.
     pub(crate) fn new(kind: ErrorKind, code: impl Into<Cow<'static, str>>) -> Self {
         Self::with_status(status_of(kind), code)
     }
 
     /// For the few statuses that no [`ErrorKind`] stands for (405, 413, 415).
     pub(crate) fn with_status(status: StatusCode, code: impl Into<Cow<'static, str>>) -> Self {
+        let code = code.into();
+        let status = texts::status(&code).unwrap_or(status);
         let hopeful = matches!(
             status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
         );
         Self(Box::new(Parts {
             status,
-            code: code.into(),
+            code,
             detail: None,
             errors: Vec::new(),
             permission: None,
@@ -292,5 +295,7 @@ fn chain(error: &(dyn Error + Send + Sync + 'static)) -> String {
     text
 }
 
+#[cfg(test)]
+mod pages;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What a client reads: a title and a sentence for each code.
+//! What a client reads: a status, a title and a sentence for each code.
 
 use http::StatusCode;
 
@@ -13,141 +13,258 @@ pub(super) fn title(code: &str) -> String {
 
 /// What happened and what would help, for a code; for one that is not in the table, for its status.
 pub(super) fn detail(code: &str, status: StatusCode) -> &'static str {
-    TEXTS
-        .iter()
-        .find(|(known, _)| *known == code)
-        .map_or_else(|| of_status(status), |(_, text)| text)
+    find(code).map_or_else(|| of_status(status), |(_, _, text)| text)
 }
 
-const TEXTS: &[(&str, &str)] = &[
+/// The one status of a code: a client that knows the code knows the status.
+pub(super) fn status(code: &str) -> Option<StatusCode> {
+    find(code).and_then(|(_, status, _)| StatusCode::from_u16(*status).ok())
+}
+
+/// All of them.
+#[cfg(test)]
+pub(super) fn codes() -> impl Iterator<Item = &'static str> {
+    TEXTS.iter().map(|(code, _, _)| *code)
+}
+
+fn find(code: &str) -> Option<&'static (&'static str, u16, &'static str)> {
+    TEXTS.iter().find(|(known, _, _)| *known == code)
+}
+
+/// Every code that can be answered, with its status and its sentence. A page of `docs/errors` says
+/// more of each.
+const TEXTS: &[(&str, u16, &str)] = &[
     (
         "BAD_HOST",
+        400,
         "The request must name one host, in one valid Host header.",
     ),
+    ("BAD_REQUEST", 400, "The request cannot be understood."),
     (
         "BODY_TIMEOUT",
+        408,
         "The body did not come in time. Send the request again.",
     ),
-    ("BODY_TOO_LARGE", "The body is larger than this API takes."),
+    (
+        "BODY_TOO_LARGE",
+        413,
+        "The body is larger than this API takes.",
+    ),
     (
         "CATALOG_UNAVAILABLE",
+        503,
         "The catalog cannot be reached right now. Try again shortly.",
     ),
     (
+        "CLUSTER_NAME_TAKEN",
+        500,
+        "The database server has another database or login of this name. Nothing was kept.",
+    ),
+    (
+        "CLUSTER_NOT_OURS",
+        500,
+        "The database server has something else under a name of this tenant. It was not touched.",
+    ),
+    (
+        "CLUSTER_REFUSED",
+        500,
+        "The database server refused a step.",
+    ),
+    (
+        "CLUSTER_STILL_CONNECTED",
+        503,
+        "Sessions of the tenant have not ended yet. Try again shortly.",
+    ),
+    (
         "CLUSTER_UNAVAILABLE",
+        503,
         "The database server for this tenant cannot be reached right now. Nothing was kept; try again shortly.",
     ),
     (
+        "CLUSTER_UNSUITABLE",
+        500,
+        "The database server is not set up as it must be.",
+    ),
+    (
         "CROSS_SITE",
+        403,
         "A request that is signed in by cookie must come from the same site. Send a Bearer token instead, or call from the tenant's own pages.",
     ),
     (
+        "DATABASE_NAME_TAKEN",
+        500,
+        "The catalog has another database of this name. Nothing was kept.",
+    ),
+    (
         "DATABASE_UNAVAILABLE",
+        503,
         "The tenant's database cannot be reached right now. Try again shortly.",
     ),
-    ("DOMAIN_TAKEN", "This domain already leads to a tenant."),
+    (
+        "DOMAIN_TAKEN",
+        409,
+        "This domain already leads to a tenant.",
+    ),
     (
         "EMAIL_TAKEN",
+        409,
         "Somebody with this mail address is already in the tenant.",
     ),
     (
         "IDEMPOTENCY_KEY_REUSED",
+        409,
         "This Idempotency-Key was used with another request. Use a new key for a new request.",
     ),
     (
+        "INTERNAL",
+        500,
+        "Something went wrong on our side. The request id finds it in our logs.",
+    ),
+    (
         "INVALID_CREDENTIALS",
+        401,
         "The mail address or the password is wrong, or the account is not active.",
     ),
     (
         "INVALID_REFRESH_TOKEN",
+        401,
         "The refresh token is unknown, used or expired. Sign in again.",
     ),
     (
         "LAST_ADMIN",
+        409,
         "The tenant would be left without an active administrator.",
     ),
     (
         "LAST_OPERATOR",
+        409,
         "This is the last operator token. Create another before revoking it.",
     ),
-    ("MALFORMED_JSON", "The body is not valid JSON."),
+    (
+        "LOGIN_REFUSED",
+        500,
+        "The new database did not let the tenant in. Nothing was kept.",
+    ),
+    ("MALFORMED_JSON", 400, "The body is not valid JSON."),
     (
         "METHOD_NOT_ALLOWED",
+        405,
         "This method is not allowed here; the Allow header names those that are.",
     ),
-    ("NOT_FOUND", "There is nothing at this address."),
+    (
+        "MIGRATION_FAILED",
+        500,
+        "A database could not be migrated; its result says why.",
+    ),
+    ("NOT_FOUND", 404, "There is nothing at this address."),
     (
         "NO_CLUSTER",
+        503,
         "No database server is registered yet; register one with `tenantry init`.",
     ),
-    ("OPERATION_FAILED", "The operation failed and was undone."),
     (
         "OPERATION_IN_PROGRESS",
+        409,
         "Another operation is running for this tenant. Wait until it is done.",
     ),
-    ("OPERATION_NOT_FOUND", "There is no such operation."),
+    ("OPERATION_NOT_FOUND", 404, "There is no such operation."),
     (
         "OPERATION_PARKED",
+        500,
         "The operation could not be finished or undone and waits for a person.",
     ),
     (
         "OPERATOR_NAME_TAKEN",
+        409,
         "There is already an operator with this name.",
     ),
-    ("OPERATOR_NOT_FOUND", "There is no such operator."),
+    ("OPERATOR_NOT_FOUND", 404, "There is no such operator."),
     (
         "OVERLOADED",
+        503,
         "Too many requests are being worked on. Try again shortly.",
     ),
     (
         "PERMISSION_DENIED",
+        403,
         "You are signed in, but lack the permission that is named.",
     ),
     (
+        "POOL_EXHAUSTED",
+        503,
+        "All connections to this database server are in use. Try again shortly.",
+    ),
+    (
         "REQUEST_TIMEOUT",
+        503,
         "The request took too long and was given up.",
     ),
     (
-        "ROLE_ESCALATION",
-        "You cannot grant a role that holds a permission you do not have.",
+        "ROUTERS_BEHIND",
+        503,
+        "Some routers have not let the tenant go yet; the operation goes on.",
     ),
     (
         "SLUG_TAKEN",
+        409,
         "This slug already belongs to a tenant; choose another.",
     ),
     (
+        "TEMPLATE_FAILED",
+        500,
+        "The template for new databases could not be made. Nothing was kept.",
+    ),
+    (
         "TENANT_BUSY",
+        503,
         "All connections of this tenant are in use. Try again shortly.",
     ),
-    ("TENANT_NOT_FOUND", "There is no such tenant."),
+    ("TENANT_NOT_FOUND", 404, "There is no such tenant."),
     (
         "TENANT_NOT_NAMED",
+        400,
         "The request must name a tenant: call it at the tenant's own host.",
     ),
     (
         "TENANT_NOT_READY",
+        503,
         "The tenant is not ready yet. Try again shortly.",
     ),
-    ("TENANT_SUSPENDED", "The tenant is suspended."),
+    ("TENANT_SUSPENDED", 403, "The tenant is suspended."),
     (
         "TOO_MANY_ATTEMPTS",
+        429,
         "Too many failed attempts. Wait before trying again.",
     ),
     (
         "UNAUTHENTICATED",
+        401,
         "Send a valid token: Authorization: Bearer …",
     ),
     (
         "UNSUPPORTED_MEDIA_TYPE",
+        415,
         "Send the body as application/json.",
     ),
-    ("USER_NOT_FOUND", "There is no such user."),
+    ("USER_NOT_FOUND", 404, "There is no such user."),
     (
         "VALIDATION_FAILED",
+        422,
         "Some fields are wrong; `errors` names each of them.",
     ),
     (
+        "WRONG_DATABASE",
+        500,
+        "Another database answered than the new one. Nothing was kept.",
+    ),
+    (
+        "WRONG_STATE",
+        409,
+        "This cannot be done in the state that the tenant is in.",
+    ),
+    (
         "WRONG_TENANT",
+        403,
         "The token, the host and x-tenant-id must name the same tenant.",
     ),
 ];
@@ -172,7 +289,18 @@ mod tests {
 
     #[test]
     fn the_table_is_sorted_so_that_a_reader_finds_a_code() {
-        assert!(TEXTS.is_sorted_by_key(|(code, _)| code));
+        assert!(TEXTS.is_sorted_by_key(|(code, _, _)| code));
+    }
+
+    #[test]
+    fn each_status_is_one_of_an_error() {
+        for (code, known, _) in TEXTS {
+            let status = status(code).expect("a status");
+            assert!(
+                status.as_u16() == *known && (status.is_client_error() || status.is_server_error()),
+                "{code}"
+            );
+        }
     }
 
     #[test]
