@@ -5,6 +5,8 @@
 //! leave its default in force.
 
 mod catalog;
+#[cfg(test)]
+mod documents;
 mod duration;
 mod env;
 mod keys;
