@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Checks what is in deploy/ as far as that goes without an engine for images and without systemd as
-# the first process: the unit, the compose file, the Dockerfile and what it builds from, the scripts.
+# the first process: the unit, the compose file, the Dockerfile and what it builds from, and the script
+# that prepares a new Postgres, on one.
 #
 #   .ci/deploy.sh [folder]   keeps its tools in the folder (default target/deploy-tools)
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source .ci/packages.sh
+source .ci/postgres.sh
 
 # 0 is a service that can do nothing and 100 one that can do everything; ours has the network.
 exposure=15
@@ -16,9 +18,11 @@ tools=${1:-target/deploy-tools}
 
 main() {
     tmp=$(mktemp -d "${TMPDIR:-/tmp}/tenantry-deploy.XXXXXX")
-    trap 'rm -rf "$tmp"' EXIT
+    chmod 755 "$tmp"
+    trap 'stop_postgres; rm -rf "$tmp"' EXIT
     unit
     scripts
+    new_postgres
     tools
     compose
     dockerfile
@@ -47,6 +51,41 @@ scripts() {
     for script in deploy/postgres/*.sh .ci/*; do
         bash -n "$script"
     done
+}
+
+# As the image of Postgres does when its volume is empty: as the server's user, over its socket.
+new_postgres() {
+    say "deploy/postgres/10-tenantry.sh: on a new Postgres, and what its logins may do then"
+    bin=$(pg_bindir 15) || die "no Postgres found: run .ci/install-postgres.sh"
+    home=$tmp/postgres
+    mkdir "$home"
+    [[ $(id -u) != 0 ]] || chown "$(pg_user)" "$home"
+    as_pg "$bin/initdb" --pgdata="$home/data" --username=postgres --auth-host=scram-sha-256 --auth-local=trust \
+        --no-sync >"$tmp/initdb.log" 2>&1 || die "initdb failed: $(cat "$tmp/initdb.log")"
+    port=$(free_port)
+    as_pg "$bin/pg_ctl" --pgdata="$home/data" --log="$home/log" --wait --silent start \
+        -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$home -c fsync=off" >&2
+    local password=correct-horse
+    cp deploy/postgres/10-tenantry.sh "$home/"
+    as_pg env PATH="$bin:$PATH" PGHOST="$home" PGPORT="$port" ADMIN_PASSWORD="$password" \
+        bash "$home/10-tenantry.sh" || die "the script failed"
+    local url="postgres://tenantry_admin:$password@127.0.0.1:$port"
+    # What `tenantry init` asks of an admin login, and that it is no more.
+    [[ $("$bin/psql" "$url/postgres" --no-psqlrc --tuples-only --no-align --command="
+        SELECT rolcreatedb AND rolcreaterole AND NOT rolsuper AND pg_has_role('pg_signal_backend', 'USAGE')
+           AND NOT has_database_privilege('public', 'postgres', 'CONNECT')
+           AND NOT has_database_privilege('public', 'template1', 'CONNECT')
+        FROM pg_roles WHERE rolname = current_user") == t ]] || die "tenantry_admin may too little or too much"
+    [[ $("$bin/psql" "$url/tenantry_catalog" --no-psqlrc --tuples-only --no-align --command="
+        SELECT pg_get_userbyid(datdba) = current_user FROM pg_database WHERE datname = current_database()") == t ]] ||
+        die "the catalog's database is not tenantry_admin's"
+    stop_postgres
+}
+
+stop_postgres() {
+    if [[ -n ${home:-} && -f $home/data/postmaster.pid ]]; then
+        as_pg "$bin/pg_ctl" --pgdata="$home/data" --mode=immediate --wait --silent stop >&2 || true
+    fi
 }
 
 # Both are programs with a version of their own, so that a new rule does not fail an old commit.

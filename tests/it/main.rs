@@ -9,6 +9,7 @@ mod access_table;
 mod bad_input;
 mod cli;
 mod crash;
+mod deploy;
 mod dev;
 mod docs;
 mod fencing;
