@@ -12,7 +12,10 @@ use crate::error::{Row, violated};
 
 mod fleet;
 
-pub use fleet::{ForMigration, OfTenant, all_for_migration, set_migrated, set_migration_error};
+pub use fleet::{
+    ForMigration, OfTenant, all_for_migration, behind, count_failed, failed, set_migrated,
+    set_migration_error,
+};
 
 // The one text of the columns; what differs is the rest. Stands first because a macro is known only
 // below itself.

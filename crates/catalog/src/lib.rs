@@ -14,6 +14,7 @@ pub mod change_log;
 mod close;
 pub mod clusters;
 mod connect;
+mod count;
 pub mod database;
 pub mod databases;
 pub mod domains;
@@ -34,5 +35,6 @@ pub mod tenants;
 
 pub use close::close_to_public;
 pub use connect::connect;
+pub use count::Count;
 pub use error::CatalogError;
 pub use migrate::{MIGRATOR, check_migrated, migrate};

@@ -15,8 +15,10 @@ use crate::CatalogError;
 use crate::error::Row;
 
 mod lease;
+mod standing;
 
 pub use lease::{claim_next, hold, release, renew};
+pub use standing::{Stuck, abandoned, open_by_status, parked};
 
 words! {
     /// How far an operation has come.

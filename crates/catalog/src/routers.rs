@@ -119,6 +119,42 @@ pub async fn list(conn: &mut PgConnection) -> Result<Vec<Router>, CatalogError> 
     Ok(rows.into_iter().map(Router::from).collect())
 }
 
+/// A router and since when it lacks a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The router.
+    pub router: Router,
+    /// When the oldest change was made that it has not applied; none: it has applied all, or the
+    /// change was pruned.
+    pub behind_since: Option<Timestamp>,
+}
+
+/// All routers that are registered, with how long they have been behind.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn standing(conn: &mut PgConnection) -> Result<Vec<Standing>, CatalogError> {
+    let rows = sqlx::query!(
+        r#"SELECT r.id, r.name, r.applied, r.lease_until > clock_timestamp() AS "live!",
+                  r.started_at,
+                  (SELECT c.at FROM changes c WHERE c.number = r.applied + 1) AS "behind_since?"
+           FROM routers r ORDER BY r.id"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let standing = rows.into_iter().map(|row| Standing {
+        router: Router {
+            id: row.id.into(),
+            name: row.name,
+            applied: row.applied,
+            live: row.live,
+            started_at: row.started_at,
+        },
+        behind_since: row.behind_since,
+    });
+    Ok(standing.collect())
+}
+
 /// Removes routers whose lease ended more than a day ago: they were killed and never came back.
 /// Says how many.
 ///

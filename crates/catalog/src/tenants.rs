@@ -13,8 +13,10 @@ use crate::CatalogError;
 use crate::error::{Row, violated};
 
 mod page;
+mod standing;
 
 pub use page::{Cursor, Filter, InvalidCursor, Page, page};
+pub use standing::{COUNTED, by_status, by_status_up_to, overdue_for_purge};
 
 // The one text of the query; what differs is which rows are asked for. Stands first because a macro
 // is known only below itself.

@@ -4,24 +4,27 @@ macro_rules! words {
     (
         $(#[$doc:meta])*
         pub enum $name:ident {
-            $($(#[$word_doc:meta])* $variant:ident = $word:literal,)+
+            $(#[$first_doc:meta])* $first:ident = $first_word:literal,
+            $($(#[$word_doc:meta])* $variant:ident = $word:literal,)*
         }
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name {
-            $($(#[$word_doc])* #[serde(rename = $word)] $variant,)+
+            $(#[$first_doc])* #[serde(rename = $first_word)] $first,
+            $($(#[$word_doc])* #[serde(rename = $word)] $variant,)*
         }
 
         impl $name {
             /// All of them, in the order of their declaration.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
+            pub const ALL: &[Self] = &[Self::$first, $(Self::$variant),*];
 
             /// The word, as it is stored and shown.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
-                    $(Self::$variant => $word,)+
+                    Self::$first => $first_word,
+                    $(Self::$variant => $word,)*
                 }
             }
         }
@@ -37,8 +40,11 @@ macro_rules! words {
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err($crate::error::UnknownWord(concat!("one of ", $("`", $word, "` ",)+))),
+                    $first_word => Ok(Self::$first),
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err($crate::error::UnknownWord(concat!(
+                        "one of `", $first_word, "`" $(, ", `", $word, "`")*
+                    ))),
                 }
             }
         }

@@ -5,6 +5,7 @@ use tenantry_types::{DatabaseId, Slug, TenantId};
 
 use super::{Database, DatabaseRow};
 use crate::CatalogError;
+use crate::count::Count;
 use crate::error::Row;
 use crate::tenants::Status;
 
@@ -116,4 +117,57 @@ pub async fn set_migration_error(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// How many databases of tenants are not at these migrations. Not those of deleted tenants, which
+/// are not migrated.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn behind(conn: &mut PgConnection, schema: &str) -> Result<Count, CatalogError> {
+    // Two ranges of the index instead of `<>`, which no index answers.
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM (
+               SELECT FROM (
+                   SELECT tenant_id FROM databases WHERE state <> 'making' AND schema < $1
+                   UNION ALL
+                   SELECT tenant_id FROM databases WHERE state <> 'making' AND schema > $1
+               ) d JOIN tenants t ON t.id = d.tenant_id
+               WHERE t.status <> 'deleting' LIMIT $2
+           ) found"#,
+        schema,
+        i64::from(Count::ENOUGH) + 1,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Count::within(count, Count::ENOUGH, None))
+}
+
+/// How many databases could not be migrated when that was last tried.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn count_failed(conn: &mut PgConnection) -> Result<Count, CatalogError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM (
+               SELECT FROM databases WHERE migration_error IS NOT NULL LIMIT $1
+           ) found"#,
+        i64::from(Count::ENOUGH) + 1,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Count::within(count, Count::ENOUGH, None))
+}
+
+/// The names of some of those, the oldest first, at most `limit`.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn failed(conn: &mut PgConnection, limit: u32) -> Result<Vec<String>, CatalogError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT name FROM databases WHERE migration_error IS NOT NULL ORDER BY id LIMIT $1",
+        i64::from(limit),
+    )
+    .fetch_all(conn)
+    .await?)
 }

@@ -19,6 +19,7 @@ mod leases;
 mod migrating;
 mod router_login;
 mod routes;
+mod standing;
 mod tenants;
 mod words;
 mod world;
@@ -111,6 +112,12 @@ fn cases() -> Vec<(&'static str, Case)> {
             a_route_tells_the_way_to_the_database,
             row_and_number_are_of_one_moment,
             a_row_we_would_not_have_written_is_named,
+        }
+        standing {
+            a_common_state_is_estimated_and_a_rare_one_counted,
+            databases_behind_are_those_of_tenants_that_are_not_deleted,
+            what_is_stuck_is_named,
+            a_router_is_behind_since_the_change_it_lacks,
         }
         tenants {
             a_slug_and_a_domain_lead_to_one_tenant,

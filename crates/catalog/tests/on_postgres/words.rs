@@ -26,7 +26,22 @@ pub async fn are_those_of_the_checks(db: Db) {
             for word in <$words>::ALL {
                 assert_eq!(word.as_str().parse::<$words>().as_ref(), Ok(word));
             }
-            assert!("".parse::<$words>().is_err());
+            let refused = "".parse::<$words>().expect_err("no word");
+            let named: Vec<_> = refused
+                .to_string()
+                .split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect();
+            assert_eq!(
+                named,
+                <$words>::ALL
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+            );
+            assert!(refused.to_string().ends_with('`'), "{refused}");
         };
     }
     same!("tenants_status_known", tenants::Status);
