@@ -11,6 +11,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("GET", "/healthz", "public"),
     ("GET", "/readyz", "public"),
     ("GET", "/.well-known/jwks.json", "public"),
+    ("GET", "/setup/status", "operator"),
     ("GET", "/setup/clusters", "operator"),
     ("POST", "/setup/tenants", "operator"),
     ("GET", "/setup/tenants", "operator"),

@@ -9,7 +9,7 @@ use tenantry_catalog::CatalogError;
 use tenantry_lifecycle::Lifecycle;
 use tenantry_router::Router;
 use tenantry_tenantdb::passwords::Hashing;
-use tenantry_types::{Clock, Entropy};
+use tenantry_types::{Clock, Entropy, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::ApiDeps;
@@ -30,6 +30,7 @@ pub(crate) struct Inner {
     pub(crate) throttle: Throttle,
     pub(crate) hashing: Hashing,
     pub(crate) clock: Clock,
+    pub(crate) started_at: Timestamp,
     pub(crate) entropy: Entropy,
     pub(crate) config: ApiConfig,
     /// Turns to ask the catalog whose an operator token is. Anyone can ask that with tokens they
@@ -51,6 +52,7 @@ impl App {
             lifecycle: deps.lifecycle,
             router: deps.router,
             catalog: deps.catalog,
+            started_at: deps.clock.now(),
             clock: deps.clock,
             entropy: deps.entropy,
             config,

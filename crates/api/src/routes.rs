@@ -18,6 +18,7 @@ fn all() -> Vec<Route> {
         get("/readyz", health::readyz),
         get("/.well-known/jwks.json", jwks::handle),
         //
+        get("/setup/status", setup::status::handle),
         get("/setup/clusters", setup::clusters::list::handle),
         post("/setup/tenants", setup::tenants::create::handle),
         get("/setup/tenants", setup::tenants::list::handle),

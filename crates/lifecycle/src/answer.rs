@@ -11,6 +11,7 @@ use crate::Lifecycle;
 use crate::deps::Deps;
 use crate::engine::{Failure, StepError};
 use crate::error::StartError;
+use crate::migrate::PROGRESS;
 use crate::place;
 
 /// Under this name the answer of a creation is sealed.
@@ -42,6 +43,8 @@ pub struct OperationView {
     pub status: operations::Status,
     /// What it told at its end, without secrets.
     pub result: Option<serde_json::Value>,
+    /// How far a rollout has come, while it runs: counts of databases.
+    pub progress: Option<serde_json::Value>,
     /// Why it failed.
     pub error: Option<Failure>,
     /// Its journal.
@@ -152,6 +155,7 @@ impl Lifecycle {
             tenant_id: operation.tenant_id,
             status: operation.status,
             result: operation.result,
+            progress: operation.params.get(PROGRESS).cloned(),
             error: operation
                 .error
                 .and_then(|error| serde_json::from_value(error).ok()),

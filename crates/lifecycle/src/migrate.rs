@@ -5,6 +5,7 @@
 //! The migrations run as the database's owner login, never as the admin.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use serde::Serialize;
@@ -19,12 +20,18 @@ use tenantry_router::Expected;
 use tenantry_tenantdb::migrations;
 use tenantry_types::{OperationId, TenantId};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::asker::Asker;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError, chain_of};
 use crate::error::StartError;
 use crate::place::{self, Durability};
 use crate::{Lifecycle, Started, making, template};
+
+/// Under this name a run keeps how far it has come, among what the operation remembers.
+pub(crate) const PROGRESS: &str = "progress";
+/// How often that is written down.
+const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// The operation `migrate`.
 pub struct Migrate {
@@ -198,18 +205,76 @@ async fn all_databases(work: &Migrate) -> Result<(), StepError> {
     let all = databases::all_for_migration(&mut conn).await?;
     let clusters = clusters::list(&mut conn).await?;
     drop(conn);
-    let items: Vec<Item> = futures::stream::iter(all)
+    let total = all.len();
+    let mut items = futures::stream::iter(all)
         .map(|row| {
             let cluster = clusters
                 .iter()
                 .find(|cluster| cluster.id == row.database.cluster_id);
             one(work, row, cluster)
         })
-        .buffer_unordered(deps.settings.parallel_migrations.max(1))
-        .collect()
-        .await;
-    work.report.lock().await.extend(items);
+        .buffer_unordered(deps.settings.parallel_migrations.max(1));
+    let mut progress = Progress::of(total);
+    progress.tell(work).await;
+    let mut told_at = Instant::now();
+    let mut done = Vec::with_capacity(total);
+    while let Some(item) = items.next().await {
+        progress.count(item.outcome);
+        done.push(item);
+        if told_at.elapsed() >= TELL_EVERY {
+            progress.tell(work).await;
+            told_at = Instant::now();
+        }
+    }
+    progress.tell(work).await;
+    work.report.lock().await.extend(done);
     Ok(())
+}
+
+/// How far the run has come, for those who watch. It is kept with the operation, so that every
+/// process can tell it.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Progress {
+    total: usize,
+    done: usize,
+    migrated: usize,
+    current: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Progress {
+    fn of(total: usize) -> Self {
+        Self {
+            total,
+            ..Self::default()
+        }
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        self.done += 1;
+        *match outcome {
+            Outcome::Migrated => &mut self.migrated,
+            Outcome::Current => &mut self.current,
+            Outcome::Failed => &mut self.failed,
+            Outcome::Skipped => &mut self.skipped,
+        } += 1;
+    }
+
+    /// Nothing depends on it: what cannot be written now is written with the next one.
+    async fn tell(&self, work: &Migrate) {
+        let params = json!({ PROGRESS: self });
+        let written = async {
+            let mut conn = work.life.deps().catalog.acquire().await?;
+            let (id, fence) = (work.lease.operation(), work.lease.fence());
+            operations::set_params(&mut conn, id, fence, &params).await?;
+            Ok::<_, StepError>(())
+        };
+        if let Err(error) = written.await {
+            tracing::debug!(error = %chain_of(&error), "the progress could not be kept");
+        }
+    }
 }
 
 /// Migrates one database; whatever goes wrong becomes its result.

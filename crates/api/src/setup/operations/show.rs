@@ -23,6 +23,9 @@ pub(crate) struct View {
     tenant_id: Option<TenantId>,
     status: Status,
     steps: Vec<Step>,
+    /// Of a rollout that runs: `total`, `done`, `migrated`, `current`, `failed`, `skipped`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +70,7 @@ pub(crate) async fn handle(
         tenant_id: operation.tenant_id,
         status: operation.status,
         steps: steps_of(&operation.steps),
+        progress: operation.progress,
         result,
         error,
         created_at: operation.created_at,

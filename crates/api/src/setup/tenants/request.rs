@@ -88,7 +88,7 @@ impl Request {
         match self.cluster {
             ClusterChoice::Default => &[],
             ClusterChoice::Named(_) => &["cluster"],
-            ClusterChoice::At { .. } => &["dbHost", "dbPort"],
+            ClusterChoice::At { .. } => &["dbHost"],
         }
     }
 }

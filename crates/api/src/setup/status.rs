@@ -1,0 +1,281 @@
+//! `GET /setup/status`: how the installation stands, at a glance and at any number of tenants.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::TimeDelta;
+use serde::Serialize;
+use sqlx::PgConnection;
+use tenantry_catalog::operations::{self, Stuck};
+use tenantry_catalog::routers::{self, Standing};
+use tenantry_catalog::tenants::{self, Status};
+use tenantry_catalog::{
+    CatalogError, Count, change_log, clusters, databases, installation, templates,
+};
+use tenantry_types::{ClusterId, InstallationId, OperationId, RouterId, TenantId, Timestamp};
+
+use crate::app::App;
+use crate::context::Operator;
+use crate::problem::Problem;
+
+mod attention;
+
+use attention::Attention;
+
+/// How many of those that need a person are named one by one.
+const NAMED: u32 = 5;
+
+/// How the installation stands.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct View {
+    version: &'static str,
+    started_at: Timestamp,
+    uptime_seconds: i64,
+    installation_id: Option<InstallationId>,
+    /// Whose token asked.
+    operator: String,
+    release: Release,
+    tenants: Tenants,
+    operations: Operations,
+    latest_change: i64,
+    routers: Vec<Router>,
+    clusters: Vec<Cluster>,
+    attention: Vec<Attention>,
+}
+
+/// What every tenant's database is brought to.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Release {
+    migrations: usize,
+    /// Stands for all of them: equal where the migrations are.
+    schema: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tenants {
+    total: Number,
+    states: Vec<InState>,
+    behind: Number,
+    migrations_failed: Number,
+    purge_overdue: Number,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InState {
+    status: Status,
+    #[serde(flatten)]
+    number: Number,
+}
+
+/// A number of rows. Large ones are an estimate or a lower bound: counting them would take long.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Number {
+    count: i64,
+    exact: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Operations {
+    running: i64,
+    undoing: i64,
+    parked: i64,
+    /// The oldest parked and abandoned ones.
+    stuck: Vec<Operation>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Operation {
+    operation_id: OperationId,
+    kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<TenantId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slug: Option<String>,
+    /// `parked`, or `abandoned`: no process drives it.
+    why: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    since: Timestamp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Router {
+    router_id: RouterId,
+    name: String,
+    live: bool,
+    /// Up to which change it has done all that the change log says.
+    applied: i64,
+    behind: i64,
+    started_at: Timestamp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cluster {
+    cluster_id: ClusterId,
+    name: String,
+    host: String,
+    port: u16,
+    connection_budget: u32,
+    /// Whether there is a template at the current migrations to clone from.
+    template_ready: bool,
+}
+
+/// How the installation stands, and what a person should do about it.
+pub(crate) async fn handle(
+    operator: Operator,
+    State(app): State<App>,
+) -> Result<Json<View>, Problem> {
+    let mut conn = app.catalog().await?;
+    let now = app.clock.now();
+    let tenants = tenants_of(&mut conn).await?;
+    let operations = operations_of(&mut conn).await?;
+    // Before the routers, so that none seems to be ahead of it.
+    let latest_change = change_log::current(&mut conn).await?;
+    let standing = routers::standing(&mut conn).await?;
+    let clusters = clusters_of(&mut conn).await?;
+    let failed = databases::failed(&mut conn, NAMED).await?;
+    let attention = attention::list(&attention::Seen {
+        now,
+        tenants: &tenants,
+        operations: &operations,
+        routers: &standing,
+        clusters: &clusters,
+        failed: &failed,
+    });
+    Ok(Json(View {
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: app.started_at,
+        uptime_seconds: (now - app.started_at).max(TimeDelta::zero()).num_seconds(),
+        installation_id: installation::get(&mut conn).await?,
+        operator: operator.name,
+        release: Release {
+            migrations: tenantry_tenantdb::migrations::MIGRATOR.iter().count(),
+            schema: tenantry_tenantdb::schema_digest(),
+        },
+        tenants,
+        operations,
+        latest_change,
+        routers: standing
+            .into_iter()
+            .map(|standing| Router::new(standing, latest_change))
+            .collect(),
+        clusters,
+        attention,
+    }))
+}
+
+async fn tenants_of(conn: &mut PgConnection) -> Result<Tenants, CatalogError> {
+    let states: Vec<InState> = tenants::by_status(conn)
+        .await?
+        .into_iter()
+        .map(|(status, count)| InState {
+            status,
+            number: count.into(),
+        })
+        .collect();
+    Ok(Tenants {
+        total: Number {
+            count: states.iter().map(|state| state.number.count).sum(),
+            exact: states.iter().all(|state| state.number.exact),
+        },
+        states,
+        behind: databases::behind(conn, tenantry_tenantdb::schema_digest())
+            .await?
+            .into(),
+        migrations_failed: databases::count_failed(conn).await?.into(),
+        purge_overdue: tenants::overdue_for_purge(conn).await?.into(),
+    })
+}
+
+async fn operations_of(conn: &mut PgConnection) -> Result<Operations, CatalogError> {
+    let counts = operations::open_by_status(conn).await?;
+    let count = |status| {
+        let found = counts.iter().find(|(of, _)| *of == status);
+        found.map_or(0, |(_, count)| *count)
+    };
+    let parked = operations::parked(conn, NAMED).await?;
+    let abandoned = operations::abandoned(conn, NAMED).await?;
+    let stuck = parked
+        .into_iter()
+        .map(|stuck| Operation::new(stuck, "parked"))
+        .chain(
+            abandoned
+                .into_iter()
+                .map(|stuck| Operation::new(stuck, "abandoned")),
+        )
+        .collect();
+    Ok(Operations {
+        running: count(operations::Status::Running),
+        undoing: count(operations::Status::Undoing),
+        parked: count(operations::Status::Parked),
+        stuck,
+    })
+}
+
+async fn clusters_of(conn: &mut PgConnection) -> Result<Vec<Cluster>, CatalogError> {
+    let mut all = Vec::new();
+    for cluster in clusters::list(conn).await? {
+        let schema = tenantry_tenantdb::schema_digest();
+        let template = templates::by_schema(conn, cluster.id, schema).await?;
+        all.push(Cluster {
+            cluster_id: cluster.id,
+            name: cluster.name,
+            host: cluster.host,
+            port: cluster.port,
+            connection_budget: cluster.connection_budget,
+            template_ready: template.is_some_and(|template| template.ready),
+        });
+    }
+    Ok(all)
+}
+
+impl From<Count> for Number {
+    fn from(count: Count) -> Self {
+        Self {
+            count: count.number,
+            exact: count.exact,
+        }
+    }
+}
+
+impl Operation {
+    fn new(stuck: Stuck, why: &'static str) -> Self {
+        let of = |name: &str| {
+            let text = stuck.error.as_ref()?.get(name)?.as_str()?;
+            Some(text.to_owned())
+        };
+        Self {
+            operation_id: stuck.id,
+            code: of("code"),
+            message: of("message"),
+            kind: stuck.kind,
+            tenant_id: stuck.tenant_id,
+            slug: stuck.slug,
+            why,
+            since: stuck.since,
+        }
+    }
+}
+
+impl Router {
+    fn new(Standing { router, .. }: Standing, latest_change: i64) -> Self {
+        Self {
+            router_id: router.id,
+            name: router.name,
+            live: router.live,
+            applied: router.applied,
+            behind: (latest_change - router.applied).max(0),
+            started_at: router.started_at,
+        }
+    }
+}
