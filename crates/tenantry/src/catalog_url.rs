@@ -31,8 +31,10 @@ pub async fn connect_pool(url: &Secret, max: u32) -> Result<PgPool> {
 /// # Errors
 /// When the URL is none.
 pub fn as_login(url: &Secret, login: &RoleName, password: &Secret) -> Result<Secret> {
-    let mut url = Url::parse(url.expose())
-        .map_err(|error| Failure::usage(format!("`catalog_url` is no URL: {error}")))?;
+    let mut url = Url::parse(url.expose()).map_err(|_| {
+        Failure::usage("`catalog_url` is no URL")
+            .next("write TENANTRY_CATALOG_URL like postgres://login:password@host:5432/database")
+    })?;
     // As parameters, which win over what stands before the host: a URL of a socket has no host
     // and so no room for a login.
     url.query_pairs_mut()
@@ -44,6 +46,11 @@ pub fn as_login(url: &Secret, login: &RoleName, password: &Secret) -> Result<Sec
 /// A failure of the catalog, with what to do where that is known.
 pub fn catalog_failure(doing: &str, error: &CatalogError) -> Failure {
     let text = format!("{doing}: {}", chain(error));
+    if let CatalogError::Query(sqlx::Error::Configuration(_)) = error {
+        // What the parser says ("relative URL without a base") is about URLs, not about the setting.
+        return Failure::usage("`catalog_url` is no URL of a Postgres database")
+            .next("write TENANTRY_CATALOG_URL like postgres://login:password@host:5432/database");
+    }
     let state = match error {
         CatalogError::Unavailable(source) | CatalogError::Query(source) => {
             source.as_database_error().and_then(|report| report.code())
@@ -54,8 +61,6 @@ pub fn catalog_failure(doing: &str, error: &CatalogError) -> Failure {
         (CatalogError::Unavailable(_), _) => Failure::new(Exit::Unavailable, text).next(
             "check that its server runs and that TENANTRY_CATALOG_URL names its host and port",
         ),
-        (CatalogError::Query(sqlx::Error::Configuration(_)), _) => Failure::usage(text)
-            .next("write TENANTRY_CATALOG_URL like postgres://login:password@host:5432/database"),
         (_, Some("28P01" | "28000")) => Failure::new(Exit::NotAllowed, text)
             .next("check login and password in TENANTRY_CATALOG_URL"),
         (_, Some("3D000")) => Failure::new(Exit::NotFound, text)

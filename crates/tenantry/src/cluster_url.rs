@@ -35,7 +35,13 @@ impl ClusterUrl {
             Failure::usage(format!("the cluster's URL is not usable: {why}"))
                 .next("write it like postgres://admin:password@db.example.com:5432/postgres?sslmode=require")
         };
-        let url = Url::parse(url.expose()).map_err(|error| wrong(error.to_string()))?;
+        // What the parser says ("relative URL without a base") is about URLs, not about the setting.
+        let url = Url::parse(url.expose()).map_err(|_| {
+            wrong(
+                "it is no URL: it begins with postgres:// and names login, password and host"
+                    .to_owned(),
+            )
+        })?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(wrong("it does not begin with postgres://".to_owned()));
         }

@@ -20,9 +20,25 @@ pub enum Exit {
     NotAllowed = 5,
     /// A server or database does not answer; trying again later can help.
     Unavailable = 6,
+    /// Ctrl-C: what a shell reports for it, 128 and the number of SIGINT.
+    Interrupted = 130,
 }
 
 impl Exit {
+    /// The word for it in `error.code`, where a failure has no code of its own.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Failed => "FAILED",
+            Self::Usage => "USAGE",
+            Self::NotFound => "NOT_FOUND",
+            Self::Conflict => "CONFLICT",
+            Self::NotAllowed => "NOT_ALLOWED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Interrupted => "INTERRUPTED",
+        }
+    }
+
     /// The code for an answer of the API.
     #[must_use]
     pub fn from_status(status: u16) -> Self {

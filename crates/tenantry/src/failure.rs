@@ -6,10 +6,12 @@
 use std::error::Error;
 use std::fmt::Display;
 
+use anstyle::AnsiColor;
 use serde_json::{Value, json};
 use tenantry_types::ErrorKind;
 
 use crate::exit::Exit;
+use crate::output::harmless_lines;
 
 /// What a command returns.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -18,6 +20,7 @@ pub type Result<T> = std::result::Result<T, Failure>;
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
+    code: Option<&'static str>,
     message: String,
     next: Option<String>,
     problem: Option<Value>,
@@ -28,6 +31,7 @@ impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
             exit,
+            code: None,
             message: message.into(),
             next: None,
             problem: None,
@@ -56,7 +60,14 @@ impl Failure {
         self
     }
 
-    /// Adds the API's own answer, which `--output json` prints as it came.
+    /// Adds a code of its own, for programs.
+    #[must_use]
+    pub fn coded(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// Adds the API's own answer: its code, fields and request id are told to programs.
     #[must_use]
     pub fn with_problem(mut self, problem: Value) -> Self {
         self.problem = Some(problem);
@@ -79,18 +90,55 @@ impl Failure {
     /// The failure for a person: what is wrong, then what to do.
     #[must_use]
     pub fn text(&self) -> String {
-        match &self.next {
-            Some(next) => format!("error: {}\n  next: {next}", self.message),
-            None => format!("error: {}", self.message),
-        }
+        self.told(false)
     }
 
-    /// The failure for a program: the API's problem document, or one of the same shape.
+    /// The same for a terminal, in colour where it takes them. What came from a server is harmless.
+    #[must_use]
+    pub fn told(&self, colour: bool) -> String {
+        let paint = |word: &str, colour_of: AnsiColor| match colour {
+            true => {
+                let style = colour_of.on_default().bold();
+                format!("{style}{word}{style:#}")
+            }
+            false => word.to_owned(),
+        };
+        let message = harmless_lines(&self.message);
+        let mut text = format!("{} {message}", paint("error:", AnsiColor::Red));
+        if let Some(next) = &self.next {
+            let next = harmless_lines(next);
+            text.push_str(&format!("\n  {} {next}", paint("next:", AnsiColor::Cyan)));
+        }
+        text
+    }
+
+    /// The failure for a program, as `docs/cli.md` describes it.
     #[must_use]
     pub fn json(&self) -> Value {
-        self.problem.clone().unwrap_or_else(
-            || json!({ "type": "about:blank", "title": self.message, "detail": self.next }),
-        )
+        let of = |name: &str| self.problem.as_ref().and_then(|problem| problem.get(name));
+        let mut error = json!({
+            "code": of("code").cloned().unwrap_or_else(|| json!(self.code.unwrap_or(self.exit.code()))),
+            "message": match (of("title"), of("detail")) {
+                (Some(Value::String(title)), Some(Value::String(detail))) => json!(format!("{title}: {detail}")),
+                (Some(title), _) => title.clone(),
+                _ => json!(self.message),
+            },
+            "exit": self.exit as u8,
+        });
+        if let Some(next) = &self.next {
+            error["next"] = json!(next);
+        }
+        for (name, of_problem) in [
+            ("status", "status"),
+            ("requestId", "requestId"),
+            ("operationId", "operationId"),
+            ("fields", "errors"),
+        ] {
+            if let Some(value) = of(of_problem).filter(|value| !value.is_null()) {
+                error[name] = value.clone();
+            }
+        }
+        json!({ "error": error })
     }
 }
 
@@ -101,11 +149,61 @@ pub fn chain(error: &dyn Error) -> String {
     while let Some(cause) = source {
         let cause_text = cause.to_string();
         // Some libraries repeat their cause in their own message.
-        if !text.ends_with(&cause_text) {
+        if !text.contains(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
         }
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_gets_the_code_the_person_what_to_do() {
+        let failure = Failure::new(Exit::NotFound, "no such thing\u{1b}[2J").next("look elsewhere");
+        assert_eq!(
+            failure.text(),
+            "error: no such thing\\u{1b}[2J\n  next: look elsewhere"
+        );
+        assert!(
+            failure
+                .told(true)
+                .contains("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m")
+        );
+        assert_eq!(
+            failure.json(),
+            json!({ "error": {
+                "code": "NOT_FOUND", "message": "no such thing\u{1b}[2J", "exit": 3,
+                "next": "look elsewhere",
+            } })
+        );
+        let own = Failure::usage("x").coded("NO_TOKEN");
+        assert_eq!(own.json()["error"]["code"], "NO_TOKEN");
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        #[derive(Debug)]
+        struct Layer(&'static str, Option<Box<Layer>>);
+        impl std::fmt::Display for Layer {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl Error for Layer {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                self.1.as_deref().map(|layer| layer as &dyn Error)
+            }
+        }
+        let inner = Layer("refused", None);
+        let middle = Layer("connect: refused (os error 111)", Some(Box::new(inner)));
+        assert_eq!(
+            chain(&Layer("sending", Some(Box::new(middle)))),
+            "sending: connect: refused (os error 111)"
+        );
+    }
 }

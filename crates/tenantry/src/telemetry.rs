@@ -1,11 +1,10 @@
 //! Where log lines go and what they look like: always to stderr, because stdout has only results.
 
-use std::io::IsTerminal;
-
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::{Failure, Result};
+use crate::output::{LogLines, terminal};
 
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -42,12 +41,11 @@ pub fn start(format: LogFormat, quiet: bool) -> Result<()> {
     })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(|| LogLines);
     match format {
         LogFormat::Json => builder.json().flatten_event(true).init(),
         LogFormat::Human => {
-            let colours = std::io::stderr().is_terminal()
-                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let colours = terminal().err.colour;
             builder.with_ansi(colours).with_target(false).init();
         }
     }

@@ -9,8 +9,13 @@ use crate::failure::Result;
 use crate::output::{self, Output};
 use crate::{bootstrap, catalog_url};
 
+const EXAMPLES: &str = "\
+Example:
+  TENANTRY_CATALOG_URL=postgres://… tenantry catalog migrate";
+
 /// What can be done with it.
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub enum Catalog {
     /// Bring the catalog to this program's migrations
     Migrate(Migrate),
@@ -18,6 +23,7 @@ pub enum Catalog {
 
 /// No flags of its own.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Migrate {}
 
 impl Catalog {

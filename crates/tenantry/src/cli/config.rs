@@ -6,10 +6,17 @@ use serde_json::json;
 use super::Global;
 use crate::config::{self, KEYS};
 use crate::failure::Result;
-use crate::output::{self, Output};
+use crate::output::{self, Output, Shape};
+
+const EXAMPLES: &str = "\
+Examples:
+  tenantry config
+  tenantry config example > tenantry.toml
+  tenantry config --output json | jq -r '.keys[].variable'";
 
 /// Without a subcommand: the list.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Config {
     #[command(subcommand)]
     form: Option<Form>,
@@ -19,8 +26,10 @@ pub struct Config {
 #[derive(Debug, Subcommand)]
 enum Form {
     /// Print it as Markdown, as docs/configuration.md has it
+    #[command(after_help = EXAMPLES)]
     Reference,
     /// Print a configuration file with every key commented out at its default
+    #[command(after_help = EXAMPLES)]
     Example,
 }
 
@@ -43,7 +52,12 @@ impl Config {
                 })).collect::<Vec<_>>(),
             })),
             (None, Output::Table) => output::rows(
-                &["KEY", "VARIABLE", "DEFAULT", "ABOUT"],
+                &[
+                    ("KEY", Shape::Whole),
+                    ("VARIABLE", Shape::Whole),
+                    ("DEFAULT", Shape::Text),
+                    ("ABOUT", Shape::Text),
+                ],
                 KEYS.iter().map(|key| {
                     vec![
                         key.path.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use sqlx::PgPool;
 use tenantry_catalog::clusters::TlsMode;
 use tenantry_catalog::operators;
@@ -17,22 +17,29 @@ use crate::config::{Config, Overrides, Variables};
 use crate::dev::{EnvFile, Folder, Postgres, Secrets, banner, folder, postgres};
 use crate::failure::Result;
 use crate::listen::Listeners;
+use crate::output::{self, Output, Progress};
+use crate::run;
 use crate::stop::Stop;
-use crate::{output, run};
 
 /// The operator whose token lies in the folder.
 const OPERATOR: &str = "dev";
 /// The private server as a cluster.
 const CLUSTER: &str = "default";
 
+const EXAMPLES: &str = "\
+Examples:
+  tenantry dev
+  tenantry dev --port 4000 --data /var/lib/tenantry";
+
 /// Its own flags.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Dev {
     /// The port to serve on, on the loopback; 0 takes a free one
     #[arg(long, default_value_t = 3000)]
     port: u16,
     /// The folder of Postgres's programs [default: looked for]
-    #[arg(long, env = "TENANTRY_PG_BIN", value_name = "DIR")]
+    #[arg(long, env = "TENANTRY_PG_BIN", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pg_bin: Option<PathBuf>,
 }
 
@@ -57,6 +64,8 @@ impl Dev {
         let mut config = configuration(global, &listeners)?;
         let sources = Sources::system();
         let secrets = Secrets::ensure(&data, &sources.entropy)?;
+        // What goes on is shown on a terminal only: elsewhere the log tells it.
+        let mut progress = Progress::of("Starting Postgres", Output::Json);
         let starting = Postgres::start(&data, &secrets, self.pg_bin.as_deref());
         let Some(postgres) = stop.unless(starting).await.transpose()? else {
             return Ok(());
@@ -70,7 +79,8 @@ impl Dev {
             sources,
             config,
         };
-        let served = room.serve(&postgres, listeners, &stop).await;
+        progress.step("Preparing the catalog");
+        let served = room.serve(&postgres, listeners, &stop, progress).await;
         let stopped = postgres.stop().await;
         served.and(stopped)
     }
@@ -85,7 +95,13 @@ struct Room {
 }
 
 impl Room {
-    async fn serve(&self, postgres: &Postgres, listeners: Listeners, stop: &Stop) -> Result<()> {
+    async fn serve(
+        &self,
+        postgres: &Postgres,
+        listeners: Listeners,
+        stop: &Stop,
+        progress: Progress,
+    ) -> Result<()> {
         let starting = async {
             let token = self.prepare(postgres).await?;
             self.write_env(postgres, &token)?;
@@ -94,6 +110,7 @@ impl Room {
         let Some((composed, token)) = stop.unless(starting).await.transpose()? else {
             return Ok(());
         };
+        drop(progress);
         let url = self.config.web.public()?.text;
         output::line(&banner(&url, self.data.path(), &token))?;
         run::until_stopped(composed, listeners, stop).await

@@ -20,8 +20,15 @@ use crate::output::{self, Output, note};
 /// The operator whose token is printed.
 const FIRST_OPERATOR: &str = "first";
 
+const EXAMPLES: &str = "\
+Examples:
+  export TENANTRY_CATALOG_URL=postgres://admin:…@db.internal/tenantry_catalog
+  tenantry init --cluster-url postgres://admin:…@db.internal/postgres
+  tenantry init --cluster-url … --issue-token ann        (when the first token was lost)";
+
 /// Its own flags.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Init {
     /// The first Postgres server for tenants, with its admin login: postgres://admin:password@host:port/postgres
     #[arg(long, env = "TENANTRY_CLUSTER_URL", hide_env_values = true, value_name = "URL", value_parser = super::secret)]

@@ -1,23 +1,38 @@
 //! The command line: what can be typed. One file per command.
 
 mod catalog;
+mod completions;
 mod config;
+mod confirm;
 mod dev;
+mod follow;
 mod init;
+mod man;
 mod migrate_all;
+mod operations;
 mod operators;
 mod probe;
 mod serve;
+mod status;
 mod tenants;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueHint};
 use tenantry_types::Secret;
 
 use crate::failure::Result;
 use crate::output::Output;
 use crate::telemetry::LogFormat;
+
+const AFTER_HELP: &str = "\
+Examples:
+  tenantry dev                                   everything on this machine
+  tenantry tenants create acme --admin-email ann@acme.example
+  tenantry status                                what needs attention?
+  tenantry tenants list --output json            for a script
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 not allowed, 6 unavailable, 130 stopped by Ctrl-C.";
 
 /// One Postgres database per customer: control plane and connection router.
 #[derive(Debug, Parser)]
@@ -28,9 +43,7 @@ use crate::telemetry::LogFormat;
     max_term_width = 100,
     disable_help_subcommand = true
 )]
-#[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 not allowed, 6 unavailable."
-)]
+#[command(after_help = AFTER_HELP)]
 pub struct Cli {
     /// What every command understands.
     #[command(flatten)]
@@ -42,9 +55,10 @@ pub struct Cli {
 
 /// What every command understands.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The control plane to ask; found by itself where `tenantry dev` runs
-    #[arg(long, global = true, env = "TENANTRY_URL", value_name = "URL")]
+    #[arg(long, global = true, env = "TENANTRY_URL", value_name = "URL", value_hint = ValueHint::Url)]
     pub url: Option<String>,
 
     /// The operator token; found by itself where `tenantry dev` runs
@@ -52,7 +66,7 @@ pub struct Global {
     pub token: Option<Secret>,
 
     /// The data folder of `tenantry dev` [default: .tenantry here or in a parent folder]
-    #[arg(long, global = true, env = "TENANTRY_DATA", value_name = "DIR")]
+    #[arg(long, global = true, env = "TENANTRY_DATA", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data: Option<PathBuf>,
 
     /// A table for people or one JSON document for programs
@@ -65,8 +79,12 @@ pub struct Global {
     )]
     pub output: Output,
 
+    /// Colours; `auto` means on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value_t)]
+    pub color: ColorChoice,
+
     /// The configuration file [default: tenantry.toml, where there is one]
-    #[arg(long, global = true, env = "TENANTRY_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "TENANTRY_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
     /// The shape of log lines; TENANTRY_LOG chooses which are shown
@@ -100,10 +118,19 @@ pub enum Command {
     /// Create, list and revoke operators
     #[command(subcommand)]
     Operators(operators::Operators),
+    /// Tell how the installation stands and what needs attention
+    Status(status::Status),
+    /// Look at the durable changes that are going on
+    #[command(subcommand)]
+    Operations(operations::Operations),
     /// List what can be configured: keys, variables, defaults
     Config(config::Config),
     /// Ask whether the `serve` of this machine answers, for health checks
     Probe(probe::Probe),
+    /// Print a script that lets the shell complete commands
+    Completions(completions::Completions),
+    /// Print the manual page, or write one for each command
+    Man(man::Man),
 }
 
 impl Command {
@@ -127,8 +154,12 @@ impl Command {
             Self::Tenants(command) => command.run(global).await,
             Self::MigrateAll(command) => command.run(global).await,
             Self::Operators(command) => command.run(global).await,
+            Self::Status(command) => command.run(global).await,
+            Self::Operations(command) => command.run(global).await,
             Self::Config(command) => command.run(global),
             Self::Probe(command) => command.run(global).await,
+            Self::Completions(command) => command.run(),
+            Self::Man(command) => command.run(),
         }
     }
 }
@@ -147,6 +178,20 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string);
+            let name = command.get_name();
+            assert!(
+                help.is_some_and(|help| help.contains("Example") && help.contains("tenantry ")),
+                "`{name}` shows no example"
+            );
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
     }
 
     #[test]

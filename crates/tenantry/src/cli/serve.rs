@@ -1,6 +1,6 @@
 //! `tenantry serve`: the control plane and router on a configured catalog.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 
@@ -12,11 +12,17 @@ use crate::listen::Listeners;
 use crate::run;
 use crate::stop::Stop;
 
+const EXAMPLES: &str = "\
+Examples:
+  tenantry serve
+  TENANTRY_BASE_DOMAINS=example.com tenantry serve --listen 0.0.0.0:3000";
+
 /// Its own flags.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Serve {
     /// The address and port to listen on [default: 127.0.0.1:3000]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
 }
 
@@ -45,5 +51,44 @@ impl Serve {
         // Who forgot to set the base domain sees it here, before a tenant gets a URL by it.
         tracing::info!(listen = %listeners.address(), base_domains = ?config.web.base_domains, "serving");
         run::until_stopped(composed, listeners, &stop).await
+    }
+}
+
+/// An address with its port; what people write instead is told how to be written.
+pub(super) fn address(text: &str) -> std::result::Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let meant = match text.strip_prefix(':').unwrap_or(text) {
+            port if port.parse::<u16>().is_ok() => format!("127.0.0.1:{port}"),
+            host if host.parse::<IpAddr>().is_ok() => {
+                SocketAddr::new(host.parse().unwrap_or(IpAddr::from([127, 0, 0, 1])), 3000)
+                    .to_string()
+            }
+            other => match other.strip_prefix("localhost:") {
+                Some(port) => format!("127.0.0.1:{port}"),
+                None => "127.0.0.1:3000".to_owned(),
+            },
+        };
+        format!("an address and a port are needed; write it like {meant}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_lacks_something_is_told_whole() {
+        for (text, meant) in [
+            ("3100", "127.0.0.1:3100"),
+            (":3100", "127.0.0.1:3100"),
+            ("localhost:3100", "127.0.0.1:3100"),
+            ("0.0.0.0", "0.0.0.0:3000"),
+            ("::1", "[::1]:3000"),
+            ("here", "127.0.0.1:3000"),
+        ] {
+            let told = address(text).expect_err(text);
+            assert!(told.ends_with(&format!(" {meant}")), "{text}: {told}");
+        }
+        assert!(address("[::]:80").is_ok());
     }
 }

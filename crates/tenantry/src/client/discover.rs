@@ -30,6 +30,7 @@ fn find(global: &Global, here: &Path) -> Result<Target> {
             "which control plane? no --url was given and no `tenantry dev` was found here",
         )
         .next("run this in the folder where `tenantry dev` runs, or give --url and --token")
+        .coded("NO_URL")
     })?;
     // A token is only for the server it was issued by: one found in a folder is not sent elsewhere.
     let own = found
@@ -37,7 +38,8 @@ fn find(global: &Global, here: &Path) -> Result<Target> {
         .map(|target| target.token);
     let token = global.token.clone().or(own).ok_or_else(|| {
         Failure::usage(format!("no operator token for {url}"))
-            .next("give --token or set TENANTRY_TOKEN")
+            .next("give --token or set TENANTRY_TOKEN to what `tenantry init` or `tenantry operators create` printed")
+            .coded("NO_TOKEN")
     })?;
     Ok(Target { url, token })
 }

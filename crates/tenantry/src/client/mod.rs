@@ -4,17 +4,17 @@
 
 mod discover;
 mod problem;
+mod reach;
 mod resolve;
 
 use std::time::Duration;
 
-use reqwest::{Method, Url, redirect};
+use reqwest::{Method, RequestBuilder, Url, redirect};
 use serde_json::Value;
 use tenantry_types::Secret;
 
 use crate::cli::Global;
-use crate::exit::Exit;
-use crate::failure::{Failure, Result, chain};
+use crate::failure::{Failure, Result};
 
 /// Longer than a creation or a deletion takes with all its retries, shorter than a person's patience.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -71,6 +71,25 @@ impl Client {
         self.send(Method::POST, path, &[], body, key).await
     }
 
+    /// Asks for a change that may take long; `begin_only` is answered with the operation at once.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn create(
+        &self,
+        path: Path<'_>,
+        body: Value,
+        key: Option<&str>,
+        begin_only: bool,
+    ) -> Result<Value> {
+        let request = self.request(Method::POST, path, &[], key)?.json(&body);
+        let request = match begin_only {
+            true => request.header("prefer", "respond-async"),
+            false => request,
+        };
+        self.answer(request).await
+    }
+
     /// Removes.
     ///
     /// # Errors
@@ -87,22 +106,43 @@ impl Client {
         body: Option<Value>,
         key: Option<&str>,
     ) -> Result<Value> {
-        let mut request = self
+        let mut request = self.request(method, path, query, key)?;
+        if let Some(body) = &body {
+            request = request.json(body);
+        }
+        self.answer(request).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: Path<'_>,
+        query: &[(&str, String)],
+        key: Option<&str>,
+    ) -> Result<RequestBuilder> {
+        let request = self
             .http
             .request(method, self.url(path)?)
             .bearer_auth(self.token.expose())
             .query(query);
-        if let Some(body) = &body {
-            request = request.json(body);
-        }
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key);
-        }
+        Ok(match key {
+            Some(key) => request.header("idempotency-key", key),
+            None => request,
+        })
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Value> {
         let response = request
             .send()
             .await
-            .map_err(|error| self.unreachable(error))?;
+            .map_err(|error| reach::failure(&self.base, error))?;
         problem::answer(response, &self.base).await
+    }
+
+    /// Where it is, as a person wrote it.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
     }
 
     fn url(&self, path: Path<'_>) -> Result<Url> {
@@ -113,18 +153,6 @@ impl Client {
             .push("setup")
             .extend(path);
         Ok(url)
-    }
-
-    fn unreachable(&self, error: reqwest::Error) -> Failure {
-        // The URL is in the message already, and a query may hold what should not be shown.
-        let error = error.without_url();
-        let what = format!(
-            "no answer from {}: {}",
-            self.base.as_str().trim_end_matches('/'),
-            chain(&error)
-        );
-        Failure::new(Exit::Unavailable, what)
-            .next("is it running? start it with `tenantry dev`, or give another --url")
     }
 }
 

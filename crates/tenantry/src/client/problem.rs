@@ -17,7 +17,9 @@ pub(super) async fn answer(response: Response, base: &Url) -> Result<Value> {
         .map(str::to_owned);
     let text = response.text().await.map_err(|error| {
         let what = format!("the answer broke off: {}", chain(&error.without_url()));
-        Failure::new(Exit::Unavailable, what)
+        Failure::new(Exit::Unavailable, what).next(
+            "look whether it was done before you try again: the request had reached the server",
+        )
     })?;
     let document: Option<Value> = serde_json::from_str(&text).ok();
     match document {
@@ -73,6 +75,11 @@ fn next(exit: Exit, code: &str, retry_after: Option<&str>) -> Option<String> {
         ("OPERATION_IN_PROGRESS", _) => {
             "wait for the other operation of this tenant, then try again"
         }
+        ("OPERATION_NOT_FOUND", _) => {
+            "operations are named by their id; `tenantry status` shows those that need a person"
+        }
+        ("LAST_OPERATOR", _) => "make another one first: `tenantry operators create NAME`",
+        ("OPERATION_PARKED", _) => "`tenantry status` shows it and what helps",
         (_, Exit::NotAllowed) => {
             "give a valid operator token: --token, TENANTRY_TOKEN, or run this where `tenantry dev` runs"
         }
@@ -103,7 +110,8 @@ fn foreign(status: StatusCode, base: &Url) -> Failure {
         exit,
         format!("{base} answered {status}, and not as Tenantry does"),
     )
-    .next("check --url: it must be the base domain of the control plane")
+    .next("check --url: it must be the base domain of the control plane, not a tenant's host or another program's port")
+    .coded("NOT_TENANTRY")
 }
 
 #[cfg(test)]
@@ -125,8 +133,11 @@ mod tests {
         );
         assert_eq!(
             failure.json(),
-            problem,
-            "for programs it is the API's own document"
+            serde_json::json!({ "error": {
+                "code": "INVALID", "message": "Invalid request: Some fields are wrong.", "exit": 2,
+                "status": 422, "requestId": "r-1",
+                "fields": [{ "field": "slug", "message": "must be a label" }],
+            } })
         );
     }
 

@@ -45,10 +45,10 @@ pub(super) fn file(named: Option<&Path>) -> Result<Data<Toml>> {
     if !path.is_file() {
         return match named {
             None => Ok(Toml::string("")),
-            Some(_) => Err(Failure::usage(format!(
-                "there is no file `{}`",
-                path.display()
-            ))),
+            Some(_) => Err(
+                Failure::usage(format!("there is no file `{}`", path.display()))
+                    .next("correct --config or TENANTRY_CONFIG"),
+            ),
         };
     }
     // `file` would look in parent folders too: a folder far above must not configure a server.
@@ -67,7 +67,8 @@ pub(super) fn file(named: Option<&Path>) -> Result<Data<Toml>> {
             None => format!("`{name}` is no known key"),
         });
     let lines = lines.collect::<Vec<_>>().join("\n       ");
-    Err(Failure::usage(format!("{}: {lines}", path.display())))
+    Err(Failure::usage(format!("{}: {lines}", path.display()))
+        .next("`tenantry config` lists every key"))
 }
 
 /// Puts a value where its path says: `router.idle` into the table `router`.
@@ -109,6 +110,7 @@ pub(super) fn explain(error: figment::Error) -> Failure {
         "the configuration is not usable: {}",
         lines.join("\n       ")
     ))
+    .next("`tenantry config` lists every key with its default")
 }
 
 /// Collects the paths of values that no key has. A table that stands for a key's own value is

@@ -1,12 +1,27 @@
-//! What a command gives back on stdout: a table for people, or one JSON document for programs.
+//! What a command gives back on stdout: a table for people, or one JSON document for programs; and
+//! what it tells a person beside that, on stderr.
+//!
+//! Nothing that came from a server or a command line reaches a terminal as it is: see [`harmless`].
+//! What is printed where, in which width and whether in colour is decided once, in `terminal`.
+
+mod moment;
+mod printable;
+mod progress;
+mod table;
+mod terminal;
 
 use std::io::Write;
 
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
+
+pub use moment::{length, relative};
+pub use printable::{harmless, harmless_json, harmless_lines};
+pub use progress::{LogLines, Progress};
+pub use table::{Column, Look, Shape, state};
+pub use terminal::{Terminal, terminal};
 
 /// The shape of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -23,7 +38,7 @@ pub enum Output {
 /// # Errors
 /// When stdout is closed.
 pub fn json(document: &Value) -> Result<()> {
-    line(&format!("{document:#}"))
+    raw(&harmless_json(&format!("{document:#}")))
 }
 
 /// Prints a line of a result.
@@ -31,40 +46,59 @@ pub fn json(document: &Value) -> Result<()> {
 /// # Errors
 /// When stdout is closed.
 pub fn line(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::because("stdout cannot be written", &error))
+    raw(&harmless_lines(text))
+}
+
+/// As [`line()`], for text that was made harmless and may have colours.
+///
+/// # Errors
+/// When stdout is closed.
+pub fn painted(text: &str) -> Result<()> {
+    raw(text)
 }
 
 /// Tells the person something that is no result. Nothing depends on it, so a closed stderr is fine.
 pub fn note(text: &str) {
-    drop(writeln!(std::io::stderr(), "{text}"));
+    tell(&harmless_lines(text));
 }
 
-/// Prints rows under their headings.
+/// As [`note`], for text that was made harmless and may have colours.
+pub fn tell(text: &str) {
+    progress::around(|| drop(writeln!(std::io::stderr(), "{text}")));
+}
+
+/// Prints rows under their headings, within the terminal's width.
 ///
 /// # Errors
 /// When stdout is closed.
-pub fn rows(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Result<()> {
-    let mut table = plain();
-    table.set_header(headings);
-    for row in rows {
-        table.add_row(row.iter().map(|cell| printable(cell)));
-    }
-    print(&table)
+pub fn rows(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> Result<()> {
+    let look = Look::of_stdout();
+    let rows: Vec<Vec<String>> = rows.into_iter().collect();
+    table::rows(columns, &rows, &look)
+        .iter()
+        .try_for_each(|row| raw(row))
 }
 
 /// Prints the fields of one thing, a line each; absent ones are left out.
 ///
 /// # Errors
 /// When stdout is closed.
-pub fn fields(fields: impl IntoIterator<Item = (&'static str, String)>) -> Result<()> {
-    let mut table = plain();
-    for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-        table.add_row([name.to_owned(), printable(&value)]);
-    }
-    print(&table)
+pub fn fields(fields: impl IntoIterator<Item = (&'static str, Shape, String)>) -> Result<()> {
+    let look = Look::of_stdout();
+    let fields: Vec<_> = fields.into_iter().collect();
+    table::fields(&fields, &look)
+        .iter()
+        .try_for_each(|row| raw(row))
+}
+
+/// Prints what is harmless already.
+fn raw(text: &str) -> Result<()> {
+    progress::around(|| {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{text}")
+            .and_then(|()| out.flush())
+            .map_err(|error| Failure::because("stdout cannot be written", &error))
+    })
 }
 
 /// A field of an answer as text: empty where it is absent or null.
@@ -77,33 +111,18 @@ pub fn text(answer: &Value, field: &str) -> String {
     }
 }
 
-fn plain() -> Table {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    table
-}
-
-fn print(table: &Table) -> Result<()> {
-    table.lines().try_for_each(|row| line(row.trim_end()))
-}
-
-/// Text from a server, without what would move a terminal's cursor or end the row.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+/// The items of a list in an answer; none where it is absent.
+#[must_use]
+pub fn items<'a>(answer: &'a Value, field: &str) -> &'a [Value] {
+    answer
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_servers_text_cannot_steer_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a [2Jb c");
-    }
 
     #[test]
     fn absent_and_null_fields_are_empty() {
@@ -112,5 +131,6 @@ mod tests {
         assert_eq!(text(&answer, "z"), "");
         assert_eq!(text(&answer, "b"), "x");
         assert_eq!(text(&answer, "c"), "3");
+        assert!(items(&answer, "b").is_empty());
     }
 }

@@ -6,10 +6,11 @@ use serde_json::json;
 use crate::cli::Global;
 use crate::client::Client;
 use crate::failure::Result;
-use crate::output::{self, Output, note, text};
+use crate::output::{self, Output, Shape, note, text};
 
 /// Its own arguments.
 #[derive(Args, Debug)]
+#[command(after_help = super::EXAMPLES)]
 pub struct Create {
     /// A name for the person or program
     name: String,
@@ -24,9 +25,11 @@ impl Create {
         match global.output {
             Output::Json => output::json(&created),
             Output::Table => {
-                output::fields(
-                    ["operatorId", "name", "token"].map(|field| (field, text(&created, field))),
-                )?;
+                output::fields([
+                    ("id", Shape::Whole, text(&created, "operatorId")),
+                    ("name", Shape::Text, text(&created, "name")),
+                    ("token", Shape::Whole, text(&created, "token")),
+                ])?;
                 note("Keep the token now: it is not shown again.");
                 Ok(())
             }

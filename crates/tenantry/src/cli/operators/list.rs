@@ -6,10 +6,11 @@ use serde_json::Value;
 use crate::cli::Global;
 use crate::client::Client;
 use crate::failure::Result;
-use crate::output::{self, Output, text};
+use crate::output::{self, Output, Shape, items, text};
 
 /// No flags of its own.
 #[derive(Args, Debug)]
+#[command(after_help = super::EXAMPLES)]
 pub struct List {}
 
 impl List {
@@ -19,15 +20,19 @@ impl List {
         if global.output == Output::Json {
             return output::json(&page);
         }
-        let items = page
-            .get("items")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
         let row = |operator: &Value| {
             ["name", "createdAt", "revokedAt", "operatorId"]
                 .map(|field| text(operator, field))
                 .to_vec()
         };
-        output::rows(&["NAME", "CREATED", "REVOKED", "ID"], items.iter().map(row))
+        output::rows(
+            &[
+                ("NAME", Shape::Text),
+                ("CREATED", Shape::Time),
+                ("REVOKED", Shape::Time),
+                ("ID", Shape::Whole),
+            ],
+            items(&page, "items").iter().map(row),
+        )
     }
 }

@@ -9,8 +9,15 @@ use clap::Subcommand;
 use super::Global;
 use crate::failure::Result;
 
+const EXAMPLES: &str = "\
+Examples:
+  tenantry operators create deploy-bot
+  tenantry operators list
+  tenantry operators revoke deploy-bot";
+
 /// What can be done with operators.
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub enum Operators {
     /// Let a person or program run the control plane; shows their token once
     Create(create::Create),

@@ -3,17 +3,26 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use serde_json::{Map, Value, json};
 use tenantry_types::Secret;
 
-use crate::cli::Global;
+use super::Waiting;
+use crate::cli::{Global, follow};
 use crate::client::Client;
+use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::output::{self, Output, note, text};
+use crate::output::{self, Output, Progress, Shape, note, text};
+
+const EXAMPLES: &str = "\
+Examples:
+  tenantry tenants create acme --name 'Acme Ltd' --plan pro --admin-email ann@acme.example
+  tenantry tenants create acme --primary-domain shop.acme.example --metadata '{\"crm\": 17}'
+  pass show ann | tenantry tenants create acme --admin-email ann@acme.example --admin-password-file -";
 
 /// Its own flags.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Create {
     /// Its short name, a DNS label like `acme`
     slug: String,
@@ -33,7 +42,7 @@ pub struct Create {
     #[arg(long, value_name = "EMAIL")]
     admin_email: Option<String>,
     /// A file with that person's password, `-` for stdin [default: one is made and shown]
-    #[arg(long, value_name = "FILE", requires = "admin_email")]
+    #[arg(long, value_name = "FILE", requires = "admin_email", value_hint = ValueHint::FilePath)]
     admin_password_file: Option<PathBuf>,
     /// Your own data about it, a JSON object
     #[arg(long, value_name = "JSON", value_parser = object)]
@@ -41,6 +50,8 @@ pub struct Create {
     /// The same key gives the same answer within 24 hours instead of a second tenant
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 impl Create {
@@ -48,10 +59,40 @@ impl Create {
         let client = Client::connect(global)?;
         let body = self.body()?;
         let key = self.idempotency_key.as_deref();
-        let created = client.post(&["tenants"], Some(body), key).await?;
+        let mut progress = Progress::of(&format!("Creating tenant {}", self.slug), global.output);
+        let stopped = || {
+            Failure::new(Exit::Interrupted, "stopped waiting; the server may go on").next(format!(
+                "`tenantry tenants show {}` tells whether it is there; its passwords are told to nobody else",
+                self.slug
+            ))
+        };
+        let asked = client.create(&["tenants"], body, key, self.waiting.no_wait);
+        let answer = follow::unless_stopped(asked, stopped).await?;
+        let begun = answer.get("url").is_none();
+        let created = match (begun, self.waiting.no_wait) {
+            (true, false) => self.finished(&client, &answer, &mut progress).await?,
+            _ => answer,
+        };
+        drop(progress);
         match global.output {
             Output::Json => output::json(&created),
+            Output::Table if created.get("url").is_none() => super::print_begun(&created),
             Output::Table => print(&created),
+        }
+    }
+
+    /// A creation that took longer than a request may: its operation tells the same answer.
+    async fn finished(
+        &self,
+        client: &Client,
+        begun: &Value,
+        progress: &mut Progress,
+    ) -> Result<Value> {
+        let id = text(begun, "operationId");
+        let mut operation = follow::to_its_end(client, &id, progress).await?;
+        match text(&operation, "status").as_str() {
+            "done" => Ok(operation["result"].take()),
+            status => Err(super::ended_as(status, &operation, &id)),
         }
     }
 
@@ -87,18 +128,19 @@ impl Create {
 }
 
 fn print(created: &Value) -> Result<()> {
+    let is = |name: &'static str| text(created, name);
     output::fields([
-        ("id", text(created, "tenantId")),
-        ("slug", text(created, "slug")),
-        ("status", text(created, "status")),
-        ("url", text(created, "url")),
-        ("database", text(created, "dbName")),
-        ("login", text(created, "dbUsername")),
-        ("password", text(created, "dbPassword")),
-        ("admin password", text(created, "adminPassword")),
-        ("operation", text(created, "operationId")),
+        ("id", Shape::Whole, is("tenantId")),
+        ("slug", Shape::Whole, is("slug")),
+        ("status", Shape::State, is("status")),
+        ("url", Shape::Text, is("url")),
+        ("database", Shape::Whole, is("dbName")),
+        ("login", Shape::Whole, is("dbUsername")),
+        ("password", Shape::Whole, is("dbPassword")),
+        ("admin password", Shape::Whole, is("adminPassword")),
+        ("operation", Shape::Whole, is("operationId")),
     ])?;
-    if !text(created, "dbPassword").is_empty() {
+    if !is("dbPassword").is_empty() {
         note("Keep the passwords now: they are not shown again.");
     }
     Ok(())
@@ -117,7 +159,8 @@ fn password(file: &Path) -> Result<Secret> {
             format!("the password cannot be read from {}", file.display()),
             &error,
         )
-        .exit_as(crate::exit::Exit::Usage)
+        .exit_as(Exit::Usage)
+        .next("name a file that you may read, or `-` to give it on stdin")
     })?;
     let all = Secret::new(all);
     Ok(Secret::new(all.expose().lines().next().unwrap_or_default()))

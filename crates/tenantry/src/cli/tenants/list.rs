@@ -1,18 +1,27 @@
 //! `tenantry tenants list`: `GET /setup/tenants`.
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::Value;
+use tenantry_catalog::tenants::Status;
 
 use crate::cli::Global;
 use crate::client::Client;
 use crate::failure::Result;
-use crate::output::{self, Output, note, text};
+use crate::output::{self, Output, Shape, items, note, text};
+
+const EXAMPLES: &str = "\
+Examples:
+  tenantry tenants list
+  tenantry tenants list --status deleting --limit 10
+  tenantry tenants list --search acme --output json | jq -r '.items[].slug'";
 
 /// Its own flags.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct List {
-    /// Only those in this state: active, suspended, deleting, …
-    #[arg(long)]
+    /// Only those in this state
+    #[arg(long, value_parser = states())]
     status: Option<String>,
     /// Only those whose name or slug holds this
     #[arg(long, value_name = "TEXT")]
@@ -45,19 +54,27 @@ impl List {
     }
 }
 
+/// The words for the state of a tenant, so that the shell completes them.
+fn states() -> PossibleValuesParser {
+    PossibleValuesParser::new(Status::ALL.iter().map(|status| status.as_str()))
+}
+
 fn print(page: &Value) -> Result<()> {
-    let items = page
-        .get("items")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
     let row = |tenant: &Value| {
         ["slug", "name", "status", "plan", "url", "tenantId"]
             .map(|field| text(tenant, field))
             .to_vec()
     };
     output::rows(
-        &["SLUG", "NAME", "STATUS", "PLAN", "URL", "ID"],
-        items.iter().map(row),
+        &[
+            ("SLUG", Shape::Whole),
+            ("NAME", Shape::Text),
+            ("STATUS", Shape::State),
+            ("PLAN", Shape::Text),
+            ("URL", Shape::Text),
+            ("ID", Shape::Whole),
+        ],
+        items(page, "items").iter().map(row),
     )?;
     let next = text(page, "nextCursor");
     if !next.is_empty() {

@@ -6,15 +6,23 @@ mod list;
 mod show;
 mod undelete;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::Global;
-use crate::failure::Result;
-use crate::output::{self, text};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::output::{self, Shape, text};
+
+const EXAMPLES: &str = "\
+Examples:
+  tenantry tenants create acme --admin-email ann@acme.example
+  tenantry tenants list --status deleting
+  tenantry tenants delete acme";
 
 /// What can be done with tenants.
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub enum Tenants {
     /// Create a tenant with its own database
     Create(create::Create),
@@ -46,18 +54,55 @@ impl Tenants {
 
 /// A tenant for a person.
 fn print(tenant: &Value) -> Result<()> {
+    let is = |name: &'static str| text(tenant, name);
     output::fields([
-        ("id", text(tenant, "tenantId")),
-        ("slug", text(tenant, "slug")),
-        ("name", text(tenant, "name")),
-        ("status", text(tenant, "status")),
-        ("reason", text(tenant, "statusReason")),
-        ("plan", text(tenant, "plan")),
-        ("url", text(tenant, "url")),
-        ("cluster", text(tenant, "cluster")),
-        ("database", text(tenant, "dbName")),
-        ("migration error", text(tenant, "migrationError")),
-        ("purged at", text(tenant, "purgeAt")),
-        ("created at", text(tenant, "createdAt")),
+        ("id", Shape::Whole, is("tenantId")),
+        ("slug", Shape::Whole, is("slug")),
+        ("name", Shape::Text, is("name")),
+        ("status", Shape::State, is("status")),
+        ("reason", Shape::Text, is("statusReason")),
+        ("plan", Shape::Text, is("plan")),
+        ("url", Shape::Text, is("url")),
+        ("cluster", Shape::Text, is("cluster")),
+        ("database", Shape::Whole, is("dbName")),
+        ("migrations", Shape::State, is("schema")),
+        ("will be purged", Shape::Time, is("purgeAt")),
+        ("created", Shape::Time, is("createdAt")),
     ])
+}
+
+/// How long a command that begins something stays.
+#[derive(Args, Clone, Copy, Debug)]
+struct Waiting {
+    /// Wait for its end, however long it takes (the default)
+    #[arg(long, overrides_with = "no_wait")]
+    wait: bool,
+    /// Begin it and tell the operation to follow
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// What was begun and goes on.
+fn print_begun(answer: &Value) -> Result<()> {
+    let id = text(answer, "operationId");
+    output::fields([
+        ("id", Shape::Whole, text(answer, "tenantId")),
+        ("operation", Shape::Whole, id.clone()),
+        ("status", Shape::State, text(answer, "status")),
+    ])?;
+    output::note(&format!("It goes on: tenantry operations show {id} --wait"));
+    Ok(())
+}
+
+/// The failure of an operation that did not reach its goal.
+fn ended_as(status: &str, operation: &Value, id: &str) -> Failure {
+    let why = operation.pointer("/error/message").and_then(Value::as_str);
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    Failure::new(
+        Exit::Failed,
+        format!("the operation ended as {status}{why}"),
+    )
+    .next(format!(
+        "`tenantry operations show {id}` tells at which step"
+    ))
 }

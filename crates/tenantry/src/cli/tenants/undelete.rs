@@ -7,8 +7,13 @@ use crate::client::Client;
 use crate::failure::Result;
 use crate::output::{self, Output};
 
+const EXAMPLES: &str = "\
+Example:
+  tenantry tenants undelete acme";
+
 /// Its own arguments.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Undelete {
     /// Its id or slug
     tenant: String,
