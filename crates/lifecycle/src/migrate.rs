@@ -20,7 +20,7 @@ use tenantry_router::Expected;
 use tenantry_tenantdb::migrations;
 use tenantry_types::{OperationId, TenantId};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::MissedTickBehavior;
 
 use crate::asker::Asker;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError, chain_of};
@@ -215,18 +215,25 @@ async fn all_databases(work: &Migrate) -> Result<(), StepError> {
         })
         .buffer_unordered(deps.settings.parallel_migrations.max(1));
     let mut progress = Progress::of(total);
-    progress.tell(work).await;
-    let mut told_at = Instant::now();
     let mut done = Vec::with_capacity(total);
-    while let Some(item) = items.next().await {
-        progress.count(item.outcome);
-        done.push(item);
-        if told_at.elapsed() >= TELL_EVERY {
-            progress.tell(work).await;
-            told_at = Instant::now();
+    let mut told = None;
+    let mut ticks = tokio::time::interval(TELL_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            next = items.next() => match next {
+                Some(item) => {
+                    progress.count(item.outcome);
+                    done.push(item);
+                }
+                None => break,
+            },
+            _ = ticks.tick(), if told != Some(progress.done) => {
+                progress.tell(work).await;
+                told = Some(progress.done);
+            }
         }
     }
-    progress.tell(work).await;
     work.report.lock().await.extend(done);
     Ok(())
 }

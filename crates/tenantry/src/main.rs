@@ -102,7 +102,10 @@ fn wrong_command_line(error: &clap::Error) -> Failure {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing",
         _ => text.split("\n\n").next().unwrap_or(text),
     };
-    Failure::usage(message).next("--help shows what can be written")
+    let tip = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("tip: "));
+    Failure::usage(message).next(tip.unwrap_or("--help shows what can be written"))
 }
 
 fn start(cli: Cli) -> Result<()> {

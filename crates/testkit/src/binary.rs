@@ -28,7 +28,8 @@ pub(crate) fn path() -> PathBuf {
 
 /// The program with none of the surroundings' settings: those of this test run (`TENANTRY_BIN`) or
 /// of a person's shell would be refused as unknown, or be obeyed.
-pub(crate) fn command() -> Command {
+#[must_use]
+pub fn command() -> Command {
     let mut command = Command::new(path());
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

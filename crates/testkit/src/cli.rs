@@ -28,6 +28,13 @@ impl Cli {
         }
     }
 
+    /// Runs the program with these arguments.
+    #[must_use]
+    pub fn of(mut command: Command, arguments: &[&str]) -> Self {
+        command.args(arguments);
+        Self::run(command)
+    }
+
     /// Itself, if it ended with this code.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {

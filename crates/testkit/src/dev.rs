@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::folder::Folder;
-use crate::{Cli, Client, Pg, Process, binary};
+use crate::{Cli, Client, Pg, Process, Terminal, binary};
 
 /// A guard against hanging on a machine that is busy; no expectation of how long a start takes.
 const START: Duration = Duration::from_secs(120);
@@ -330,6 +330,18 @@ impl Dev {
         let mut command = self.cli_command();
         command.args(arguments);
         Cli::run(command)
+    }
+
+    /// Runs the command line at a terminal of this width.
+    #[must_use]
+    pub fn terminal(&self, arguments: &[&str], columns: u16, env: &[(&str, &str)]) -> Terminal {
+        let mut command = self.cli_command();
+        command
+            .args(arguments)
+            .env_remove("NO_COLOR")
+            .env("TERM", "xterm-256color")
+            .envs(env.iter().copied());
+        Terminal::run(command, columns)
     }
 
     /// Runs the command line with no folder to look into.

@@ -39,11 +39,14 @@ impl Progress {
         if terminal().err.redraws {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.set_style(spinner());
+            bar.set_message(harmless(what));
             bar.enable_steady_tick(TICK);
             *drawn() = Some(bar.clone());
             progress.bar = Some(bar);
         }
-        progress.say(what);
+        if progress.bar.is_none() {
+            progress.say(what);
+        }
         progress
     }
 

@@ -1,4 +1,4 @@
-//! The command line: what it prints and how it ends
+//! What the commands do, and how they end.
 
 use serde_json::json;
 use tenantry_testkit::{Dev, shared, unique};
@@ -163,9 +163,9 @@ async fn operators_come_and_go() {
         .expect(0)
         .json();
     assert!(json["items"].is_array(), "{json}");
-    dev.cli(&["operators", "revoke", &name]).expect(0);
+    dev.cli(&["operators", "revoke", &name, "--yes"]).expect(0);
     dev.cli(&list).expect(5);
-    dev.cli(&["operators", "revoke", &name]).expect(3);
+    dev.cli(&["operators", "revoke", &name, "--yes"]).expect(3);
 }
 
 #[tokio::test]

@@ -1,0 +1,334 @@
+//! `docs/cli.md` and the program say the same: each command is run and its document compared with
+//! the page, in both directions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use tenantry_testkit::{Cli, Dev, program};
+
+const PAGE: &str = include_str!("../../../docs/cli.md");
+
+/// What the page says of one document.
+enum Section {
+    Keys(Vec<Key>),
+    As(String),
+    None,
+}
+
+struct Key {
+    name: String,
+    list: bool,
+    kind: String,
+    optional: bool,
+}
+
+/// The page by its headings.
+fn page() -> BTreeMap<String, Section> {
+    let mut all = BTreeMap::new();
+    for part in PAGE.split("\n### ").skip(1) {
+        let (heading, text) = part.split_once('\n').expect("a heading");
+        let text = text.split("\n## ").next().unwrap_or(text);
+        let keys: Vec<_> = text.lines().filter_map(key).collect();
+        let like = text.lines().find_map(|line| {
+            let rest = line.strip_prefix("As `")?;
+            Some(rest.split_once('`')?.0.to_owned())
+        });
+        let section = match like {
+            Some(other) => Section::As(other),
+            None if keys.is_empty() => {
+                assert!(
+                    text.contains("Prints no document"),
+                    "{heading}: neither keys nor none"
+                );
+                Section::None
+            }
+            None => Section::Keys(keys),
+        };
+        all.insert(heading.trim_matches('`').to_owned(), section);
+    }
+    all
+}
+
+/// A line of a table: "| `items[]` | tenant? | … |".
+fn key(line: &str) -> Option<Key> {
+    let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+    let name = cells.next()?.trim_end_matches('`');
+    let kind = cells.next()?;
+    Some(Key {
+        name: name.trim_end_matches("[]").to_owned(),
+        list: name.ends_with("[]"),
+        kind: kind.trim_end_matches('?').to_owned(),
+        optional: kind.ends_with('?'),
+    })
+}
+
+/// Compares a document with a section; collects what differs.
+fn compare(
+    page: &BTreeMap<String, Section>,
+    section: &str,
+    at: &str,
+    value: &Value,
+    wrong: &mut BTreeSet<String>,
+) {
+    let keys = match page.get(section) {
+        Some(Section::Keys(keys)) => keys,
+        Some(Section::As(other)) => return compare(page, other, at, value, wrong),
+        _ => panic!("the page has no shape `{section}`"),
+    };
+    let Some(object) = value.as_object() else {
+        wrong.insert(format!("{at} is no object"));
+        return;
+    };
+    for name in object.keys() {
+        if !keys.iter().any(|key| key.name == *name) {
+            wrong.insert(format!("{at}.{name} is not documented"));
+        }
+    }
+    for key in keys {
+        let at = format!("{at}.{}", key.name);
+        let value = match object.get(&key.name) {
+            None | Some(Value::Null) => {
+                if !key.optional {
+                    wrong.insert(format!("{at} is documented and absent"));
+                }
+                continue;
+            }
+            Some(value) => value,
+        };
+        match (key.list, value) {
+            (false, value) => compare_value(page, key, &at, value, wrong),
+            (true, Value::Array(items)) => {
+                for item in items {
+                    compare_value(page, key, &at, item, wrong);
+                }
+            }
+            (true, _) => {
+                wrong.insert(format!("{at} is no list"));
+            }
+        }
+    }
+}
+
+fn compare_value(
+    page: &BTreeMap<String, Section>,
+    key: &Key,
+    at: &str,
+    value: &Value,
+    wrong: &mut BTreeSet<String>,
+) {
+    let is = match key.kind.as_str() {
+        "text" => value.is_string(),
+        "number" => value.is_number(),
+        "bool" => value.is_boolean(),
+        "object" => value.is_object(),
+        "time" => value
+            .as_str()
+            .is_some_and(|text| text.contains('T') && text.ends_with('Z')),
+        shape => return compare(page, shape, at, value, wrong),
+    };
+    if !is {
+        wrong.insert(format!("{at} is no {}: {value}", key.kind));
+    }
+}
+
+/// The commands that can be run, from the names of their manual pages.
+fn commands() -> BTreeSet<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().display().to_string();
+    Cli::of(program(), &["man", "--dir", &path]).expect(0);
+    let names: BTreeSet<String> = std::fs::read_dir(folder.path())
+        .expect("pages")
+        .map(|page| {
+            page.expect("a page")
+                .file_name()
+                .to_string_lossy()
+                .replace(".1", "")
+        })
+        .collect();
+    let is_group = |name: &String| {
+        names
+            .iter()
+            .any(|other| other.starts_with(&format!("{name}-")))
+    };
+    names
+        .iter()
+        .filter(|name| !is_group(name))
+        .cloned()
+        .collect()
+}
+
+#[test]
+fn every_command_is_on_the_page() {
+    let documented: BTreeSet<String> = page()
+        .keys()
+        .filter(|heading| heading.starts_with("tenantry "))
+        .map(|heading| heading.replace(' ', "-"))
+        .collect();
+    assert_eq!(documented, commands());
+}
+
+#[tokio::test]
+async fn every_document_has_the_keys_of_the_page() {
+    let dev = Dev::start();
+    let page = page();
+    let mut tried = BTreeSet::new();
+    let mut wrong = BTreeSet::new();
+    let mut check = |command: &str, code: i32, told: &Cli| {
+        assert_eq!(told.code, code, "{command}: {told}");
+        compare(&page, command, command, &told.json(), &mut wrong);
+        tried.insert(command.to_owned());
+    };
+    let json = |arguments: &[&str]| dev.cli(&[arguments, &["--output", "json"]].concat());
+
+    let made = json(&[
+        "tenants",
+        "create",
+        "acme",
+        "--admin-email",
+        "ann@acme.example",
+    ]);
+    check("tenantry tenants create", 0, &made);
+    let creation = made.json()["operationId"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    json(&["tenants", "create", "globex", "--metadata", "{\"a\": [1]}"]).expect(0);
+    check(
+        "tenantry tenants list",
+        0,
+        &json(&["tenants", "list", "--limit", "1"]),
+    );
+    check(
+        "tenantry tenants show",
+        0,
+        &json(&["tenants", "show", "globex"]),
+    );
+    check(
+        "tenantry tenants delete",
+        0,
+        &json(&["tenants", "delete", "globex", "--yes"]),
+    );
+    check(
+        "tenantry tenants show",
+        0,
+        &json(&["tenants", "show", "globex"]),
+    );
+    check(
+        "tenantry tenants undelete",
+        0,
+        &json(&["tenants", "undelete", "globex"]),
+    );
+    check("tenantry migrate-all", 0, &json(&["migrate-all"]));
+    check(
+        "tenantry operations show",
+        0,
+        &json(&["operations", "show", &creation]),
+    );
+    check(
+        "tenantry operators create",
+        0,
+        &json(&["operators", "create", "bot"]),
+    );
+    check(
+        "tenantry operators revoke",
+        0,
+        &json(&["operators", "revoke", "bot", "--yes"]),
+    );
+    check("tenantry operators list", 0, &json(&["operators", "list"]));
+    check("tenantry config", 0, &json(&["config"]));
+    check("tenantry status", 0, &json(&["status"]));
+    // What needs attention has shapes of its own.
+    let pg = dev.pg();
+    pg.run(
+        &pg.catalog,
+        &format!(
+            "UPDATE operations SET status = 'parked', finished_at = NULL,
+                    error = '{{\"code\": \"ODD\", \"message\": \"Odd.\", \"retryable\": false}}'
+             WHERE id = '{creation}'"
+        ),
+    )
+    .await;
+    check("tenantry status", 1, &json(&["status"]));
+    check(
+        "tenantry operations show",
+        0,
+        &json(&["operations", "show", &creation]),
+    );
+
+    let variables = dev.variables();
+    let env: Vec<_> = ["TENANTRY_CATALOG_URL", "TENANTRY_KEYS"]
+        .map(|name| (name, variables[name].as_str()))
+        .to_vec();
+    let local =
+        |arguments: &[&str]| dev.cli_elsewhere(&[arguments, &["--output", "json"]].concat(), &env);
+    check(
+        "tenantry catalog migrate",
+        0,
+        &local(&["catalog", "migrate"]),
+    );
+    let server = variables["TENANTRY_CATALOG_URL"]
+        .rsplit_once('/')
+        .expect("a URL")
+        .0;
+    let cluster = format!("{server}/postgres");
+    let init = ["init", "--cluster-url", &cluster, "--issue-token", "second"];
+    check("tenantry init", 0, &local(&init));
+
+    for (heading, section) in &page {
+        let without = matches!(section, Section::None);
+        let is_command = heading.starts_with("tenantry ");
+        assert!(
+            !is_command || without || tried.contains(heading),
+            "`{heading}` was not tried"
+        );
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn every_error_has_the_keys_of_the_page() {
+    let dev = tenantry_testkit::shared();
+    let page = page();
+    let mut wrong = BTreeSet::new();
+    let url = format!("http://localhost:{}", dev.address().port());
+    for (arguments, code, exit) in [
+        (&["tenants", "show", "nobody"][..], "TENANT_NOT_FOUND", 3),
+        (&["tenants", "create", "Not_A_Slug"], "VALIDATION_FAILED", 2),
+        (&["tenants", "shw"], "USAGE", 2),
+        (&["tenants"], "USAGE", 2),
+        (&["tenants", "delete", "nobody"], "NOT_CONFIRMED", 2),
+        (
+            &[
+                "tenants",
+                "list",
+                "--url",
+                "http://127.0.0.1:1",
+                "--token",
+                "x",
+            ],
+            "NO_SERVER",
+            6,
+        ),
+        (
+            &["tenants", "list", "--url", "http://127.0.0.1:1"],
+            "NO_TOKEN",
+            2,
+        ),
+        (
+            &["tenants", "list", "--url", &url, "--token", "x"],
+            "UNAUTHENTICATED",
+            5,
+        ),
+    ] {
+        let told = dev
+            .cli(&[arguments, &["--output", "json"]].concat())
+            .expect(exit);
+        assert_eq!(told.stdout, "", "{arguments:?}");
+        let line = told.stderr.lines().last().unwrap_or_default();
+        let document: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{told}"));
+        assert_eq!(document["error"]["code"], code, "{told}");
+        assert_eq!(document["error"]["exit"], exit, "{told}");
+        compare(&page, "error", code, &document["error"], &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

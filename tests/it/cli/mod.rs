@@ -1,0 +1,9 @@
+//! The command line, in a pipe and at a terminal.
+
+mod commands;
+mod completions;
+mod documented;
+mod failures;
+mod manual;
+mod status;
+mod terminal;
