@@ -37,7 +37,7 @@ fn man_has_no_warning_about_any_page() {
     let (_folder, pages) = pages();
     let tools: [(&str, &[&str]); 2] = [
         ("man", &["--warnings", "--encoding=utf8", "--local-file"]),
-        ("mandoc", &["-T", "lint", "-W", "warning,stop"]),
+        ("mandoc", &["-T", "lint", "-W", "error,stop"]),
     ];
     for (tool, arguments) in tools {
         let output = Command::new(tool)

@@ -1,9 +1,9 @@
 //! `tenantry man`: manual pages, made from the command line itself.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory, ValueHint};
+use clap::{Args, Command, CommandFactory, ValueHint};
 
 use super::Cli;
 use crate::exit::Exit;
@@ -38,8 +38,11 @@ impl Man {
                 .and_then(|()| std::io::stdout().write_all(&page))
                 .map_err(|error| Failure::because("stdout cannot be written", &error));
         };
+        // Built, so that each command knows its whole name.
+        let mut command = command.disable_help_subcommand(true);
+        command.build();
         std::fs::create_dir_all(dir)
-            .and_then(|()| clap_mangen::generate_to(command, dir))
+            .and_then(|()| write(&command, dir))
             .map_err(|error| {
                 let what = format!("the pages cannot be written to {}", dir.display());
                 Failure::because(what, &error)
@@ -49,4 +52,19 @@ impl Man {
         note(&format!("The pages are in {}.", dir.display()));
         Ok(())
     }
+}
+
+/// The page of a command and those of the commands below it.
+fn write(command: &Command, dir: &Path) -> std::io::Result<()> {
+    let visible = command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set());
+    visible
+        .into_iter()
+        .try_for_each(|below| write(below, dir))?;
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    clap_mangen::Man::new(command.clone())
+        .title(name)
+        .generate_to(dir)
+        .map(drop)
 }
