@@ -155,7 +155,12 @@ impl Lifecycle {
             tenant_id: operation.tenant_id,
             status: operation.status,
             result: operation.result,
-            progress: operation.params.get(PROGRESS).cloned(),
+            // At its end the result tells more.
+            progress: operation
+                .params
+                .get(PROGRESS)
+                .filter(|_| operation.status == operations::Status::Running)
+                .cloned(),
             error: operation
                 .error
                 .and_then(|error| serde_json::from_value(error).ok()),

@@ -19,7 +19,7 @@ use tenantry_catalog::tenants::Status;
 use tenantry_router::Expected;
 use tenantry_tenantdb::migrations;
 use tenantry_types::{OperationId, TenantId};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::asker::Asker;
@@ -214,25 +214,19 @@ async fn all_databases(work: &Migrate) -> Result<(), StepError> {
             one(work, row, cluster)
         })
         .buffer_unordered(deps.settings.parallel_migrations.max(1));
-    let mut progress = Progress::of(total);
+    let (progress, seen) = watch::channel(Progress::of(total));
     let mut done = Vec::with_capacity(total);
-    let mut told = None;
-    let mut ticks = tokio::time::interval(TELL_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            next = items.next() => match next {
-                Some(item) => {
-                    progress.count(item.outcome);
-                    done.push(item);
-                }
-                None => break,
-            },
-            _ = ticks.tick(), if told != Some(progress.done) => {
-                progress.tell(work).await;
-                told = Some(progress.done);
-            }
+    let migrating = async {
+        while let Some(item) = items.next().await {
+            progress.send_modify(|progress| progress.count(item.outcome));
+            done.push(item);
         }
+    };
+    // Beside it, not between two items: it takes a connection to the catalog, as they do, and who is
+    // not polled gives none back.
+    tokio::select! {
+        () = migrating => {}
+        () = tell(work, seen) => {}
     }
     work.report.lock().await.extend(done);
     Ok(())
@@ -268,10 +262,20 @@ impl Progress {
             Outcome::Skipped => &mut self.skipped,
         } += 1;
     }
+}
 
-    /// Nothing depends on it: what cannot be written now is written with the next one.
-    async fn tell(&self, work: &Migrate) {
-        let params = json!({ PROGRESS: self });
+/// Writes down how far it has come whenever that has changed. Nothing depends on it: what cannot be
+/// written now is written with the next one.
+async fn tell(work: &Migrate, mut progress: watch::Receiver<Progress>) {
+    let mut ticks = tokio::time::interval(TELL_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    progress.mark_changed();
+    loop {
+        ticks.tick().await;
+        if !progress.has_changed().unwrap_or(false) {
+            continue;
+        }
+        let params = json!({ PROGRESS: *progress.borrow_and_update() });
         let written = async {
             let mut conn = work.life.deps().catalog.acquire().await?;
             let (id, fence) = (work.lease.operation(), work.lease.fence());

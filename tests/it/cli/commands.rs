@@ -355,3 +355,29 @@ async fn init_and_serve_on_an_existing_postgres() {
         .expect(201);
     assert_ne!(second["dbName"], made["dbName"]);
 }
+
+#[tokio::test]
+async fn a_creation_that_nobody_waits_for_tells_its_password_to_who_follows_it() {
+    let dev = shared();
+    let slug = unique("later");
+    let begun = dev
+        .cli(&["tenants", "create", &slug, "--no-wait", "--output", "json"])
+        .expect(0)
+        .json();
+    let id = begun["operationId"].as_str().expect("an operation");
+    let followed = dev.cli(&["operations", "show", id, "--wait"]).expect(0);
+    let field = |name: &str| {
+        let line = followed.stdout.lines().find(|line| line.starts_with(name));
+        let value = line.and_then(|line| line.split_whitespace().last());
+        value
+            .unwrap_or_else(|| panic!("{name}: {followed}"))
+            .to_owned()
+    };
+    let database = format!("tenant_{}", slug.replace('-', "_"));
+    dev.pg()
+        .connect(&field("login"), &field("password"), &database)
+        .await
+        .expect("the password that was told opens the database");
+    let again = dev.cli(&["operations", "show", id]).expect(0);
+    assert!(!again.stdout.contains(&field("password")), "{again}");
+}

@@ -1,6 +1,6 @@
 //! `tenantry status`: whether somebody must stay.
 
-use tenantry_testkit::Dev;
+use tenantry_testkit::{Dev, Options};
 
 #[tokio::test]
 async fn it_tells_what_needs_attention_and_what_helps() {
@@ -69,7 +69,7 @@ async fn it_tells_what_needs_attention_and_what_helps() {
 
 #[tokio::test]
 async fn a_rollout_that_runs_tells_how_far_it_is() {
-    let dev = Dev::start();
+    let dev = Dev::start_with(Options::default().env("TENANTRY_SPARES", "0"));
     let (held, _, _) = (
         dev.tenant("held").await,
         dev.tenant("free").await,

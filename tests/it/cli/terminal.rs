@@ -1,19 +1,20 @@
 //! What a person at a terminal sees, on a real pseudo terminal.
 
-use tenantry_testkit::{Dev, shared, unique};
+use tenantry_testkit::{Dev, Options, shared, unique};
 
 const GREEN: &str = "\u{1b}[32m";
 
 #[tokio::test]
 async fn a_table_fits_the_terminal_and_is_whole_in_a_pipe() {
     let dev = shared();
+    let plain = [("NO_COLOR", "1")];
     let slug = unique("wide");
     let name = "A name that goes on and on ".repeat(7);
     dev.cli(&["tenants", "create", &slug, "--name", name.trim()])
         .expect(0);
     let list = ["tenants", "list", "--search", &slug];
     for columns in [100, 120] {
-        let seen = dev.terminal(&list, columns, &[]).end();
+        let seen = dev.terminal(&list, columns, &plain).end();
         assert_eq!(seen.code, 0, "{seen}");
         let lines: Vec<_> = seen.screen.lines().collect();
         assert!(
@@ -27,7 +28,7 @@ async fn a_table_fits_the_terminal_and_is_whole_in_a_pipe() {
             "{seen}"
         );
     }
-    let narrow = dev.terminal(&list, 40, &[]).end();
+    let narrow = dev.terminal(&list, 40, &plain).end();
     assert!(
         narrow.screen.contains(&format!("SLUG    {slug}")),
         "{narrow}"
@@ -38,7 +39,7 @@ async fn a_table_fits_the_terminal_and_is_whole_in_a_pipe() {
         "{piped}"
     );
     // Times are told from now to a person only.
-    let shown = dev.terminal(&["tenants", "show", &slug], 100, &[]).end();
+    let shown = dev.terminal(&["tenants", "show", &slug], 100, &plain).end();
     assert!(
         shown.screen.contains(" ago (20") || shown.screen.contains("just now (20"),
         "{shown}"
@@ -166,7 +167,7 @@ async fn what_destroys_asks_first() {
 
 #[tokio::test]
 async fn ctrl_c_leaves_the_terminal_in_order_and_says_how_to_follow() {
-    let dev = Dev::start();
+    let dev = Dev::start_with(Options::default().env("TENANTRY_SPARES", "0"));
     let (held, _) = (dev.tenant("held").await, dev.tenant("free").await);
     let mut holder = dev.pg().enter(&held.db_name).await;
     sqlx::raw_sql("BEGIN; LOCK TABLE tenantry.migrations")

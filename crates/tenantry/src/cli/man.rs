@@ -65,6 +65,7 @@ fn write(command: &Command, dir: &Path) -> std::io::Result<()> {
     let name = command.get_display_name().unwrap_or(command.get_name());
     clap_mangen::Man::new(command.clone())
         .title(name)
+        .source(concat!("tenantry ", env!("CARGO_PKG_VERSION")))
         .generate_to(dir)
         .map(drop)
 }

@@ -72,6 +72,7 @@ impl Progress {
         let what = harmless(what);
         match &self.bar {
             Some(bar) => {
+                bar.set_message(what);
                 if bar.length() != Some(total) {
                     bar.set_style(measured());
                     bar.set_length(total);
@@ -79,7 +80,6 @@ impl Progress {
                     bar.reset();
                 }
                 bar.set_position(done);
-                bar.set_message(what);
             }
             None if self.lines && self.told_at.is_none_or(|at| at.elapsed() >= LINE_EVERY) => {
                 super::tell(&format!("{done} of {total} {what}"));

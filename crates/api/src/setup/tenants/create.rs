@@ -80,8 +80,12 @@ fn check_domain(request: &Request, app: &App) -> Result<(), Problem> {
 }
 
 fn unknown_cluster(fields: &[&str]) -> Problem {
-    let errors = fields
-        .iter()
-        .map(|field| FieldError::new(*field, "does not name a registered cluster"));
+    let errors = fields.iter().map(|field| {
+        let message = match *field {
+            "dbHost" => "is not, with `dbPort`, the address of a registered cluster",
+            _ => "does not name a registered cluster",
+        };
+        FieldError::new(*field, message)
+    });
     Problem::validation(errors.collect())
 }

@@ -8,7 +8,7 @@ use crate::cli::{Global, follow};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::output::{self, Output, Progress, Shape, items, text};
+use crate::output::{self, Output, Progress, Shape, items, note, text};
 
 /// Its own arguments.
 #[derive(Args, Debug)]
@@ -62,11 +62,19 @@ fn print(operation: &Value) -> Result<()> {
         ("status", Shape::State, of("/status")),
         ("tenant", Shape::Whole, of("/tenantId")),
         ("progress", Shape::Whole, progress),
+        // Of a creation: told to whoever reads the operation first, so they must not be lost here.
+        ("url", Shape::Text, of("/result/url")),
+        ("login", Shape::Whole, of("/result/dbUsername")),
+        ("password", Shape::Whole, of("/result/dbPassword")),
+        ("admin password", Shape::Whole, of("/result/adminPassword")),
         ("error", Shape::Text, of("/error/message")),
         ("error code", Shape::Whole, of("/error/code")),
         ("created", Shape::Time, of("/createdAt")),
         ("finished", Shape::Time, of("/finishedAt")),
     ])?;
+    if !of("/result/dbPassword").is_empty() {
+        note("Keep the passwords now: they are not shown again.");
+    }
     let steps = items(operation, "steps");
     if steps.is_empty() {
         return Ok(());
