@@ -16,8 +16,14 @@ use crate::output;
 /// Above the second that `/readyz` gives the catalog.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+const EXAMPLES: &str = "\
+Examples:
+  tenantry probe
+  tenantry probe --ready";
+
 /// Its own flags.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Probe {
     /// Ask whether requests can be served, catalog included, not only whether the process lives
     #[arg(long)]
