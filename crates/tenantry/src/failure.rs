@@ -189,7 +189,7 @@ mod tests {
     fn a_cause_is_told_once() {
         #[derive(Debug)]
         struct Layer(&'static str, Option<Box<Layer>>);
-        impl std::fmt::Display for Layer {
+        impl Display for Layer {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.0)
             }
