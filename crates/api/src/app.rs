@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::ApiDeps;
 use crate::config::ApiConfig;
+use crate::meters::Meters;
 use crate::problem::Problem;
 use crate::throttle::Throttle;
 use crate::tokens::Tokens;
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) started_at: Timestamp,
     pub(crate) entropy: Entropy,
     pub(crate) config: ApiConfig,
+    pub(crate) meters: Arc<Meters>,
     /// Turns to ask the catalog whose an operator token is. Anyone can ask that with tokens they
     /// made up; the catalog's other connections stay for those who are known.
     pub(crate) token_turns: Semaphore,
@@ -41,13 +43,14 @@ pub(crate) struct Inner {
 impl App {
     pub(crate) fn new(deps: ApiDeps) -> Self {
         let config = deps.config;
+        let meters = Arc::new(Meters::new());
         Self(Arc::new(Inner {
             tokens: Tokens::new(
                 &deps.signing,
                 config.issuer.clone(),
                 config.access_token_ttl,
             ),
-            throttle: Throttle::new(deps.clock.clone()),
+            throttle: Throttle::new(deps.clock.clone(), Arc::clone(&meters)),
             hashing: deps.hashing,
             lifecycle: deps.lifecycle,
             router: deps.router,
@@ -56,6 +59,7 @@ impl App {
             clock: deps.clock,
             entropy: deps.entropy,
             config,
+            meters,
             token_turns: Semaphore::new(4),
         }))
     }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::{Next, from_fn};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use tower::ServiceExt;
 
 use crate::app::App;
 use crate::context::{Site, Visitor, authority};
+use crate::meters::Noted;
 use crate::problem::Problem;
 use crate::routes::{Place, ROUTES};
 use crate::slot::Slots;
@@ -52,13 +53,14 @@ impl Hosts {
 /// The tenant API answers at a base domain, too, when a token or `x-tenant-id` names the tenant. The
 /// setup API answers nowhere else.
 fn routes_at(place: Place) -> Router<App> {
-    ROUTES
-        .iter()
-        .filter(|route| route.info.host.answers_at(place))
-        .fold(Router::new(), |router, route| {
-            router.route(route.info.path, route.method_router())
+    (0_u16..)
+        .zip(ROUTES.iter())
+        .filter(|(_, route)| route.info.host.answers_at(place))
+        .fold(Router::new(), |router, (number, route)| {
+            let noting = from_fn_with_state(number, note_route);
+            let handler = route.method_router().route_layer(noting);
+            router.route(route.info.path, handler)
         })
-        .route_layer(from_fn(note_route))
 }
 
 /// Finds the routes of the host and lets them answer.
@@ -68,11 +70,14 @@ pub(crate) async fn dispatch(
 ) -> Result<Response, Problem> {
     let authority = authority(request.uri(), request.headers())?;
     let site = Site::from(hosts.app.router.parse_host(&authority.0)?);
-    let routes = match site {
-        Site::Base => &hosts.base,
-        Site::Tenant(_) => &hosts.tenant,
-        Site::Nowhere => &hosts.nowhere,
+    let (place, routes) = match site {
+        Site::Base => (Place::Base, &hosts.base),
+        Site::Tenant(_) => (Place::Tenant, &hosts.tenant),
+        Site::Nowhere => (Place::Nowhere, &hosts.nowhere),
     };
+    if let Some(noted) = request.extensions().get::<Noted>() {
+        noted.place(place);
+    }
     // Probes pass: a process that is busy must not look dead.
     let slot = if is_probe(request.uri().path()) {
         None
@@ -102,7 +107,12 @@ async fn wrong_method() -> Problem {
 }
 
 /// Notes the route, not the path: a path holds ids and may hold anything.
-async fn note_route(path: MatchedPath, request: Request, next: Next) -> Response {
-    tracing::Span::current().record("route", path.as_str());
+async fn note_route(State(number): State<u16>, request: Request, next: Next) -> Response {
+    if let Some(route) = ROUTES.get(usize::from(number)) {
+        tracing::Span::current().record("route", route.info.path);
+    }
+    if let Some(noted) = request.extensions().get::<Noted>() {
+        noted.route(number);
+    }
     next.run(request).await
 }

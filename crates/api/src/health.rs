@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
-use sqlx::Connection;
+use sqlx::{Connection, PgPool};
+use tenantry_router::Router;
 
 use crate::app::App;
 use crate::context::Anyone;
@@ -18,13 +19,23 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// `GET /healthz`: the process answers. Says nothing of what it needs, so that a catalog that is
 /// away does not get every process restarted.
 pub(crate) async fn healthz(_: Anyone) -> Response {
-    Json(json!({ "status": "ok" })).into_response()
+    alive()
 }
 
 /// `GET /readyz`: requests can be served.
 pub(crate) async fn readyz(_: Anyone, State(app): State<App>) -> Response {
-    let catalog = catalog_answers(&app).await;
-    let router = app.router.stats().lease_ok;
+    ready(&app.catalog, &app.router).await
+}
+
+/// The answer of a process that runs.
+pub(crate) fn alive() -> Response {
+    Json(json!({ "status": "ok" })).into_response()
+}
+
+/// Whether catalog and router let requests be served.
+pub(crate) async fn ready(catalog: &PgPool, router: &Router) -> Response {
+    let catalog = answers(catalog).await;
+    let router = router.stats().lease_ok;
     let (status, word) = match catalog && router {
         true => (StatusCode::OK, "ok"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -37,7 +48,7 @@ pub(crate) async fn readyz(_: Anyone, State(app): State<App>) -> Response {
     (status, Json(body)).into_response()
 }
 
-async fn catalog_answers(app: &App) -> bool {
-    let ping = async { app.catalog.acquire().await?.ping().await };
+async fn answers(catalog: &PgPool) -> bool {
+    let ping = async { catalog.acquire().await?.ping().await };
     matches!(tokio::time::timeout(PATIENCE, ping).await, Ok(Ok(())))
 }

@@ -20,6 +20,8 @@ use crate::context::RequestId;
 mod conversions;
 mod texts;
 
+pub(crate) use texts::codes;
+
 /// An error on its way to the client. Boxed, because every `Result` here has room for one.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem(Box<Parts>);
@@ -200,8 +202,8 @@ impl IntoResponse for Problem {
 }
 
 /// Turns the problem that a response carries into its body. A bare error status made by axum or
-/// tower gets the problem that belongs to it. Other responses pass.
-pub(crate) fn render(response: Response, request_id: &RequestId) -> Response {
+/// tower gets the problem that belongs to it. Other responses pass. Tells which problem it was.
+pub(crate) fn render(response: Response, request_id: &RequestId) -> (Response, Option<Problem>) {
     let (mut parts, body) = response.into_parts();
     let problem = match parts.extensions.remove::<Problem>() {
         Some(problem) => problem,
@@ -211,7 +213,7 @@ pub(crate) fn render(response: Response, request_id: &RequestId) -> Response {
             {
                 problem
             }
-            _ => return Response::from_parts(parts, body),
+            _ => return (Response::from_parts(parts, body), None),
         },
     };
     problem.log();
@@ -244,7 +246,7 @@ pub(crate) fn render(response: Response, request_id: &RequestId) -> Response {
         // RFC 9110, 15.5.6: a 405 always has the header, be it empty.
         headers.insert(ALLOW, HeaderValue::from_static(""));
     }
-    rendered
+    (rendered, Some(problem))
 }
 
 fn of_bare_status(status: StatusCode) -> Option<Problem> {

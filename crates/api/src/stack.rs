@@ -17,7 +17,9 @@ use tracing::Instrument;
 
 use crate::app::App;
 use crate::context::RequestId;
+use crate::context::trace;
 use crate::dispatch::{self, Hosts};
+use crate::meters::{self, Noted};
 use crate::problem::{self, Problem};
 
 /// What a handler that waits by itself (for an operation) gets on top, to answer in its own words.
@@ -52,20 +54,29 @@ pub(crate) fn stack(app: App) -> Router {
 async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = RequestId::of(request.headers(), &app.entropy);
+    let noted = Noted::new();
     request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(noted.clone());
     let span = tracing::info_span!(
         "request",
-        id = id.as_str(),
-        method = %request.method(),
+        request_id = id.as_str(),
+        trace_id = trace::id_of(request.headers()),
+        method = meters::word_of(request.method()),
         route = tracing::field::Empty,
         tenant = tracing::field::Empty,
     );
     async move {
-        let mut response = problem::render(next.run(request).await, &id);
+        let in_flight = app.meters.begin(request.method().clone(), noted);
+        let (mut response, problem) = problem::render(next.run(request).await, &id);
+        if let Some(problem) = problem {
+            app.meters.problem(problem.code());
+        }
         set_headers(response.headers_mut(), &id);
-        let status = response.status().as_u16();
-        let latency_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        tracing::info!(status, latency_us, "answered");
+        let status = response.status();
+        let took = begun.elapsed();
+        in_flight.answered(status, took);
+        let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(status = status.as_u16(), latency_us, "answered");
         response
     }
     .instrument(span)

@@ -15,11 +15,14 @@ use sha2::{Digest, Sha256};
 use tenantry_types::{Clock, Email, TenantId, Timestamp};
 use tokio::sync::Notify;
 
+use crate::meters::{Meters, SignIn};
+
 /// The brake on sign-ins.
 pub(crate) struct Throttle {
     accounts: Counters<(TenantId, [u8; 32])>,
     addresses: Counters<IpAddr>,
     clock: Clock,
+    meters: Arc<Meters>,
 }
 
 /// Too many failures lately: wait this many seconds.
@@ -34,14 +37,28 @@ pub(crate) struct TooMany {
 pub(crate) struct Attempt {
     account: Seat,
     address: Option<Seat>,
+    outcome: Outcome,
+}
+
+/// Counts how an attempt ended, once.
+struct Outcome {
+    meters: Arc<Meters>,
+    how: SignIn,
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        self.meters.sign_in(self.how);
+    }
 }
 
 impl Throttle {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, meters: Arc<Meters>) -> Self {
         Self {
             accounts: Counters::new(ACCOUNT, 100_000),
             addresses: Counters::new(ADDRESS, 100_000),
             clock,
+            meters,
         }
     }
 
@@ -55,6 +72,10 @@ impl Throttle {
         email: &Email,
         client: Option<IpAddr>,
     ) -> Result<Attempt, TooMany> {
+        let mut outcome = Outcome {
+            meters: Arc::clone(&self.meters),
+            how: SignIn::Slowed,
+        };
         // Hashed, so that an entry's size is bounded and a memory dump holds no list of addresses.
         let account = (tenant, Sha256::digest(email.as_str()).into());
         // The account first: who waits for a seat there keeps nobody else of the same address waiting.
@@ -63,7 +84,12 @@ impl Throttle {
             Some(ip) => Some(self.addresses.seat(network_of(ip), &self.clock).await?),
             None => None,
         };
-        Ok(Attempt { account, address })
+        outcome.how = SignIn::Abandoned;
+        Ok(Attempt {
+            account,
+            address,
+            outcome,
+        })
     }
 }
 
@@ -79,7 +105,8 @@ impl Attempt {
 
     /// The password was right: the account's count starts anew. The client address's does not: who
     /// owns one account must not clear the way for guesses at others.
-    pub(crate) fn succeeded(self) {
+    pub(crate) fn succeeded(mut self) {
+        self.outcome.how = SignIn::Right;
         self.account.close(|counter, _| counter.failures = 0);
         if let Some(address) = self.address {
             address.close(|_, _| {});
@@ -87,7 +114,8 @@ impl Attempt {
     }
 
     /// The password was wrong.
-    pub(crate) fn failed(self) {
+    pub(crate) fn failed(mut self) {
+        self.outcome.how = SignIn::Wrong;
         self.account.close(Counter::fail);
         if let Some(address) = self.address {
             address.close(Counter::fail);

@@ -259,6 +259,20 @@ pub async fn running_for_tenant(
     Ok(id.map(OperationId::from_uuid))
 }
 
+/// How many operations wait for a person.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn parked(conn: &mut PgConnection) -> Result<i64, CatalogError> {
+    // Read from the index of open operations: what has ended, which is nearly all, is not looked at.
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM operations WHERE status = 'parked'"#,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count)
+}
+
 /// Ends the tenant's parked operation, if there is one, because `by` makes what it was to repair
 /// superfluous; gives the ended one.
 ///

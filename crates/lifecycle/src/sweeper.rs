@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use tenantry_catalog::{change_log, idempotency, operation_secrets, routers, tenants};
+use tenantry_catalog::{change_log, idempotency, operation_secrets, operations, routers, tenants};
+use tenantry_types::metric;
 
 use crate::Lifecycle;
 use crate::asker::Asker;
@@ -17,9 +18,14 @@ const PURGES: u32 = 20;
 
 pub(crate) async fn run(life: Lifecycle) {
     loop {
-        if let Err(error) = sweep(&life).await {
-            tracing::debug!(%error, "sweeping was not possible; trying again");
-        }
+        let outcome = match sweep(&life).await {
+            Ok(()) => "done",
+            Err(error) => {
+                tracing::debug!(%error, "sweeping was not possible; trying again");
+                "failed"
+            }
+        };
+        metrics::counter!(metric::SWEEPS.name, "outcome" => outcome).increment(1);
         crate::place::end_idle(&life).await;
         tokio::select! {
             () = life.0.stopping.cancelled() => return,
@@ -38,6 +44,8 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
     idempotency::prune(&mut conn, now - kept).await?;
     change_log::prune(&mut conn).await?;
     routers::prune(&mut conn).await?;
+    let parked = operations::parked(&mut conn).await?;
+    metrics::gauge!(metric::OPERATIONS_PARKED.name).set(parked as f64);
     let due = tenants::due_for_purge(&mut conn, now, PURGES).await?;
     drop(conn);
     for tenant in due {

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
 use tenantry_catalog::operations::{self, Operation, Status};
 use tenantry_catalog::{audit, change_log, tenants};
-use tenantry_types::{AuditId, OperationId, TenantId};
+use tenantry_types::{AuditId, OperationId, TenantId, metric};
+use tokio::time::Instant;
 
 use crate::asker::Asker;
 use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError};
@@ -215,7 +216,10 @@ impl Lifecycle {
             faults: &deps.faults,
             stopping: &self.0.stopping,
         };
-        match engine::drive(&drive, status, error, &work).await {
+        let begun = Instant::now();
+        let ended = engine::drive(&drive, status, error, &work).await;
+        count_end::<K>(&ended, begun.elapsed());
+        match ended {
             Ok(End::Done | End::Failed(_)) => {}
             Ok(End::Parked(failure)) => {
                 tracing::error!(operation = %lease.operation(), kind = K::NAME, code = failure.code,
@@ -256,6 +260,21 @@ impl Lifecycle {
         if let Err(error) = marked.await {
             tracing::warn!(operation = %lease.operation(), error = %engine::chain_of(&error), "a tenant could not be marked");
         }
+    }
+}
+
+fn count_end<K: Kind>(ended: &Result<End, StepError>, took: Duration) {
+    let outcome = match ended {
+        Ok(End::Done) => "done",
+        Ok(End::Failed(_)) => "failed",
+        Ok(End::Parked(_)) => "parked",
+        Ok(End::Later(_)) => "later",
+        Err(_) => "interrupted",
+    };
+    metrics::counter!(metric::OPERATIONS.name, "kind" => K::NAME, "outcome" => outcome)
+        .increment(1);
+    if matches!(ended, Ok(End::Done)) {
+        metrics::histogram!(metric::OPERATION_SECONDS.name, "kind" => K::NAME).record(took);
     }
 }
 

@@ -100,6 +100,14 @@ impl Router {
     /// # Errors
     /// By variant, see [`AcquireError`].
     pub async fn acquire(&self, route: &Route) -> Result<TenantConn, AcquireError> {
+        let acquired = self.acquire_uncounted(route).await;
+        if let Err(error) = &acquired {
+            self.inner.acquires.failed(error);
+        }
+        acquired
+    }
+
+    async fn acquire_uncounted(&self, route: &Route) -> Result<TenantConn, AcquireError> {
         self.pass_gate().await?;
         let mut route = route.clone();
         let mut read_anew = false;
@@ -191,8 +199,11 @@ impl Router {
             let grant = match generation.cluster.ask(generation) {
                 Asked::Now(grant) => grant,
                 Asked::Wait(waiter) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    waiter.wait(left).await.map_err(NoLease::Busy)?
+                    let begun = Instant::now();
+                    let left = deadline.saturating_duration_since(begun);
+                    let granted = waiter.wait(left).await;
+                    self.inner.acquires.waits.record(begun.elapsed());
+                    granted.map_err(NoLease::Busy)?
                 }
             };
             match grant {

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::entry::{Entry, renew_at};
 use crate::host::HostName;
+use crate::meters::{Resolution, Resolutions};
 use crate::places::Places;
 use crate::source::{Name, Source, Unavailable};
 use crate::versions::Versions;
@@ -42,6 +43,7 @@ pub(crate) struct Cache {
     slugs: Names<Slug>,
     source: Source,
     config: Arc<Config>,
+    resolutions: Resolutions,
 }
 
 /// Names of one sort.
@@ -64,6 +66,16 @@ enum Found {
     Tenant(TenantId),
     Nowhere,
 }
+
+/// Who had to be asked for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Memory,
+    Catalog,
+}
+
+/// An answer and who had to be asked for it.
+type Seen = (Option<Arc<Entry>>, Asked);
 
 impl Cache {
     pub(crate) fn new(
@@ -91,6 +103,7 @@ impl Cache {
             slugs: Names::new(&config),
             source,
             config,
+            resolutions: Resolutions::new(),
         }
     }
 
@@ -101,7 +114,7 @@ impl Cache {
             HostName::Custom(domain) => Name::Domain(domain.as_str()),
             HostName::Base | HostName::Unknown => return Ok(None),
         };
-        self.by_name(&self.hosts, host, name).await
+        self.counted(self.by_name(&self.hosts, host, name).await)
     }
 
     /// The tenant of an id or slug.
@@ -110,22 +123,40 @@ impl Cache {
         tenant: &TenantRef,
     ) -> Result<Option<Arc<Entry>>, Unavailable> {
         match tenant {
-            TenantRef::Id(id) => self.by_id(*id).await,
-            TenantRef::Slug(slug) => self.by_name(&self.slugs, slug, Name::Slug(slug)).await,
+            TenantRef::Id(id) => self.counted(self.find(*id).await),
+            TenantRef::Slug(slug) => {
+                self.counted(self.by_name(&self.slugs, slug, Name::Slug(slug)).await)
+            }
         }
     }
 
     /// The tenant of an id.
     pub(crate) async fn by_id(&self, tenant: TenantId) -> Result<Option<Arc<Entry>>, Unavailable> {
+        Ok(self.find(tenant).await?.0)
+    }
+
+    /// The tenant of an id, and whether the catalog had to be asked.
+    async fn find(&self, tenant: TenantId) -> Result<Seen, Unavailable> {
         if let Some(entry) = self.tenants.get(&tenant).await
             && self.is_usable(&entry)
         {
-            return Ok(Some(entry));
+            return Ok((Some(entry), Asked::Memory));
         }
         if self.is_stranger(tenant).await {
-            return Ok(None);
+            return Ok((None, Asked::Memory));
         }
-        self.load(tenant, None).await
+        Ok((self.load(tenant, None).await?, Asked::Catalog))
+    }
+
+    /// Counts how somebody who asked was answered.
+    fn counted(&self, seen: Result<Seen, Unavailable>) -> Result<Option<Arc<Entry>>, Unavailable> {
+        self.resolutions.count(match &seen {
+            Ok((Some(_), Asked::Memory)) => Resolution::Hit,
+            Ok((None, Asked::Memory)) => Resolution::Negative,
+            Ok((_, Asked::Catalog)) => Resolution::Miss,
+            Err(Unavailable) => Resolution::Error,
+        });
+        seen.map(|(entry, _)| entry)
     }
 
     /// Reads a tenant anew, whatever is remembered of it.
@@ -171,18 +202,26 @@ impl Cache {
         names: &Names<K>,
         key: &K,
         name: Name<'_>,
-    ) -> Result<Option<Arc<Entry>>, Unavailable> {
+    ) -> Result<Seen, Unavailable> {
+        let mut asked = Asked::Memory;
         for _ in 0..OVERTAKEN {
             let tenant = match self.remembered(names, key).await {
                 Some(Found::Tenant(tenant)) => tenant,
-                Some(Found::Nowhere) => return Ok(None),
-                None => match self.look_for(names, key, name).await? {
-                    Found::Tenant(tenant) => tenant,
-                    Found::Nowhere => return Ok(None),
-                },
+                Some(Found::Nowhere) => return Ok((None, asked)),
+                None => {
+                    asked = Asked::Catalog;
+                    match self.look_for(names, key, name).await? {
+                        Found::Tenant(tenant) => tenant,
+                        Found::Nowhere => return Ok((None, asked)),
+                    }
+                }
             };
-            if let Some(entry) = self.by_id(tenant).await? {
-                return Ok(Some(entry));
+            let (entry, by_id) = self.find(tenant).await?;
+            if by_id == Asked::Catalog {
+                asked = by_id;
+            }
+            if entry.is_some() {
+                return Ok((entry, asked));
             }
             // The name led to a tenant that is no more. Its row of the log is on its way, so that
             // the name is not refused on use yet.

@@ -3,7 +3,7 @@
 //! A notification is a hint to read now; the reading is what counts. It happens on every hint, at
 //! least once per `poll`, and after every reconnect of the listener, which loses messages silently.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -11,7 +11,7 @@ use sqlx::postgres::PgListener;
 use tenantry_catalog::CatalogError;
 use tenantry_catalog::change_log::{self, CHANNEL, Change, Kind};
 use tokio::sync::{Mutex, Notify};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
@@ -34,6 +34,8 @@ pub(crate) struct ChangeLog {
     reading: Mutex<()>,
     /// There may be something to read.
     pub(crate) hint: Notify,
+    /// When it was last read to its end.
+    read_at: std::sync::Mutex<Instant>,
 }
 
 impl ChangeLog {
@@ -50,12 +52,26 @@ impl ChangeLog {
             progress,
             reading: Mutex::new(()),
             hint: Notify::new(),
+            read_at: std::sync::Mutex::new(Instant::now()),
         }
     }
 
     /// Applies every row that was committed before the call.
     pub(crate) async fn catch_up(&self) -> Result<(), CatalogError> {
         let _one = self.reading.lock().await;
+        let begun = Instant::now();
+        self.read_to_end().await?;
+        *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = begun;
+        Ok(())
+    }
+
+    /// How long ago it was last read to its end.
+    pub(crate) fn behind(&self) -> Duration {
+        let read_at = *self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        read_at.elapsed()
+    }
+
+    async fn read_to_end(&self) -> Result<(), CatalogError> {
         loop {
             let from = self.progress.applied();
             let rows = timeout(BOUND, self.read(from))

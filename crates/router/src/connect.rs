@@ -13,8 +13,10 @@ use tenantry_tenantdb::TenantDbError;
 use tenantry_tenantdb::identity::{self, Identity};
 use tenantry_types::{DatabaseId, DbName, InstallationId, RoleName, Secret};
 use tenantry_vault::{Place as SealedPlace, RouteKeys};
+use tokio::time::Instant;
 
 use crate::generation::Place;
+use crate::meters::Connects;
 use crate::pools::Backend;
 use crate::session;
 
@@ -97,6 +99,7 @@ pub(crate) struct Connector {
     pub(crate) application_name: String,
     /// `tenantry/<router>/reserve`: what is on top of it.
     pub(crate) reserve_name: String,
+    counted: Connects,
 }
 
 impl Connector {
@@ -113,11 +116,19 @@ impl Connector {
             timeout,
             application_name: format!("tenantry/{router}"),
             reserve_name: format!("tenantry/{router}/reserve"),
+            counted: Connects::new(),
         }
     }
 
     /// A connection for a pool.
     pub(crate) async fn open(&self, place: &Place) -> Result<Fresh, OpenError> {
+        let begun = Instant::now();
+        let opened = self.open_pooled(place).await;
+        self.counted.count(&opened, begun.elapsed());
+        opened
+    }
+
+    async fn open_pooled(&self, place: &Place) -> Result<Fresh, OpenError> {
         let options = self
             .options_of(place)?
             .application_name(&self.application_name)

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::entry::{Entry, place_of};
 use crate::generation::{Generation, Generations};
 use crate::progress::{Draining, Progress};
+use crate::router::ClusterStats;
 use crate::tasks::Tasks;
 
 /// How long a cut is tried while the server cannot be reached. A connection to it is of no use to
@@ -107,6 +108,13 @@ impl Places {
                 leased: sum.leased + one.leased,
                 waiting: sum.waiting + one.waiting,
             })
+    }
+
+    /// How this router is doing on each cluster.
+    pub(crate) fn cluster_stats(&self) -> Vec<ClusterStats> {
+        let clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        let stats = clusters.iter().map(|(id, cluster)| cluster.stats(*id));
+        stats.collect()
     }
 
     fn cluster(&self, row: &Row) -> Arc<Cluster> {

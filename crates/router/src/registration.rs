@@ -1,8 +1,10 @@
 //! Keeping this router registered in the catalog: renewing its lease, reporting how far it is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use metrics::Counter;
 use sqlx::PgPool;
 use tenantry_catalog::{CatalogError, routers};
 use tenantry_types::RouterId;
@@ -22,6 +24,9 @@ pub(crate) struct Registration {
     pub(crate) lease: Arc<Lease>,
     pub(crate) log: Arc<ChangeLog>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) losses: Counter,
+    /// The loss that goes on was counted.
+    pub(crate) lost: AtomicBool,
 }
 
 impl Registration {
@@ -56,6 +61,7 @@ impl Registration {
         // Shorter than the lease, so that one lost answer is made up for in time.
         match timeout(self.length / 3, self.send(acked)).await {
             Ok(Ok(was_registered)) => {
+                self.note_loss();
                 // A lease that never lapsed is simply longer now. One that did lapse, here or
                 // there, left time for a change that nobody waited for us with: the gate opens
                 // only after the log was read from now on. See `crate::lease`.
@@ -66,6 +72,7 @@ impl Registration {
                     return false;
                 }
                 self.lease.renewed(sent);
+                self.lost.store(false, Ordering::Relaxed);
                 true
             }
             Ok(Err(error)) => {
@@ -94,8 +101,15 @@ impl Registration {
         Ok(false)
     }
 
+    fn note_loss(&self) {
+        if !self.lease.is_running() && !self.lost.swap(true, Ordering::Relaxed) {
+            self.losses.increment(1);
+        }
+    }
+
     fn failed(&self, sent: Instant, error: &(dyn std::error::Error + 'static)) {
         self.lease.failed(sent);
+        self.note_loss();
         tracing::warn!(error, "the router's lease could not be renewed");
     }
 }

@@ -1,12 +1,12 @@
 //! The router itself: its parts, its start and its end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::{Connection, PgPool};
 use tenantry_catalog::{CatalogError, change_log, routers};
-use tenantry_types::{Clock, Entropy, InstallationId, RouterId, TenantId};
+use tenantry_types::{Clock, ClusterId, Entropy, InstallationId, RouterId, TenantId};
 use tenantry_vault::RouteKeys;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use crate::connect::Connector;
 use crate::failures::Failures;
 use crate::host::{self, BadHost, HostName};
 use crate::lease::{Gate, Lease};
+use crate::meters::{self, Acquires};
 use crate::places::{Drain, Places};
 use crate::progress::Progress;
 use crate::registration::Registration;
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) tasks: Tasks,
     pub(crate) stop: CancellationToken,
     pub(crate) wrong_database: AtomicU64,
+    pub(crate) acquires: Acquires,
     progress: Arc<Progress>,
     registration: Arc<Registration>,
     id: RouterId,
@@ -74,6 +76,31 @@ pub struct Stats {
     pub wrong_database: u64,
     /// Connections whose end on the server was not seen in time.
     pub unseen_ends: u64,
+    /// How long ago the change log was last read to its end.
+    pub behind: Duration,
+}
+
+/// How a router is doing on one cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterStats {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Slots taken: connections being opened, leased, idle or being closed.
+    pub open: usize,
+    /// Connections that wait for a request.
+    pub idle: usize,
+    /// Connections in use.
+    pub leased: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// How many may be open.
+    pub limit: usize,
+    /// Idle connections closed so far because they were unused for too long.
+    pub closed_idle: u64,
+    /// … because another tenant needed their slot.
+    pub closed_for_room: u64,
+    /// … because their tenant changed, moved or ended.
+    pub closed_retired: u64,
 }
 
 impl Router {
@@ -130,6 +157,8 @@ impl Router {
             lease: Arc::clone(&lease),
             log: Arc::clone(&log),
             progress: Arc::clone(&progress),
+            losses: meters::lease_losses(),
+            lost: AtomicBool::new(false),
         });
         let inner = Arc::new(Inner {
             config,
@@ -141,6 +170,7 @@ impl Router {
             tasks,
             stop,
             wrong_database: AtomicU64::new(0),
+            acquires: Acquires::new(),
             progress,
             registration,
             id,
@@ -221,7 +251,14 @@ impl Router {
             away: gate == Gate::Away,
             wrong_database: self.inner.wrong_database.load(Ordering::Relaxed),
             unseen_ends: self.inner.tasks.closer.unseen(),
+            behind: self.inner.log.behind(),
         }
+    }
+
+    /// How it is doing on each cluster that it has met.
+    #[must_use]
+    pub fn cluster_stats(&self) -> Vec<ClusterStats> {
+        self.inner.cache.places.cluster_stats()
     }
 
     /// Hands out nothing any more, waits for leases up to the drain deadline, closes what is idle

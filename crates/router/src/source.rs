@@ -10,6 +10,8 @@ use tenantry_types::{Slug, TenantId};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::meters::Loads;
+
 /// How long one reading may take, with waiting for a connection.
 const BOUND: Duration = Duration::from_secs(3);
 /// For how long nobody asks again after the catalog did not answer: requests for what is not
@@ -20,7 +22,6 @@ const DOWN: Duration = Duration::from_millis(250);
 const KEPT_FREE: u32 = 3;
 
 /// The catalog, as a place to read routes from.
-#[derive(Debug)]
 pub(crate) struct Source {
     catalog: PgPool,
     /// Loads at a time: some of the pool's connections are left to the listener, the change log
@@ -29,6 +30,7 @@ pub(crate) struct Source {
     base: Instant,
     /// Milliseconds after `base`.
     down_until: AtomicU64,
+    counted: Loads,
 }
 
 /// What to look for.
@@ -51,6 +53,7 @@ impl Source {
             loads: Semaphore::new(loads),
             base: Instant::now(),
             down_until: AtomicU64::new(0),
+            counted: Loads::new(),
         }
     }
 
@@ -84,6 +87,18 @@ impl Source {
         if self.is_down() {
             return Err(Unavailable);
         }
+        let read = self.ask(query).await;
+        match &read {
+            Ok(_) => self.counted.done.increment(1),
+            Err(Unavailable) => self.counted.failed.increment(1),
+        }
+        read
+    }
+
+    async fn ask<T>(
+        &self,
+        query: impl AsyncFnOnce(&mut PgConnection) -> Result<T, CatalogError>,
+    ) -> Result<T, Unavailable> {
         let reading = async {
             // Never closed, so that there always is a permit to wait for.
             let _one = self.loads.acquire().await;

@@ -10,6 +10,7 @@ mod entropy;
 mod error;
 mod ident;
 mod ids;
+pub mod metric;
 mod names;
 mod plan;
 mod secret;

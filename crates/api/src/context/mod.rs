@@ -13,6 +13,7 @@ mod path;
 mod query;
 mod request_id;
 mod site;
+pub(crate) mod trace;
 mod visitor;
 
 pub(crate) use allowed::Allowed;

@@ -22,8 +22,7 @@ pub(super) fn status(code: &str) -> Option<StatusCode> {
 }
 
 /// All of them.
-#[cfg(test)]
-pub(super) fn codes() -> impl Iterator<Item = &'static str> {
+pub(crate) fn codes() -> impl Iterator<Item = &'static str> {
     TEXTS.iter().map(|(code, _, _)| *code)
 }
 

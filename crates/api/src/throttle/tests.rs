@@ -14,7 +14,7 @@ struct World {
 fn world() -> World {
     let clock = Clock::adjustable();
     World {
-        throttle: Throttle::new(clock.clone()),
+        throttle: Throttle::new(clock.clone(), Arc::new(Meters::new())),
         tenant: TenantId::generate(&clock, &Entropy::seeded(1)),
         ann: Email::parse("ann@acme.example").expect("an address"),
         clock,

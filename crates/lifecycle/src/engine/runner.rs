@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tenantry_catalog::journal::{self, Event};
 use tenantry_catalog::operations::{self, Status};
+use tenantry_types::metric;
 use tokio_util::sync::CancellationToken;
 
 use super::faults::{Faults, Point};
@@ -96,6 +97,7 @@ impl Drive<'_> {
                 if let StepError::Failed(failure) = &error {
                     tracing::warn!(operation = %self.lease.operation(), kind = K::NAME, step = step.name,
                         code = failure.code, cause = failure.cause, "a step failed");
+                    count_failure::<K>("forward");
                     self.record(step.name, Event::Failed, failure_detail(failure))
                         .await?;
                 }
@@ -142,6 +144,7 @@ impl Drive<'_> {
                 };
                 tracing::error!(operation = %self.lease.operation(), kind = K::NAME, step = step.name,
                     code = trouble.code, cause = trouble.cause, "a step could not be undone");
+                count_failure::<K>("undo");
                 self.record(step.name, Event::UndoFailed, failure_detail(&trouble))
                     .await?;
                 return self.again_or_park(&trouble, trail.undo_failures).await;
@@ -300,6 +303,11 @@ impl Trail {
     fn undone(&self, step: &str) -> bool {
         self.has(step, Event::Undone)
     }
+}
+
+fn count_failure<K: Kind>(direction: &'static str) {
+    let name = metric::OPERATION_STEPS_FAILED.name;
+    metrics::counter!(name, "kind" => K::NAME, "direction" => direction).increment(1);
 }
 
 fn failure_detail(failure: &Failure) -> serde_json::Value {

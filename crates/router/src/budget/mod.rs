@@ -15,17 +15,19 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tenantry_types::ClusterId;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::generation::Generation;
 use crate::pools::{Backend, Lease, Open, Slot};
+use crate::router::ClusterStats;
 use crate::tasks::Tasks;
 
 mod state;
 mod waiter;
 
-use state::{After, State};
+use state::{After, State, Why};
 pub(crate) use waiter::Waiter;
 
 /// One cluster as this router sees it.
@@ -135,7 +137,7 @@ impl Cluster {
         self.with(|state, after| {
             let generation = Arc::clone(open.generation());
             if generation.is_retired() {
-                state.close(open, true, after);
+                state.close(open, true, Why::Retired, after);
                 return Grant::Retired;
             }
             Grant::Lease(state.lease(open))
@@ -151,7 +153,7 @@ impl Cluster {
                 pool.leased.remove(&lease);
             }
             if generation.is_retired() {
-                state.close(open, true, after);
+                state.close(open, true, Why::Retired, after);
                 generation.given_back.notify_waiters();
                 return;
             }
@@ -227,7 +229,7 @@ impl Cluster {
         self.with(|state, after| {
             generation.mark_retired();
             while let Some(open) = state.oldest_of(generation.id) {
-                state.close(open, true, after);
+                state.close(open, true, Why::Retired, after);
             }
             state.dismiss(generation.id, self.cap, || Grant::Retired, after);
         });
@@ -273,7 +275,7 @@ impl Cluster {
                     return Some(due);
                 }
                 let open = state.oldest()?;
-                state.close(open, true, after);
+                state.close(open, true, Why::Idle, after);
             }
         })
     }
@@ -289,6 +291,21 @@ impl Cluster {
             idle: state.lru.len(),
             leased: state.pools.values().map(|pool| pool.leased.len()).sum(),
             waiting: state.pools.values().map(|pool| pool.waiters.len()).sum(),
+        })
+    }
+
+    pub(crate) fn stats(self: &Arc<Self>, cluster: ClusterId) -> ClusterStats {
+        let count = self.count();
+        self.with(|state, _| ClusterStats {
+            cluster,
+            open: count.open,
+            idle: count.idle,
+            leased: count.leased,
+            waiting: count.waiting,
+            limit: state.limit,
+            closed_idle: state.closed[Why::Idle as usize],
+            closed_for_room: state.closed[Why::Room as usize],
+            closed_retired: state.closed[Why::Retired as usize],
         })
     }
 

@@ -30,6 +30,19 @@ pub(super) struct State {
     pub(super) ready: BTreeMap<u64, u64>,
     /// A connection was found broken at this moment; what has been idle since before is suspect.
     pub(super) suspect: Option<Instant>,
+    /// Connections closed so far, by [`Why`].
+    pub(super) closed: [u64; 3],
+}
+
+/// Why a connection that nobody uses is closed.
+#[derive(Clone, Copy)]
+pub(super) enum Why {
+    /// Unused for too long.
+    Idle,
+    /// Another pool needs its slot, or the budget shrank.
+    Room,
+    /// Its generation is retired.
+    Retired,
 }
 
 pub(super) struct Pool {
@@ -111,7 +124,7 @@ impl State {
             && other.is_some_and(|other| own.is_none_or(|own| other < own))
             && !self.is_covered(cap);
         if for_another {
-            self.close(open, false, after);
+            self.close(open, false, Why::Room, after);
             return;
         }
         let waiter = own.and_then(|own| self.pool(&generation).waiters.remove(&own));
@@ -146,7 +159,8 @@ impl State {
 
     /// Begins to close a connection. Quietly only while nobody needs its slot soon: see
     /// [`crate::closing`].
-    pub(super) fn close(&mut self, mut open: Open, quietly: bool, after: &mut After) {
+    pub(super) fn close(&mut self, mut open: Open, quietly: bool, why: Why, after: &mut After) {
+        self.closed[why as usize] += 1;
         open.mark_closing();
         self.closing += 1;
         if let Some(pool) = self.pools.get_mut(&open.generation().id) {
@@ -200,7 +214,7 @@ impl State {
     pub(super) fn pump(&mut self, cap: usize, after: &mut After) {
         while self.open.saturating_sub(self.closing) > self.limit {
             let Some(open) = self.oldest() else { break };
-            self.close(open, false, after);
+            self.close(open, false, Why::Room, after);
         }
         while self.open < self.limit {
             let Some((number, id)) = self.ready.first_key_value().map(|(n, id)| (*n, *id)) else {
@@ -220,7 +234,7 @@ impl State {
         }
         while !self.ready.is_empty() && !self.is_covered(cap) {
             let Some(open) = self.oldest() else { break };
-            self.close(open, false, after);
+            self.close(open, false, Why::Room, after);
         }
     }
 
