@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
+use tenantry_api::internal::InternalDeps;
 use tenantry_api::{ApiConfig, ApiDeps};
 use tenantry_catalog::{clusters, installation, router_login};
 use tenantry_lifecycle::{Deps, Lifecycle};
@@ -18,6 +19,7 @@ use crate::config::{Config, Naming};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::faults;
+use crate::metrics::{Metrics, Sources};
 
 /// Connections of the router to the catalog: one listens, the others read routes.
 const ROUTER_CATALOG_CONNECTIONS: u32 = 8;
@@ -31,6 +33,7 @@ pub struct Composed {
     router: Router,
     pools: [PgPool; 2],
     templates: AbortHandle,
+    readings: Sources,
 }
 
 /// Puts all parts together. The catalog must be migrated and initialised.
@@ -81,17 +84,19 @@ pub async fn compose(config: &Config) -> Result<Composed> {
         catalog: catalog.clone(),
         signing: keys.signing(),
         hashing,
-        clock,
+        clock: clock.clone(),
         entropy,
         config: api_config(config)?,
     });
     let templates =
         tokio::spawn(prepare_templates(catalog.clone(), lifecycle.clone())).abort_handle();
+    let pools = [catalog, router_catalog];
     Ok(Composed {
         service,
         lifecycle,
+        readings: Sources::new(router.clone(), pools.clone(), &clock),
         router,
-        pools: [catalog, router_catalog],
+        pools,
         templates,
     })
 }
@@ -100,6 +105,20 @@ impl Composed {
     /// What answers requests.
     pub fn service(&self) -> &axum::Router {
         &self.service
+    }
+
+    /// What answers on the internal listener.
+    pub fn internal(&self, metrics: &Metrics) -> axum::Router {
+        tenantry_api::internal::service(InternalDeps {
+            catalog: self.pools[0].clone(),
+            router: self.router.clone(),
+            render: metrics.render(self.readings.clone()),
+        })
+    }
+
+    /// What is read for metrics.
+    pub fn readings(&self) -> Sources {
+        self.readings.clone()
     }
 
     /// Begins the work that nobody asked for: operations left over, grace periods that ended.

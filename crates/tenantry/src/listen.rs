@@ -33,17 +33,17 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Exactly this address.
+    /// Exactly this address; `setting` is what chose it, for the message.
     ///
     /// # Errors
     /// When it is taken or cannot be used.
-    pub async fn bind(address: SocketAddr) -> Result<Self> {
+    pub async fn bind(address: SocketAddr, setting: &str) -> Result<Self> {
         let socket = TcpListener::bind(address)
             .await
-            .map_err(|error| refused(address, &error))?;
+            .map_err(|error| refused(address, setting, &error))?;
         let address = socket
             .local_addr()
-            .map_err(|error| refused(address, &error))?;
+            .map_err(|error| refused(address, setting, &error))?;
         Ok(Self {
             address,
             sockets: vec![socket],
@@ -55,12 +55,12 @@ impl Listeners {
     /// # Errors
     /// When the port is taken in either family: behind one name there would be two programs.
     pub async fn loopback(port: u16) -> Result<Self> {
-        let mut both = Self::bind((Ipv4Addr::LOCALHOST, port).into()).await?;
+        let mut both = Self::bind((Ipv4Addr::LOCALHOST, port).into(), "--port").await?;
         let second = SocketAddr::from((Ipv6Addr::LOCALHOST, both.address.port()));
         match TcpListener::bind(second).await {
             Ok(socket) => both.sockets.push(socket),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                return Err(refused(second, &error));
+                return Err(refused(second, "--port", &error));
             }
             // A machine without IPv6.
             Err(error) => tracing::debug!(%error, "not listening on IPv6"),
@@ -119,17 +119,24 @@ fn without_delay(stream: &TcpStream) {
     }
 }
 
-fn refused(address: SocketAddr, error: &io::Error) -> Failure {
+fn refused(address: SocketAddr, setting: &str, error: &io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            Failure::new(Exit::Conflict, format!("port {} is taken on {}", address.port(), address.ip()))
-                .next("stop the program that has it, or choose another: --port for `dev`, --listen for `serve`")
-        }
-        io::ErrorKind::PermissionDenied => {
-            Failure::new(Exit::NotAllowed, format!("{address} may not be listened on: {error}"))
-                .next("choose a port of 1024 or above")
-        }
-        _ => Failure::new(Exit::Failed, format!("{address} cannot be listened on: {}", chain(error))),
+        io::ErrorKind::AddrInUse => Failure::new(
+            Exit::Conflict,
+            format!("port {} is taken on {}", address.port(), address.ip()),
+        )
+        .next(format!(
+            "stop the program that has it, or choose another with {setting}"
+        )),
+        io::ErrorKind::PermissionDenied => Failure::new(
+            Exit::NotAllowed,
+            format!("{address} may not be listened on: {error}"),
+        )
+        .next("choose a port of 1024 or above"),
+        _ => Failure::new(
+            Exit::Failed,
+            format!("{address} cannot be listened on: {}", chain(error)),
+        ),
     }
 }
 

@@ -32,10 +32,14 @@ impl Stop {
         Ok(stop)
     }
 
-    /// One that does not fire by itself.
-    #[cfg(test)]
+    /// One that does not fire by itself, but by [`Stop::tell`].
     pub fn never() -> Self {
         Self(CancellationToken::new())
+    }
+
+    /// Fires it.
+    pub fn tell(&self) {
+        self.0.cancel();
     }
 
     /// Waits until it fires.

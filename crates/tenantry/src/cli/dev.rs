@@ -16,6 +16,7 @@ use crate::compose::compose;
 use crate::config::{Config, Overrides, Variables};
 use crate::dev::{EnvFile, Folder, Postgres, Secrets, banner, folder, postgres};
 use crate::failure::Result;
+use crate::internal::Internal;
 use crate::listen::Listeners;
 use crate::output::{self, Output, Progress};
 use crate::run;
@@ -38,6 +39,9 @@ pub struct Dev {
     /// The port to serve on, on the loopback; 0 takes a free one
     #[arg(long, default_value_t = 3000)]
     port: u16,
+    /// The address and port for `/metrics`, or `off` [default: a free port]
+    #[arg(long, value_name = "ADDR")]
+    internal_listen: Option<String>,
     /// The folder of Postgres's programs [default: looked for]
     #[arg(long, env = "TENANTRY_PG_BIN", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pg_bin: Option<PathBuf>,
@@ -61,7 +65,8 @@ impl Dev {
         }
         let data = Folder::take(path)?;
         let listeners = listeners?;
-        let mut config = configuration(global, &listeners)?;
+        let mut config = configuration(global, &listeners, self.internal_listen.as_deref())?;
+        let internal = Internal::bind(&config.internal).await?;
         let sources = Sources::system();
         let secrets = Secrets::ensure(&data, &sources.entropy)?;
         // What goes on is shown on a terminal only: elsewhere the log tells it.
@@ -80,7 +85,9 @@ impl Dev {
             config,
         };
         progress.step("Preparing the catalog");
-        let served = room.serve(&postgres, listeners, &stop, progress).await;
+        let served = room
+            .serve(&postgres, listeners, internal, &stop, progress)
+            .await;
         let stopped = postgres.stop().await;
         served.and(stopped)
     }
@@ -99,12 +106,14 @@ impl Room {
         &self,
         postgres: &Postgres,
         listeners: Listeners,
+        internal: Option<Internal>,
         stop: &Stop,
         progress: Progress,
     ) -> Result<()> {
+        let internal_url = internal.as_ref().map(Internal::url);
         let starting = async {
             let token = self.prepare(postgres).await?;
-            self.write_env(postgres, &token)?;
+            self.write_env(postgres, &token, internal_url.as_deref())?;
             Ok::<_, crate::failure::Failure>((compose(&self.config).await?, token))
         };
         let Some((composed, token)) = stop.unless(starting).await.transpose()? else {
@@ -112,8 +121,13 @@ impl Room {
         };
         drop(progress);
         let url = self.config.web.public()?.text;
-        output::line(&banner(&url, self.data.path(), &token))?;
-        run::until_stopped(composed, listeners, stop).await
+        output::line(&banner(
+            &url,
+            internal_url.as_deref(),
+            self.data.path(),
+            &token,
+        ))?;
+        run::until_stopped(composed, listeners, internal, stop).await
     }
 
     /// The catalog, the cluster and the token: made, or found as they were.
@@ -166,7 +180,12 @@ impl Room {
         Ok(token)
     }
 
-    fn write_env(&self, postgres: &Postgres, token: &Secret) -> Result<()> {
+    fn write_env(
+        &self,
+        postgres: &Postgres,
+        token: &Secret,
+        internal_url: Option<&str>,
+    ) -> Result<()> {
         let web = &self.config.web;
         let public = web.public()?;
         let file = EnvFile::new(
@@ -183,6 +202,7 @@ impl Room {
         .set("TENANTRY_SECURE_COOKIES", &web.secure_cookies.to_string())?
         .set("TENANTRY_URL", &public.text)?
         .set("TENANTRY_TOKEN", token.expose())?
+        .set("TENANTRY_INTERNAL_URL", internal_url.unwrap_or_default())?
         .set("PGHOST", &postgres.host)?
         .set("PGPORT", &postgres.port.to_string())?
         .set("PGUSER", postgres::SUPERUSER)?
@@ -193,11 +213,16 @@ impl Room {
 }
 
 /// The file and variables as for `serve`, with what suits one machine.
-fn configuration(global: &Global, listeners: &Listeners) -> Result<Config> {
+fn configuration(global: &Global, listeners: &Listeners, internal: Option<&str>) -> Result<Config> {
     let defaults = Overrides::default()
+        // Several folders may be served at once.
+        .text("internal_listen", "127.0.0.1:0")
         .switch("allow_tenant_header", true)
         .switch("secure_cookies", false);
-    let flags = Overrides::default().text("listen", listeners.address().to_string());
+    let mut flags = Overrides::default().text("listen", listeners.address().to_string());
+    if let Some(internal) = internal {
+        flags = flags.text("internal_listen", internal);
+    }
     let mut config = Config::load(
         global.config.as_deref(),
         &Variables::of_process(),

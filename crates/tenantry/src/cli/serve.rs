@@ -8,6 +8,7 @@ use super::Global;
 use crate::compose::compose;
 use crate::config::{Config, Overrides, Variables};
 use crate::failure::Result;
+use crate::internal::Internal;
 use crate::listen::Listeners;
 use crate::run;
 use crate::stop::Stop;
@@ -24,6 +25,9 @@ pub struct Serve {
     /// The address and port to listen on [default: 127.0.0.1:3000]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
+    /// The address and port for `/metrics`, or `off` [default: 127.0.0.1:9464]
+    #[arg(long, value_name = "ADDR")]
+    internal_listen: Option<String>,
 }
 
 impl Serve {
@@ -33,10 +37,13 @@ impl Serve {
     /// What stands in the way of a start.
     pub async fn run(self, global: &Global) -> Result<()> {
         let stop = Stop::on_signals()?;
-        let flags = match self.listen {
-            Some(listen) => Overrides::default().text("listen", listen.to_string()),
-            None => Overrides::default(),
-        };
+        let mut flags = Overrides::default();
+        if let Some(listen) = self.listen {
+            flags = flags.text("listen", listen.to_string());
+        }
+        if let Some(internal) = self.internal_listen {
+            flags = flags.text("internal_listen", internal);
+        }
         let variables = Variables::of_process();
         let config = Config::load(
             global.config.as_deref(),
@@ -44,13 +51,14 @@ impl Serve {
             &Overrides::default(),
             &flags,
         )?;
-        let listeners = Listeners::bind(config.web.listen).await?;
+        let listeners = Listeners::bind(config.web.listen, "--listen or `listen`").await?;
+        let internal = Internal::bind(&config.internal).await?;
         let Some(composed) = stop.unless(compose(&config)).await.transpose()? else {
             return Ok(());
         };
         // Who forgot to set the base domain sees it here, before a tenant gets a URL by it.
-        tracing::info!(listen = %listeners.address(), base_domains = ?config.web.base_domains, "serving");
-        run::until_stopped(composed, listeners, &stop).await
+        tracing::info!(listen = %listeners.address(), internal = internal.as_ref().map(Internal::url), base_domains = ?config.web.base_domains, "serving");
+        run::until_stopped(composed, listeners, internal, &stop).await
     }
 }
 

@@ -26,6 +26,10 @@ pub const COMMAND_LINE: &[(&str, &str)] = &[
         "For commands that ask a running control plane: where it is.",
     ),
     (
+        "TENANTRY_INTERNAL_URL",
+        "Written by `dev` for other programs: where its `/metrics` is.",
+    ),
+    (
         "TENANTRY_TOKEN",
         "For the same: the operator's token. A secret.",
     ),

@@ -81,6 +81,8 @@ pub const KEYS: &[Key] = &[
     key("catalog_connections", Number, "16", "The most connections to the central database, of the control plane; the router has 8 more."),
     key("keys", Text, "none; required", "The keys that seal passwords and sign tokens, as `tenantry init` printed them.").example("as `tenantry init` printed them").secret(),
     key("listen", Text, "127.0.0.1:3000", "The address and port of the public listener.").flag("--listen"),
+    key("internal_listen", Text, "127.0.0.1:9464; a free port in `dev`", "The address and port of the internal listener with `/metrics`, or `off`.").flag("--internal-listen"),
+    key("internal_allow_remote", Switch, "false", "Whether `internal_listen` may be an address that other machines reach. It asks nobody who they are: let only your monitoring through."),
     key("base_domains", List, "localhost", "Domains whose subdomains are tenants. The setup API answers at the domain itself."),
     key("public_url", Text, "https://<first base domain>", "How people reach the base domain; its scheme and port go into the URLs in answers.").example("https://example.com"),
     key("allow_tenant_header", Switch, "false; true in `dev`", "Whether `x-tenant-id` may choose the tenant. Only for development."),

@@ -9,6 +9,7 @@ mod catalog;
 mod documents;
 mod duration;
 mod env;
+mod internal;
 mod keys;
 mod layers;
 mod limits;
@@ -26,6 +27,7 @@ use crate::failure::Result;
 
 pub use catalog::CatalogSettings;
 pub use env::Variables;
+pub use internal::InternalSettings;
 pub use keys::KEYS;
 pub use layers::Overrides;
 pub use limits::LimitSettings;
@@ -41,6 +43,8 @@ pub struct Config {
     pub catalog: CatalogSettings,
     /// Where we listen and how people reach us.
     pub web: WebSettings,
+    /// Where those who run the program look.
+    pub internal: InternalSettings,
     /// What is done with tenants.
     pub tenants: TenantSettings,
     /// What one request may take.
@@ -71,6 +75,7 @@ impl Config {
         Ok(Self {
             catalog: part(&figment)?,
             web: part::<WebSettings>(&figment)?.checked()?,
+            internal: part::<InternalSettings>(&figment)?.checked()?,
             tenants: part(&figment)?,
             limits: part(&figment)?,
             router: part::<RouterSection>(&figment)?.router,

@@ -6,7 +6,8 @@ use tenantry_types::Secret;
 
 /// The URLs, the token and something to try.
 #[must_use]
-pub fn banner(url: &str, data: &Path, token: &Secret) -> String {
+pub fn banner(url: &str, internal: Option<&str>, data: &Path, token: &Secret) -> String {
+    let metrics = internal.map_or_else(|| "off".to_owned(), |url| format!("{url}/metrics"));
     let port = url.rsplit_once(':').map_or("", |(_, port)| port);
     let env = data.join(super::folder::ENV);
     let token_file = data.join(super::folder::OPERATOR_TOKEN);
@@ -18,6 +19,7 @@ Tenantry is ready.
   Setup API       {url}/setup/tenants
   A tenant        http://<slug>.localhost:{port}
   Health          {url}/readyz
+  Metrics         {metrics}
   Operator token  {token}
                   (also in {token_file})
   For psql and a second server:  set -a; . {env}; set +a
