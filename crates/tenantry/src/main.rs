@@ -111,7 +111,7 @@ fn wrong_command_line(error: &clap::Error) -> Failure {
 }
 
 fn start(cli: Cli) -> Result<()> {
-    telemetry::start(cli.global.log_format, !cli.command.is_server())?;
+    telemetry::start(cli.global.log_format, cli.command.is_server())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

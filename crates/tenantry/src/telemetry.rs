@@ -1,10 +1,18 @@
 //! Where log lines go and what they look like: always to stderr, because stdout has only results.
+//!
+//! One event is one line, whatever is in it (`one_line.rs`), and what a panic said is in none: it may
+//! quote data.
+
+mod one_line;
+mod panics;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
+use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::{LogLines, terminal};
+use one_line::OneLine;
 
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -16,38 +24,96 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `TENANTRY_LOG` chooses what is shown, e.g. `info,tenantry_router=debug`;
-/// `quiet` is the default for commands that only ask a server.
+/// Starts logging. `TENANTRY_LOG` chooses what is shown, e.g. `info,tenantry_router=debug`. A command
+/// that is no `server` only asks one, and tells its own failures itself.
 ///
 /// # Errors
 /// When `TENANTRY_LOG` is no filter.
-pub fn start(format: LogFormat, quiet: bool) -> Result<()> {
+pub fn start(format: LogFormat, server: bool) -> Result<()> {
     // Notices like "already exists, skipping" are Postgres's chatter on a repeated start.
-    let default = if quiet {
-        "warn"
-    } else {
+    let default = if server {
         "info,sqlx::postgres::notice=warn"
+    } else {
+        "warn"
     };
     let wanted = std::env::var("TENANTRY_LOG").unwrap_or_default();
-    let directives = if wanted.trim().is_empty() {
-        default
-    } else {
-        &wanted
-    };
-    let filter = EnvFilter::try_new(directives).map_err(|error| {
-        Failure::because("TENANTRY_LOG is no filter", &error)
-            .exit_as(crate::exit::Exit::Usage)
-            .next("write it like `info` or `warn,tenantry_router=debug`")
-    })?;
+    let filter = match wanted.trim() {
+        "" => filter(default),
+        wanted => filter(wanted),
+    }?;
+    let colours = format == LogFormat::Human && terminal().err.colour;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| LogLines);
+        .with_writer(OneLine::new(|| LogLines, colours));
     match format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-        LogFormat::Human => {
-            let colours = terminal().err.colour;
-            builder.with_ansi(colours).with_target(false).init();
-        }
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            // The request's span is the only one there is.
+            .with_span_list(false)
+            .init(),
+        LogFormat::Human => builder.with_ansi(colours).with_target(false).init(),
+    }
+    if server {
+        panics::log();
     }
     Ok(())
+}
+
+fn filter(directives: &str) -> Result<EnvFilter> {
+    let wrong = |failure: Failure| {
+        failure
+            .exit_as(Exit::Usage)
+            .next("write it like `info` or `warn,tenantry_router=debug`")
+    };
+    // To the filter a misspelt level is the name of a module, and everything else falls silent.
+    if let Some(word) = directives
+        .split(',')
+        .map(str::trim)
+        .find(|word| is_stray(word))
+    {
+        let message =
+            format!("TENANTRY_LOG: `{word}` is no level (error, warn, info, debug, trace, off)");
+        return Err(wrong(Failure::new(Exit::Usage, message)));
+    }
+    EnvFilter::try_new(directives)
+        .map_err(|error| wrong(Failure::because("TENANTRY_LOG is no filter", &error)))
+}
+
+/// Neither a level, nor a module with a level, nor a part of a span's filter (`[request{…}]=debug`).
+fn is_stray(word: &str) -> bool {
+    let levels = ["error", "warn", "info", "debug", "trace", "off"];
+    let level = levels.iter().any(|level| level.eq_ignore_ascii_case(word));
+    !level && !word.is_empty() && !word.contains(['=', '[', ']', '{', '}'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_a_level_or_modules_with_levels() {
+        for good in [
+            "info",
+            "WARN",
+            "warn,tenantry_router=debug",
+            "off,sqlx::query=debug",
+            "info,[request{route}]=trace",
+        ] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_filter_is_told_at_the_start() {
+        for bad in ["inof", "info,tenantry_router", "a=b=c", "tenantry=loud"] {
+            let failure = filter(bad).expect_err(bad);
+            assert_eq!(failure.exit(), Exit::Usage, "{bad}");
+            assert!(
+                failure.text().contains("TENANTRY_LOG"),
+                "{}",
+                failure.text()
+            );
+        }
+    }
 }
