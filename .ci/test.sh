@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs all tests: unit, database and end-to-end. Arguments go to `cargo test`. The end of the output
-# and the exit code are cargo's own.
+# and the exit code are cargo's own, unless a server's log holds what it must not: that is told last.
 #
 #   TENANTRY_SKIP_EXTRA_PG=1   tests on the installed Postgres only
 set -euo pipefail
@@ -24,4 +24,12 @@ cargo test "${most[@]}" --no-fail-fast "$@"
 # Last, because its summary is the one that says whether the product works. Its tests mostly wait,
 # hence more of them at once than there are cores.
 export TENANTRY_BIN=$target/debug/tenantry
-exec cargo test --package tenantry-tests "$@" -- --test-threads=6
+export TENANTRY_TEST_LOGS=$target/test-logs
+rm -rf "$TENANTRY_TEST_LOGS"
+status=0
+cargo test --package tenantry-tests "$@" -- --test-threads=6 || status=$?
+# Silent unless a log holds what it must not. (Arguments may have left no server to log.)
+if [[ $# -eq 0 || -d $TENANTRY_TEST_LOGS ]]; then
+    .ci/logs.sh "$TENANTRY_TEST_LOGS" || status=1
+fi
+exit "$status"

@@ -72,15 +72,11 @@ fn what_is_there_is_found() {
 
 #[tokio::test]
 async fn nothing_secret_is_written_down_in_clear() {
-    let dev = Dev::start_with(Options::default().env("TENANTRY_LOG", "debug"));
+    let dev = Dev::start_with(Options::default().env("TENANTRY_LOG", "trace"));
     let pg = dev.pg();
     // Postgres tells all that it is asked, from here on in every session.
-    pg.run("postgres", "ALTER SYSTEM SET log_statement = 'all'")
-        .await;
-    pg.run("postgres", "ALTER SYSTEM SET log_parameter_max_length = -1")
-        .await;
-    pg.run("postgres", "SELECT pg_reload_conf()").await;
-    let mut serve = Serve::join(&dev, "second", &[("TENANTRY_LOG", "debug")]);
+    dev.let_postgres_tell_all().await;
+    let mut serve = Serve::join(&dev, "second", &[("TENANTRY_LOG", "trace")]);
 
     let mut secrets = Secrets::default();
     let variables = dev.variables();

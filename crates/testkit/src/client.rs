@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::{Method, header};
 use serde_json::Value;
 
-use crate::Answer;
+use crate::{Answer, logs};
 
 /// Sends to one server, as one host, perhaps with a token. Made anew by each test: its connections
 /// belong to that test's runtime.
@@ -57,6 +57,7 @@ impl Client {
     /// The same, with another token.
     #[must_use]
     pub fn bearer(&self, token: &str) -> Self {
+        logs::learn(token);
         Self {
             bearer: Some(token.to_owned()),
             ..self.clone()
@@ -143,6 +144,7 @@ impl Request {
     /// With a JSON body.
     #[must_use]
     pub fn json(mut self, body: &Value) -> Self {
+        logs::learn_from(body);
         self.inner = self.inner.json(body);
         self
     }
@@ -159,12 +161,24 @@ impl Request {
         let response = self.inner.send().await.ok()?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.ok()?;
-        Some(Answer {
+        let answer = Answer {
             asked: self.asked,
             status,
             headers,
             text,
-        })
+        };
+        if status < 300 {
+            logs::learn_from(&answer.json());
+        }
+        for cookie in answer.headers.get_all(header::SET_COOKIE) {
+            let pair = cookie.to_str().unwrap_or_default().split(';').next();
+            logs::learn(
+                pair.and_then(|pair| pair.split_once('='))
+                    .unwrap_or_default()
+                    .1,
+            );
+        }
+        Some(answer)
     }
 
     /// Sends it and reads the answer.

@@ -7,12 +7,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::folder::Folder;
-use crate::{Cli, Client, Pg, Process, Terminal, binary};
+use crate::{Cli, Client, Metrics, Pg, Process, Terminal, binary, logs};
 
 /// A guard against hanging on a machine that is busy; no expectation of how long a start takes.
 const START: Duration = Duration::from_secs(120);
@@ -43,6 +44,7 @@ pub struct Dev {
     options: Options,
     port: u16,
     data: PathBuf,
+    postgres_tells_all: AtomicBool,
     folder: Folder,
 }
 
@@ -77,6 +79,7 @@ impl Dev {
             options,
             port: 0,
             data: folder.path().join("data"),
+            postgres_tells_all: AtomicBool::new(false),
             folder,
         }
     }
@@ -152,6 +155,7 @@ impl Dev {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
+        self.learn();
     }
 
     fn is_ready(&mut self) -> bool {
@@ -235,8 +239,58 @@ impl Dev {
     /// All that it logged, over all its runs.
     #[must_use]
     pub fn log(&self) -> String {
-        let log = std::fs::read(self.folder.path().join("dev.log")).unwrap_or_default();
+        let log = std::fs::read(self.log_file()).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
+    }
+
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.folder.path().join("dev.log")
+    }
+
+    /// From here on Postgres logs each statement with its parameters, among which there are mail
+    /// addresses, but no secret.
+    pub async fn let_postgres_tell_all(&self) {
+        self.postgres_tells_all.store(true, Ordering::Relaxed);
+        let pg = self.pg();
+        for sql in [
+            "ALTER SYSTEM SET log_statement = 'all'",
+            "ALTER SYSTEM SET log_parameter_max_length = -1",
+            // Over what the server was started with.
+            "ALTER ROLE ALL SET log_error_verbosity = 'default'",
+            "SELECT pg_reload_conf()",
+        ] {
+            pg.run("postgres", sql).await;
+        }
+    }
+
+    /// Where its internal listener is: `http://127.0.0.1:…`.
+    #[must_use]
+    pub fn internal_url(&self) -> String {
+        self.variables()
+            .remove("TENANTRY_INTERNAL_URL")
+            .expect("the internal URL in <data>/env")
+    }
+
+    /// What `GET /metrics` tells.
+    pub async fn metrics(&self) -> Metrics {
+        Metrics::scrape(&self.internal_url()).await
+    }
+
+    /// Learns what must be in no log.
+    fn learn(&self) {
+        let variables = self.variables();
+        for name in ["PGPASSWORD", "TENANTRY_TOKEN"] {
+            logs::learn(variables.get(name).map_or("", String::as_str));
+        }
+        logs::learn_url(
+            variables
+                .get("TENANTRY_CATALOG_URL")
+                .map_or("", String::as_str),
+        );
+        let keys = variables.get("TENANTRY_KEYS").map_or("", String::as_str);
+        for key in keys.split(',') {
+            logs::learn(key.rsplit(':').next().unwrap_or_default());
+        }
     }
 
     /// What `<data>/env` says.
@@ -361,6 +415,25 @@ impl Dev {
             .current_dir(self.folder.path())
             .env("TENANTRY_DATA", &self.data);
         command
+    }
+}
+
+/// What Postgres logged is looked at, too.
+impl Drop for Dev {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.learn();
+        let all = self.postgres_tells_all.load(Ordering::Relaxed);
+        each_file(
+            &self.data,
+            &mut |path| match path.extension().is_some_and(|end| end == "log") {
+                true if all => logs::check_secrets(path),
+                true => logs::check(path),
+                false => {}
+            },
+        );
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use crate::logs;
+
 /// A server of ours that runs. Its standard output and error go to files, one each: the banner on
 /// the one holds a secret on purpose, the log on the other must hold none.
 pub struct Process {
@@ -22,6 +24,11 @@ impl Process {
         use std::os::unix::process::CommandExt;
         let stdout = folder.join(format!("{name}.out"));
         let stderr = folder.join(format!("{name}.log"));
+        if let (Some(kept), false) = (logs::kept(), stderr.exists()) {
+            let test = folder.file_name().unwrap_or_default().to_string_lossy();
+            let kept = kept.join(format!("{test}-{name}.log"));
+            std::os::unix::fs::symlink(kept, &stderr).expect("a log that is kept");
+        }
         let open = |path: &Path| {
             File::options()
                 .create(true)
@@ -124,6 +131,9 @@ impl Drop for Process {
         self.signal_group(Signal::KILL);
         let _ = self.child.wait();
         let _ = std::fs::remove_file(self.group_file());
+        if !std::thread::panicking() {
+            logs::check(&self.stderr);
+        }
     }
 }
 

@@ -4,12 +4,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use crate::dev::status_of;
-use crate::{Client, Dev, Process, binary};
+use crate::{Client, Dev, Metrics, Process, binary};
 
 /// A running `tenantry serve`.
 pub struct Serve {
     process: Process,
     address: SocketAddr,
+    internal: SocketAddr,
     name: String,
 }
 
@@ -21,11 +22,12 @@ impl Serve {
     /// When it does not become ready.
     #[must_use]
     pub fn join(dev: &Dev, name: &str, env: &[(&str, &str)]) -> Self {
-        let address = free_address();
+        let (address, internal) = (free_address(), free_address());
         let mut command = binary::command();
         command
             .current_dir(dev.folder())
             .args(["serve", "--listen", &address.to_string()])
+            .args(["--internal-listen", &internal.to_string()])
             .envs(dev.variables())
             .envs(env.iter().copied());
         let mut process = Process::spawn(command, dev.folder(), name);
@@ -40,6 +42,7 @@ impl Serve {
         Self {
             process,
             address,
+            internal,
             name: name.to_owned(),
         }
     }
@@ -48,6 +51,17 @@ impl Serve {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its internal listener is: `http://127.0.0.1:…`.
+    #[must_use]
+    pub fn internal_url(&self) -> String {
+        format!("http://{}", self.internal)
+    }
+
+    /// What `GET /metrics` tells.
+    pub async fn metrics(&self) -> Metrics {
+        Metrics::scrape(&self.internal_url()).await
     }
 
     /// The name it was given.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::logs::Watch;
 use crate::{Client, Dev};
 
 /// The password of each admin that [`Dev::tenant`] makes.
@@ -37,6 +38,9 @@ pub struct Tenant {
     pub admin: Client,
     /// The admin's refresh token.
     pub refresh_token: String,
+    /// What was logged meanwhile is looked at when the tenant is done with.
+    #[expect(dead_code, reason = "held for its drop")]
+    watch: Watch,
 }
 
 impl Tenant {
@@ -85,6 +89,7 @@ impl Dev {
             user_id: text(&login, "userId"),
             admin: host.bearer(&text(&login, "accessToken")),
             refresh_token: text(&login, "refreshToken"),
+            watch: Watch::over(self.log_file()),
             slug,
             email,
         }

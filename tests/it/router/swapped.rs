@@ -75,6 +75,8 @@ async fn a_database_under_another_ones_name_is_not_used() {
         log.contains("identity") || log.contains("wrong database"),
         "an alarm:\n{log}"
     );
+    let alarms = "tenantry_router_wrong_database_total";
+    assert!(dev.metrics().await.sum(alarms, &[]) >= 1.0, "counted");
 
     // Right again: it recovers by itself, and nothing was written to the wrong place.
     swap(&pg, &acme, &globex).await;
