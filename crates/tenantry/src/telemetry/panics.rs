@@ -4,7 +4,7 @@ use std::panic::{self, PanicHookInfo};
 
 /// From now on panics are logged.
 pub fn log() {
-    panic::set_hook(Box::new(|info| tell(info)));
+    panic::set_hook(Box::new(tell));
 }
 
 fn tell(info: &PanicHookInfo<'_>) {
