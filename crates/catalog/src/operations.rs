@@ -263,7 +263,7 @@ pub async fn running_for_tenant(
 ///
 /// # Errors
 /// When the catalog does not answer.
-pub async fn parked(conn: &mut PgConnection) -> Result<i64, CatalogError> {
+pub async fn count_parked(conn: &mut PgConnection) -> Result<i64, CatalogError> {
     // Read from the index of open operations: what has ended, which is nearly all, is not looked at.
     let count = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM operations WHERE status = 'parked'"#,

@@ -44,7 +44,7 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
     idempotency::prune(&mut conn, now - kept).await?;
     change_log::prune(&mut conn).await?;
     routers::prune(&mut conn).await?;
-    let parked = operations::parked(&mut conn).await?;
+    let parked = operations::count_parked(&mut conn).await?;
     metrics::gauge!(metric::OPERATIONS_PARKED.name).set(parked as f64);
     let due = tenants::due_for_purge(&mut conn, now, PURGES).await?;
     drop(conn);
