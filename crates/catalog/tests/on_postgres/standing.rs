@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tenantry_catalog::databases::{self, State};
+use tenantry_catalog::databases;
 use tenantry_catalog::operations::{self, Status as Op};
 use tenantry_catalog::tenants::{self, Status};
 use tenantry_catalog::{Count, change_log, routers};
@@ -75,7 +75,7 @@ pub async fn databases_behind_are_those_of_tenants_that_are_not_deleted(db: Db) 
     }
     db.making(cluster, "making").await;
     let spare = db.making(cluster, "spare").await;
-    databases::set_state(&mut conn, spare, State::Spare)
+    databases::put_by(&mut conn, spare)
         .await
         .expect("set");
     execute(

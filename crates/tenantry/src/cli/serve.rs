@@ -65,16 +65,14 @@ impl Serve {
 /// An address with its port; what people write instead is told how to be written.
 pub(super) fn address(text: &str) -> std::result::Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        let meant = match text.strip_prefix(':').unwrap_or(text) {
-            port if port.parse::<u16>().is_ok() => format!("127.0.0.1:{port}"),
-            host if host.parse::<IpAddr>().is_ok() => {
-                SocketAddr::new(host.parse().unwrap_or(IpAddr::from([127, 0, 0, 1])), 3000)
-                    .to_string()
+        let meant = if let Ok(host) = text.parse::<IpAddr>() {
+            SocketAddr::new(host, 3000).to_string()
+        } else {
+            let port = text.strip_prefix("localhost:").or(text.strip_prefix(':'));
+            match port.unwrap_or(text).parse::<u16>() {
+                Ok(port) => format!("127.0.0.1:{port}"),
+                Err(_) => "127.0.0.1:3000".to_owned(),
             }
-            other => match other.strip_prefix("localhost:") {
-                Some(port) => format!("127.0.0.1:{port}"),
-                None => "127.0.0.1:3000".to_owned(),
-            },
         };
         format!("an address and a port are needed; write it like {meant}")
     })
