@@ -49,12 +49,7 @@ pub async fn compose(config: &Config) -> Result<Composed> {
             .await?;
     let installation = ready(&catalog, &keys).await?;
     let router_url = router_url(config, &catalog, &keys, &entropy, installation).await?;
-    let router_catalog =
-        tenantry_catalog::connect(&router_url, ROUTER_CATALOG_CONNECTIONS, "tenantry/router")
-            .await
-            .map_err(|error| {
-                catalog_url::catalog_failure("the router cannot use the catalog", &error)
-            })?;
+    let router_catalog = router_catalog(&router_url).await?;
     let router = start_router(
         config,
         &router_catalog,
@@ -99,6 +94,27 @@ pub async fn compose(config: &Config) -> Result<Composed> {
         pools,
         templates,
     })
+}
+
+/// The router and nothing else, for a product's own server.
+///
+/// # Errors
+/// As [`compose`].
+pub async fn router_alone(config: &Config) -> Result<Router> {
+    let keys = config.catalog.keyring()?.ok_or_else(no_keys)?;
+    let (clock, entropy) = (Clock::system(), Entropy::system());
+    let catalog = catalog_url::connect_pool(config.catalog.url()?, 1).await?;
+    let installation = ready(&catalog, &keys).await?;
+    let url = router_url(config, &catalog, &keys, &entropy, installation).await?;
+    catalog.close().await;
+    let catalog = router_catalog(&url).await?;
+    start_router(config, &catalog, &keys, installation, &clock, &entropy).await
+}
+
+async fn router_catalog(url: &Secret) -> Result<PgPool> {
+    tenantry_catalog::connect(url, ROUTER_CATALOG_CONNECTIONS, "tenantry/router")
+        .await
+        .map_err(|error| catalog_url::catalog_failure("the router cannot use the catalog", &error))
 }
 
 impl Composed {

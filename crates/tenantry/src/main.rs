@@ -1,6 +1,7 @@
 //! The program `tenantry`: the command line, the configuration, and the one place where all parts
 //! are put together. What the parts do is in the other crates.
 
+mod bench;
 mod bootstrap;
 mod catalog_url;
 mod cli;

@@ -1,5 +1,6 @@
 //! The command line: what can be typed. One file per command.
 
+mod bench;
 mod catalog;
 mod completions;
 mod config;
@@ -131,13 +132,20 @@ pub enum Command {
     Completions(completions::Completions),
     /// Print the manual page, or write one for each command
     Man(man::Man),
+    /// Measure on this machine what the product costs, as ratios
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 impl Command {
     /// Whether it runs a server, which tells what it does in its log.
     #[must_use]
     pub fn is_server(&self) -> bool {
-        matches!(self, Self::Dev(_) | Self::Serve(_))
+        match self {
+            Self::Dev(_) | Self::Serve(_) => true,
+            Self::Bench(command) => command.is_server(),
+            _ => false,
+        }
     }
 
     /// Runs it.
@@ -160,6 +168,7 @@ impl Command {
             Self::Probe(command) => command.run(global).await,
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),
+            Self::Bench(command) => command.run(global).await,
         }
     }
 }

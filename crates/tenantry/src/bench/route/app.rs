@@ -1,0 +1,213 @@
+//! The servers under test: one handler twice, on the router and on one hard-wired pool.
+//!
+//! They differ in nothing but how the handler comes to its connection: same listener, same axum,
+//! same statement, same answer.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{self, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use tenantry_router::Router;
+use tenantry_router::axum::{Tenant, TenantDb, layer};
+use tokio::sync::Mutex;
+
+use super::resolution::Told;
+use crate::bench::world::bare_failed;
+use crate::compose;
+use crate::config::{Config, Overrides, Variables};
+use crate::failure::{Failure, Result};
+use crate::listen::Listeners;
+use crate::stop::Stop;
+
+/// The variable with the hard-wired pool's database.
+pub const DATABASE_URL: &str = "BENCH_DATABASE_URL";
+/// The variable with the hard-wired pool's size.
+pub const CONNECTIONS: &str = "BENCH_CONNECTIONS";
+
+#[derive(Serialize, sqlx::FromRow)]
+struct Note {
+    id: i32,
+    body: String,
+}
+
+type Answer = std::result::Result<Json<Note>, StatusCode>;
+
+/// The statement, on whatever connection.
+async fn note(conn: &mut PgConnection, id: i32) -> Answer {
+    sqlx::query_as("SELECT id, body FROM notes WHERE id = $1")
+        .bind(id)
+        .fetch_one(conn)
+        .await
+        .map(Json)
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The handler on the router.
+async fn routed_note(mut db: TenantDb, extract::Path(id): extract::Path<i32>) -> Answer {
+    let answer = note(&mut db, id).await?;
+    db.release();
+    Ok(answer)
+}
+
+/// The handler on one pool.
+async fn wired_note(
+    State(wired): State<Arc<Wired>>,
+    extract::Path(id): extract::Path<i32>,
+) -> Answer {
+    let mut conn = wired.pool.acquire().await;
+    let conn = conn.as_mut().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    note(conn, id).await
+}
+
+struct Wired {
+    pool: PgPool,
+    options: PgConnectOptions,
+    /// What the last cold request opened.
+    opened: Mutex<Option<PgConnection>>,
+}
+
+/// A connection of its own, which stays open as a pooled one would.
+async fn connected_note(
+    State(wired): State<Arc<Wired>>,
+    extract::Path(id): extract::Path<i32>,
+) -> Answer {
+    let conn = wired.options.connect().await;
+    let mut conn = conn.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    let answer = note(&mut conn, id).await?;
+    *wired.opened.lock().await = Some(conn);
+    Ok(answer)
+}
+
+async fn close_opened(State(wired): State<Arc<Wired>>) -> &'static str {
+    if let Some(conn) = wired.opened.lock().await.take() {
+        // Its end on the server is not waited for, as on the other side.
+        let _ = conn.close().await;
+    }
+    "forgotten"
+}
+
+async fn forget(Tenant(route): Tenant, Extension(router): Extension<Router>) -> &'static str {
+    router.disconnect(route.tenant_id()).await;
+    "forgotten"
+}
+
+#[derive(Deserialize)]
+struct Hosts {
+    hosts: String,
+}
+
+async fn resolutions(
+    Extension(router): Extension<Router>,
+    extract::Path(number): extract::Path<u32>,
+    Query(hosts): Query<Hosts>,
+) -> std::result::Result<Json<Told>, StatusCode> {
+    let headers: Vec<&str> = hosts.hosts.split(',').collect();
+    let lost = |_| StatusCode::INTERNAL_SERVER_ERROR;
+    let names: std::result::Result<Vec<_>, _> = headers
+        .iter()
+        .map(|header| router.parse_host(header))
+        .collect();
+    let names = names.map_err(|_| StatusCode::BAD_REQUEST)?;
+    let map: HashMap<&str, usize> = headers
+        .iter()
+        .zip(0..)
+        .map(|(host, n)| (*host, n))
+        .collect();
+
+    let began = Instant::now();
+    for header in headers.iter().cycle().take(number as usize) {
+        let host = router.parse_host(black_box(header));
+        let host = host.map_err(|_| StatusCode::BAD_REQUEST)?;
+        black_box(router.resolve(&host).await.map_err(lost)?);
+    }
+    let header = began.elapsed();
+    let began = Instant::now();
+    for name in names.iter().cycle().take(number as usize) {
+        black_box(router.resolve(black_box(name)).await.map_err(lost)?);
+    }
+    let host = began.elapsed();
+    let began = Instant::now();
+    for header in headers.iter().cycle().take(number as usize) {
+        black_box(map.get(black_box(header)));
+    }
+    let looks = began.elapsed();
+    let each = |time: std::time::Duration| time.as_secs_f64() * 1e9 / f64::from(number);
+    Ok(Json(Told {
+        header: each(header),
+        host: each(host),
+        map: each(looks),
+    }))
+}
+
+/// Serves the handler on the router.
+///
+/// # Errors
+/// What stands in the way of a start.
+pub async fn routed(address_file: &Path) -> Result<()> {
+    let (none, variables) = (Overrides::default(), Variables::of_process());
+    let config = Config::load(None, &variables, &none, &none)?;
+    let router = compose::router_alone(&config).await?;
+    let app = axum::Router::new()
+        .route("/notes/{id}", get(routed_note))
+        .route("/forget", post(forget))
+        .route("/resolution/{number}", get(resolutions))
+        .layer(layer(router.clone()));
+    let served = serve(&app, address_file).await;
+    router.shutdown().await;
+    served
+}
+
+/// Serves the handler on one pool.
+///
+/// # Errors
+/// What stands in the way of a start.
+pub async fn wired(address_file: &Path) -> Result<()> {
+    let missing = || Failure::usage("only `tenantry bench route` starts this");
+    let url = std::env::var(DATABASE_URL).map_err(|_| missing())?;
+    let connections = std::env::var(CONNECTIONS).map_err(|_| missing())?;
+    let connections = connections.parse().map_err(|_| missing())?;
+    let options = PgConnectOptions::from_str(&url).map_err(|error| bare_failed(&error))?;
+    let options = options.disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .min_connections(connections)
+        // As the router, which asks a connection only when it was idle for a second.
+        .test_before_acquire(false)
+        .connect_with(options.clone())
+        .await
+        .map_err(|error| bare_failed(&error))?;
+    let state = Arc::new(Wired {
+        pool: pool.clone(),
+        options,
+        opened: Mutex::default(),
+    });
+    let app = axum::Router::new()
+        .route("/notes/{id}", get(wired_note))
+        .route("/connect/{id}", get(connected_note))
+        .route("/forget", post(close_opened))
+        .with_state(state);
+    let served = serve(&app, address_file).await;
+    pool.close().await;
+    served
+}
+
+async fn serve(app: &axum::Router, address_file: &Path) -> Result<()> {
+    let stop = Stop::on_signals()?;
+    let listeners = Listeners::bind(([127, 0, 0, 1], 0).into()).await?;
+    let draft = address_file.with_extension("new");
+    std::fs::write(&draft, listeners.address().to_string())
+        .and_then(|()| std::fs::rename(&draft, address_file))
+        .map_err(|error| Failure::because("the address cannot be told", &error))?;
+    listeners.serve(app, &stop).await;
+    Ok(())
+}
