@@ -9,6 +9,10 @@
 //! against that tenant's version on each use. Names that led nowhere are used for a short time, and
 //! not at all once any row was applied that may have given a name to a tenant.
 //!
+//! A name also keeps the entry it led to last, so that a warm request costs one look and not two.
+//! That is a shortcut and no second truth: such an entry passes the same checks on each use as one
+//! from the tenants' cache, and one that does not pass is taken from there.
+//!
 //! Nothing here decides what may be served.
 
 use std::hash::Hash;
@@ -54,16 +58,18 @@ struct Names<K> {
     absent: Moka<K, i64>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Named {
     tenant: TenantId,
     read_at: i64,
     renew_at: Instant,
+    /// The tenant's entry as it was when somebody last needed a newer one.
+    entry: Option<Arc<Entry>>,
 }
 
 /// What a name led to when it was looked for.
 enum Found {
-    Tenant(TenantId),
+    Tenant(TenantId, Option<Arc<Entry>>),
     Nowhere,
 }
 
@@ -205,23 +211,27 @@ impl Cache {
     ) -> Result<Seen, Unavailable> {
         let mut asked = Asked::Memory;
         for _ in 0..OVERTAKEN {
-            let tenant = match self.remembered(names, key).await {
-                Some(Found::Tenant(tenant)) => tenant,
-                Some(Found::Nowhere) => return Ok((None, asked)),
+            let found = match self.remembered(names, key).await {
+                Some(found) => found,
                 None => {
                     asked = Asked::Catalog;
-                    match self.look_for(names, key, name).await? {
-                        Found::Tenant(tenant) => tenant,
-                        Found::Nowhere => return Ok((None, asked)),
-                    }
+                    self.look_for(names, key, name).await?
                 }
+            };
+            let tenant = match found {
+                Found::Tenant(_, Some(entry)) if self.is_usable(&entry) => {
+                    return Ok((Some(entry), asked));
+                }
+                Found::Tenant(tenant, _) => tenant,
+                Found::Nowhere => return Ok((None, asked)),
             };
             let (entry, by_id) = self.find(tenant).await?;
             if by_id == Asked::Catalog {
                 asked = by_id;
             }
-            if entry.is_some() {
-                return Ok((entry, asked));
+            if let Some(entry) = entry {
+                names.keep(key, &entry).await;
+                return Ok((Some(entry), asked));
             }
             // The name led to a tenant that is no more. Its row of the log is on its way, so that
             // the name is not refused on use yet.
@@ -243,7 +253,7 @@ impl Cache {
             if self.versions.is_fresh(named.tenant, named.read_at)
                 && (Instant::now() < named.renew_at || self.source.is_down())
             {
-                return Some(Found::Tenant(named.tenant));
+                return Some(Found::Tenant(named.tenant, named.entry));
             }
             return None;
         }
@@ -277,13 +287,11 @@ impl Cache {
                         (Err(error), None) => return Err(error),
                         // Known, only due to be read again: better than nothing.
                         (Err(error), Some(named)) => {
-                            let Named {
-                                tenant, read_at, ..
-                            } = *named.value();
-                            if !self.versions.is_fresh(tenant, read_at) {
+                            let named = named.value();
+                            if !self.versions.is_fresh(named.tenant, named.read_at) {
                                 return Err(error);
                             }
-                            *outcome = Found::Tenant(tenant);
+                            *outcome = Found::Tenant(named.tenant, named.entry.clone());
                             return Ok(Op::Nop);
                         }
                     };
@@ -298,13 +306,14 @@ impl Cache {
                     if !self.versions.is_fresh(tenant, read_at) {
                         continue;
                     }
-                    self.load(tenant, Some(row)).await?;
-                    *outcome = Found::Tenant(tenant);
+                    let entry = self.load(tenant, Some(row)).await?;
+                    *outcome = Found::Tenant(tenant, entry.clone());
                     let renew_at = renew_at(tenant, self.config.cache_ttl);
                     return Ok(Op::Put(Named {
                         tenant,
                         read_at,
                         renew_at,
+                        entry,
                     }));
                 }
                 Err(Unavailable)
@@ -399,7 +408,7 @@ impl Cache {
     }
 }
 
-impl<K: Hash + Eq + Send + Sync + 'static> Names<K> {
+impl<K: Hash + Eq + Clone + Send + Sync + 'static> Names<K> {
     fn new(config: &Config) -> Self {
         Self {
             known: Moka::builder()
@@ -411,6 +420,23 @@ impl<K: Hash + Eq + Send + Sync + 'static> Names<K> {
                 .time_to_live(config.negative_ttl)
                 .build(),
         }
+    }
+
+    /// Keeps a tenant's newer entry with the name, if the name still leads to that tenant.
+    async fn keep(&self, key: &K, entry: &Arc<Entry>) {
+        self.known
+            .entry_by_ref(key)
+            .and_compute_with(|named| {
+                let named = named.map(moka::Entry::into_value);
+                let same = named.filter(|named| named.tenant == entry.tenant_id);
+                std::future::ready(same.map_or(Op::Nop, |named| {
+                    Op::Put(Named {
+                        entry: Some(Arc::clone(entry)),
+                        ..named
+                    })
+                }))
+            })
+            .await;
     }
 
     fn clear(&self) {
