@@ -1,6 +1,7 @@
 //! From a name to a tenant that may be served.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tenantry_catalog::tenants::{Status, TenantRef};
@@ -174,7 +175,7 @@ impl Router {
 
     /// Nothing is handed out while this router does not know whether others still count on it.
     pub(crate) async fn pass_gate(&self) -> Result<(), ResolveError> {
-        if self.inner.stop.is_cancelled() {
+        if self.inner.stopping.load(Ordering::Acquire) {
             return Err(ResolveError::Unavailable);
         }
         let gate = match self.inner.lease.gate() {

@@ -44,6 +44,8 @@ pub(crate) struct Inner {
     pub(crate) log: Arc<ChangeLog>,
     pub(crate) tasks: Tasks,
     pub(crate) stop: CancellationToken,
+    /// Set before `stop`, which asks for a lock: every request looks here.
+    pub(crate) stopping: AtomicBool,
     pub(crate) wrong_database: AtomicU64,
     pub(crate) acquires: Acquires,
     progress: Arc<Progress>,
@@ -169,6 +171,7 @@ impl Router {
             log,
             tasks,
             stop,
+            stopping: AtomicBool::new(false),
             wrong_database: AtomicU64::new(0),
             acquires: Acquires::new(),
             progress,
@@ -264,6 +267,7 @@ impl Router {
     /// Hands out nothing any more, waits for leases up to the drain deadline, closes what is idle
     /// and takes this router out of the catalog.
     pub async fn shutdown(self) {
+        self.inner.stopping.store(true, Ordering::Release);
         self.inner.stop.cancel();
         let inner = &self.inner;
         let deadline = Instant::now() + inner.config.drain_deadline;
