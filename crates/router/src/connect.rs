@@ -18,7 +18,6 @@ use tokio::time::Instant;
 use crate::generation::Place;
 use crate::meters::Connects;
 use crate::pools::Backend;
-use crate::session;
 
 /// Settings of a pooled session, in the startup packet, where they win over what a tenant set for its
 /// role or its database. The tenant's own logins write the tables that we read: a lock that they
@@ -208,23 +207,26 @@ impl Connector {
         expected: Expected,
     ) -> Result<Fresh, OpenError> {
         let mut conn = login(options).await?;
-        let found = match identity::read(&mut conn).await {
+        let found = match identity::read_with_backend(&mut conn).await {
             Ok(found) => found,
             Err(TenantDbError::IdentityUnreadable(_)) => None,
             Err(error) => return Err(OpenError::Unavailable(Box::new(error))),
         };
-        let right = found.as_ref().is_some_and(|found| {
+        let right = |found: &Identity| {
             found.installation == expected.installation
                 && found.database_id == expected.database_id
                 && found.epoch == expected.epoch
-        });
-        if !right {
-            return Err(OpenError::WrongDatabase { expected, found });
+        };
+        match found {
+            Some((found, pid)) if right(&found) => Ok(Fresh {
+                conn,
+                backend: Backend { pid },
+            }),
+            other => Err(OpenError::WrongDatabase {
+                expected,
+                found: other.map(|(found, _)| found),
+            }),
         }
-        let backend = session::backend(&mut conn)
-            .await
-            .map_err(|error| OpenError::Unavailable(Box::new(error)))?;
-        Ok(Fresh { conn, backend })
     }
 
     async fn bounded<T>(

@@ -1,22 +1,12 @@
-//! Statements about the session itself: who serves it, whether it is idle, ending it.
+//! Statements about the session itself: whether it is idle, ending it.
 //!
 //! The only SQL of this crate. Nothing here touches a table; every function is named with its
 //! schema, because the session's `search_path` belongs to the tenant.
 
-use sqlx::{Connection, Executor, PgConnection, Row};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::connect::POOLED;
 use crate::pools::Backend;
-
-/// The server process of this session. Simple query: one round trip.
-pub(crate) async fn backend(conn: &mut PgConnection) -> Result<Backend, sqlx::Error> {
-    let row = sqlx::raw_sql("SELECT pg_catalog.pg_backend_pid()")
-        .fetch_one(conn)
-        .await?;
-    Ok(Backend {
-        pid: row.try_get(0)?,
-    })
-}
 
 /// Reads what is outstanding, lets a queued rollback happen, and says whether the session is then
 /// outside of any transaction. One round trip.

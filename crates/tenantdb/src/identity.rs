@@ -22,16 +22,30 @@ pub struct Identity {
 
 /// Reads the identity; none where the database has none (no such table, or no row).
 ///
+/// # Errors
+/// As [`read_with_backend`].
+pub async fn read(conn: &mut PgConnection) -> Result<Option<Identity>, TenantDbError> {
+    let found = read_with_backend(conn).await?;
+    Ok(found.map(|(identity, _)| identity))
+}
+
+/// [`read`], and the id of the server process that answered: both are wanted of every new
+/// connection.
+///
 /// One round trip: sent as a simple query, since a prepared one is described first.
 ///
 /// # Errors
 /// [`TenantDbError::IdentityUnreadable`] where the login may not read it. Whatever is not the
 /// expected identity must be taken as another's database.
-pub async fn read(conn: &mut PgConnection) -> Result<Option<Identity>, TenantDbError> {
-    let found =
-        sqlx::raw_sql("SELECT installation, database_id, epoch FROM tenantry_self.identity")
-            .fetch_all(conn)
-            .await;
+pub async fn read_with_backend(
+    conn: &mut PgConnection,
+) -> Result<Option<(Identity, i32)>, TenantDbError> {
+    let found = sqlx::raw_sql(
+        "SELECT installation, database_id, epoch, pg_catalog.pg_backend_pid() AS pid
+         FROM tenantry_self.identity",
+    )
+    .fetch_all(conn)
+    .await;
     let rows = match found {
         Ok(rows) => rows,
         Err(error) => {
@@ -46,9 +60,10 @@ pub async fn read(conn: &mut PgConnection) -> Result<Option<Identity>, TenantDbE
     let [row] = rows.as_slice() else {
         return Ok(None);
     };
-    Ok(Some(Identity {
+    let identity = Identity {
         installation: InstallationId::from_uuid(row.try_get::<Uuid, _>("installation")?),
         database_id: DatabaseId::from_uuid(row.try_get::<Uuid, _>("database_id")?),
         epoch: row.try_get("epoch")?,
-    }))
+    };
+    Ok(Some((identity, row.try_get("pid")?)))
 }
