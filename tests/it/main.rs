@@ -7,6 +7,7 @@
 
 mod access_table;
 mod bad_input;
+mod bench;
 mod cli;
 mod crash;
 mod deploy;

@@ -1,19 +1,36 @@
 //! The product's side: `POST /setup/tenants` over a connection that is kept, to its 201.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 
 use crate::bench::cpu::Watch;
 use crate::bench::http::Connection;
 use crate::bench::report::Turn;
-use crate::bench::world::{World, no_answer, unexpected};
+use crate::bench::world::{World, bare_failed, connect, no_answer, unexpected};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+
+/// How long the stock may take to be full again.
+const STOCK: Duration = Duration::from_secs(60);
+/// How often it is looked at.
+const TICK: Duration = Duration::from_millis(5);
+
+/// Where a new tenant's database comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It is cloned when it is asked for.
+    Template,
+    /// It was made ahead.
+    Spare,
+}
 
 /// The product and what it made.
 pub struct Product<'a> {
     world: &'a World,
+    source: Source,
+    catalog: PgConnection,
     http: Connection,
     watch: Watch,
     count: u32,
@@ -30,9 +47,11 @@ impl<'a> Product<'a> {
     ///
     /// # Errors
     /// When the product does not answer.
-    pub async fn new(world: &'a World) -> Result<Self> {
+    pub async fn new(world: &'a World, source: Source) -> Result<Self> {
         Ok(Self {
             world,
+            source,
+            catalog: connect(&world.admin().database(crate::dev::postgres::CATALOG)).await?,
             http: world.http().await?,
             watch: world.watch(Some(world.server.pid)),
             count: 0,
@@ -62,6 +81,7 @@ impl<'a> Product<'a> {
             let slug = format!("bench-{}", self.count);
             let body = json!({ "name": "A tenant of a benchmark", "slug": slug });
             let request = self.world.setup("POST", "/setup/tenants", Some(&body));
+            self.stocked().await?;
             let began = Instant::now();
             let answer = self
                 .http
@@ -106,6 +126,39 @@ impl<'a> Product<'a> {
         Ok(())
     }
 
+    /// Waits until all spares are there that are to be, and nothing works on more.
+    ///
+    /// # Errors
+    /// When they do not get ready.
+    pub async fn stocked(&mut self) -> Result<()> {
+        if self.source == Source::Template {
+            return Ok(());
+        }
+        let began = Instant::now();
+        while began.elapsed() < STOCK {
+            let stocked = sqlx::query_scalar(
+                "SELECT (SELECT count(*) FROM databases WHERE state = 'spare') >= $1
+                    AND NOT EXISTS (SELECT FROM operations WHERE kind = 'spare' AND status = 'running')",
+            )
+            .bind(super::SPARES)
+            .fetch_one(&mut self.catalog)
+            .await
+            .map_err(|error| bare_failed(&error))?;
+            if stocked {
+                return Ok(());
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        Err(Failure::new(
+            Exit::Failed,
+            format!(
+                "there were not {} spares after {} s",
+                super::SPARES,
+                STOCK.as_secs()
+            ),
+        ))
+    }
+
     /// The operation's own record says which way it went.
     async fn check(&mut self, at: usize) -> Result<()> {
         let path = format!("/setup/operations/{}", self.made[at].operation);
@@ -120,12 +173,15 @@ impl<'a> Product<'a> {
                     && crate::output::text(step, "status") == "done"
             })
         });
-        if cloned {
+        if cloned == (self.source == Source::Template) {
             return Ok(());
         }
         Err(Failure::new(
             Exit::Failed,
-            format!("a creation did not clone the template as was to be measured: {operation}"),
+            format!(
+                "a creation did not go the way that was to be measured, {:?}: {operation}",
+                self.source
+            ),
         ))
     }
 }

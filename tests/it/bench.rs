@@ -1,0 +1,131 @@
+//! `tenantry bench`: it runs, its document has the keys that are promised, and nothing is left.
+//!
+//! No number is asserted: a test machine is busy, and a debug build is no product.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tenantry_testkit::{Cli, shared};
+
+/// The smallest sizes that still go through everything.
+const PROVISION: &[&str] = &["bench", "provision", "--creations", "1"];
+const ROUTE: &[&str] = &[
+    "bench",
+    "route",
+    "--clients",
+    "2",
+    "--time",
+    "100ms",
+    "--tenants",
+    "2",
+    "--cold",
+    "1",
+    "--resolutions",
+    "100",
+];
+
+/// Runs a benchmark on a folder of its own beside the others'.
+fn bench(arguments: &[&str], folder: &Path) -> Cli {
+    let folder = folder.display().to_string();
+    let mut all = arguments.to_vec();
+    all.extend(["--data", folder.as_str()]);
+    let pg_bin = std::env::var("TENANTRY_PG_BIN").ok();
+    let pg_bin = pg_bin.iter().map(|bin| ("TENANTRY_PG_BIN", bin.as_str()));
+    shared().cli_elsewhere(&all, &pg_bin.collect::<Vec<_>>())
+}
+
+/// Processes whose command line names the folder.
+fn left_behind(folder: &Path) -> Vec<String> {
+    let name = folder.display().to_string();
+    std::fs::read_dir("/proc")
+        .expect("processes")
+        .flatten()
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(&name))
+        .collect()
+}
+
+#[track_caller]
+fn keys_of_a_report(report: &Value, bench: &str, figures: &[&str]) {
+    assert_eq!(report["bench"], bench);
+    assert_eq!(report["schema"], 1);
+    assert_eq!(
+        report["meaningful"], false,
+        "a smoke test is no measurement"
+    );
+    for key in ["date", "version", "profile", "system", "cpus", "postgres"] {
+        assert!(!report["environment"][key].is_null(), "{key}: {report:#}");
+    }
+    assert_eq!(report["environment"]["postgres"]["settings"]["fsync"], "on");
+    let found: Vec<&str> = report["figures"]
+        .as_array()
+        .expect("figures")
+        .iter()
+        .map(|figure| figure["name"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(found, figures);
+    for figure in report["figures"].as_array().expect("figures") {
+        let pairs = figure["pairs"].as_array().expect("pairs");
+        assert_eq!(pairs.len(), 2, "{figure:#}");
+        for key in ["median", "lowest", "quartile1", "quartile3", "highest"] {
+            assert!(figure["ratio"][key].is_f64(), "ratio.{key}: {figure:#}");
+        }
+        for side in ["product", "bare"] {
+            let value = figure[side]["value"]["median"].as_f64().expect("a value");
+            assert!(value > 0.0, "{side} did something: {figure:#}");
+            assert!(figure[side]["what"].is_string(), "{figure:#}");
+        }
+    }
+}
+
+#[test]
+fn creation_is_measured_and_nothing_is_left() {
+    let folder = shared().folder().join("bench-provision");
+    let arguments = [PROVISION, &["--smoke", "--pairs", "2", "--output", "json"]].concat();
+    let report = bench(&arguments, &folder).expect(0).json();
+    keys_of_a_report(&report, "provision", &["provision/template"]);
+    for side in ["product", "bare"] {
+        let side = &report["figures"][0][side];
+        assert_eq!(side["requests"], 2, "{side:#}");
+        assert!(side["p50Ms"].is_f64() && side["p99Ms"].is_f64(), "{side:#}");
+        for key in ["server", "postgres", "client"] {
+            assert!(side["cpuUs"][key].is_f64(), "{side:#}");
+        }
+    }
+    assert!(!folder.exists(), "its folder is gone");
+    assert_eq!(left_behind(&folder), Vec::<String>::new());
+}
+
+#[test]
+fn routing_is_measured_and_nothing_is_left() {
+    let folder = shared().folder().join("bench-route");
+    let arguments = [ROUTE, &["--smoke", "--pairs", "2", "--output", "json"]].concat();
+    let report = bench(&arguments, &folder).expect(0).json();
+    let figures = [
+        "route/throughput/2",
+        "route/me/2",
+        "route/cold",
+        "route/resolution",
+        "route/resolution/parsed",
+    ];
+    keys_of_a_report(&report, "route", &figures);
+    assert!(!folder.exists(), "its folder is gone");
+    assert_eq!(left_behind(&folder), Vec::<String>::new());
+}
+
+#[test]
+fn what_would_mean_nothing_is_refused() {
+    let folder = shared().folder().join("bench-refused");
+    let debug = [PROVISION, &["--pairs", "7"]].concat();
+    let refused = bench(&debug, &folder).expect(2);
+    assert!(refused.stderr.contains("debug build"), "{refused}");
+    let few = [PROVISION, &["--allow-debug", "--pairs", "6"]].concat();
+    let refused = bench(&few, &folder).expect(2);
+    assert!(refused.stderr.contains("fewer than 7"), "{refused}");
+    assert!(!folder.exists());
+    let taken = [PROVISION, &["--smoke", "--pairs", "2"]].concat();
+    let refused = bench(&taken, shared().data()).expect(1);
+    assert!(refused.stderr.contains("not there yet"), "{refused}");
+    assert!(shared().data().exists(), "a folder that was there stays");
+}
