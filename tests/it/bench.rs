@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tenantry_testkit::{Cli, shared};
+use tenantry_testkit::{Cli, Dev, Options};
 
 /// The smallest sizes that still go through everything.
 const PROVISION: &[&str] = &["bench", "provision", "--creations", "1"];
@@ -24,14 +24,19 @@ const ROUTE: &[&str] = &[
     "100",
 ];
 
-/// Runs a benchmark on a folder of its own beside the others'.
-fn bench(arguments: &[&str], folder: &Path) -> Cli {
+/// A place to work in; the benchmark starts what it needs itself.
+fn place() -> Dev {
+    Dev::prepared(Options::default())
+}
+
+/// Runs a benchmark on this folder.
+fn bench(dev: &Dev, arguments: &[&str], folder: &Path) -> Cli {
     let folder = folder.display().to_string();
     let mut all = arguments.to_vec();
     all.extend(["--data", folder.as_str()]);
     let pg_bin = std::env::var("TENANTRY_PG_BIN").ok();
     let pg_bin = pg_bin.iter().map(|bin| ("TENANTRY_PG_BIN", bin.as_str()));
-    shared().cli_elsewhere(&all, &pg_bin.collect::<Vec<_>>())
+    dev.cli_elsewhere(&all, &pg_bin.collect::<Vec<_>>())
 }
 
 /// Processes whose command line names the folder.
@@ -81,12 +86,17 @@ fn keys_of_a_report(report: &Value, bench: &str, figures: &[&str]) {
 
 #[test]
 fn creation_is_measured_and_nothing_is_left() {
-    let folder = shared().folder().join("bench-provision");
+    let dev = place();
+    let folder = dev.folder().join("bench");
     let arguments = [PROVISION, &["--smoke", "--pairs", "2", "--output", "json"]].concat();
-    let report = bench(&arguments, &folder).expect(0).json();
-    keys_of_a_report(&report, "provision", &["provision/template"]);
-    for side in ["product", "bare"] {
-        let side = &report["figures"][0][side];
+    let report = bench(&dev, &arguments, &folder).expect(0).json();
+    keys_of_a_report(
+        &report,
+        "provision",
+        &["provision/template", "provision/spare"],
+    );
+    for (figure, side) in [(0, "product"), (0, "bare"), (1, "product"), (1, "bare")] {
+        let side = &report["figures"][figure][side];
         assert_eq!(side["requests"], 2, "{side:#}");
         assert!(side["p50Ms"].is_f64() && side["p99Ms"].is_f64(), "{side:#}");
         for key in ["server", "postgres", "client"] {
@@ -99,9 +109,10 @@ fn creation_is_measured_and_nothing_is_left() {
 
 #[test]
 fn routing_is_measured_and_nothing_is_left() {
-    let folder = shared().folder().join("bench-route");
+    let dev = place();
+    let folder = dev.folder().join("bench");
     let arguments = [ROUTE, &["--smoke", "--pairs", "2", "--output", "json"]].concat();
-    let report = bench(&arguments, &folder).expect(0).json();
+    let report = bench(&dev, &arguments, &folder).expect(0).json();
     let figures = [
         "route/throughput/2",
         "route/me/2",
@@ -116,16 +127,17 @@ fn routing_is_measured_and_nothing_is_left() {
 
 #[test]
 fn what_would_mean_nothing_is_refused() {
-    let folder = shared().folder().join("bench-refused");
+    let dev = place();
+    let folder = dev.folder().join("bench");
     let debug = [PROVISION, &["--pairs", "7"]].concat();
-    let refused = bench(&debug, &folder).expect(2);
+    let refused = bench(&dev, &debug, &folder).expect(2);
     assert!(refused.stderr.contains("debug build"), "{refused}");
     let few = [PROVISION, &["--allow-debug", "--pairs", "6"]].concat();
-    let refused = bench(&few, &folder).expect(2);
+    let refused = bench(&dev, &few, &folder).expect(2);
     assert!(refused.stderr.contains("fewer than 7"), "{refused}");
     assert!(!folder.exists());
     let taken = [PROVISION, &["--smoke", "--pairs", "2"]].concat();
-    let refused = bench(&taken, shared().data()).expect(1);
+    let refused = bench(&dev, &taken, dev.folder()).expect(1);
     assert!(refused.stderr.contains("not there yet"), "{refused}");
-    assert!(shared().data().exists(), "a folder that was there stays");
+    assert!(dev.folder().exists(), "a folder that was there stays");
 }

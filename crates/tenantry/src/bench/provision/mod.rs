@@ -34,18 +34,11 @@ pub async fn measure(
     creations: u32,
 ) -> Result<(Environment, Vec<Figure>)> {
     let machine = Machine::now();
-    let none: &[_] = if has_spares() {
-        &[("TENANTRY_SPARES", "0")]
-    } else {
-        &[]
-    };
-    let world = World::start(room, "template", settings, none).await?;
+    let none = ("TENANTRY_SPARES", "0");
+    let world = World::start(room, "template", settings, &[none]).await?;
     let environment = world.environment(machine).await?;
     let pairs = settings.pairs;
     let mut figures = vec![from_template(&world, pairs, creations).await?];
-    if !has_spares() {
-        return Ok((environment, figures));
-    }
     let number = SPARES.to_string();
     let some = ("TENANTRY_SPARES", number.as_str());
     let world = World::start(room, "spare", settings, &[some]).await?;
@@ -136,9 +129,4 @@ impl<'a> Sides<'a> {
         self.product.tidy_up().await?;
         self.by_hand.tidy_up().await
     }
-}
-
-/// Whether this program keeps spares at all.
-fn has_spares() -> bool {
-    crate::config::KEYS.iter().any(|key| key.path == "spares")
 }
