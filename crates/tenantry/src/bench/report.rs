@@ -11,7 +11,21 @@ use super::cpu::PerRequest;
 use super::environment::Environment;
 use super::pairs::{Spread, percentile};
 use crate::failure::{Failure, Result};
-use crate::output::{self, Output};
+use crate::output::{self, Output, Shape};
+
+const COLUMNS: [&str; 11] = [
+    "FIGURE",
+    "RATIO",
+    "LOW-HIGH",
+    "",
+    "VALUE",
+    "P50 MS",
+    "P99 MS",
+    "CPU US: SERVER",
+    "POSTGRES",
+    "CLIENT",
+    "GOAL",
+];
 
 /// One run.
 #[derive(Debug, Serialize)]
@@ -239,19 +253,7 @@ impl Report {
         }
         output::line("")?;
         output::rows(
-            &[
-                "FIGURE",
-                "RATIO",
-                "LOW-HIGH",
-                "",
-                "VALUE",
-                "P50 MS",
-                "P99 MS",
-                "CPU US: SERVER",
-                "POSTGRES",
-                "CLIENT",
-                "GOAL",
-            ],
+            &COLUMNS.map(|heading| (heading, Shape::Whole)),
             self.figures.iter().flat_map(Figure::cells),
         )?;
         if !self.meaningful {
