@@ -18,6 +18,7 @@ pub mod principals;
 pub mod roles;
 pub mod seed;
 pub mod sessions;
+pub mod sign_in_codes;
 pub mod users;
 
 pub use error::TenantDbError;
