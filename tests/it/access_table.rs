@@ -24,7 +24,10 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("POST", "/setup/operators", "operator"),
     ("GET", "/setup/operators", "operator"),
     ("DELETE", "/setup/operators/{operator}", "operator"),
+    // At the base domain and at a tenant's host.
     ("POST", "/auth/login", "public"),
+    ("POST", "/auth/login", "public"),
+    ("POST", "/auth/redeem", "public"),
     ("POST", "/auth/refresh", "public"),
     ("POST", "/auth/logout", "public"),
     ("GET", "/me", "own"),

@@ -10,6 +10,7 @@ use tenantry_lifecycle::Lifecycle;
 use tenantry_router::Router;
 use tenantry_tenantdb::passwords::Hashing;
 use tenantry_types::{Clock, Entropy, Timestamp};
+use tenantry_vault::DirectoryKey;
 use tokio::sync::Semaphore;
 
 use crate::ApiDeps;
@@ -30,6 +31,7 @@ pub(crate) struct Inner {
     pub(crate) tokens: Tokens,
     pub(crate) throttle: Throttle,
     pub(crate) hashing: Hashing,
+    pub(crate) directory: DirectoryKey,
     pub(crate) clock: Clock,
     pub(crate) started_at: Timestamp,
     pub(crate) entropy: Entropy,
@@ -52,6 +54,7 @@ impl App {
             ),
             throttle: Throttle::new(deps.clock.clone(), Arc::clone(&meters)),
             hashing: deps.hashing,
+            directory: deps.directory,
             lifecycle: deps.lifecycle,
             router: deps.router,
             catalog: deps.catalog,

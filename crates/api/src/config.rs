@@ -27,6 +27,13 @@ pub struct ApiConfig {
     pub access_token_ttl: Duration,
     /// How long a session lives without a new sign-in. Default 30 days.
     pub refresh_token_ttl: Duration,
+    /// How many tenants one sign-in at a base domain tries at most. Default 8.
+    pub sign_in_tenants: u32,
+    /// A refused sign-in at a base domain is answered this long after it came, or at a multiple of it.
+    /// Default 1 s.
+    pub sign_in_floor: Duration,
+    /// How long the code of a sign-in at a base domain is good. Default 60 s.
+    pub sign_in_code_ttl: Duration,
     /// `http` or `https`, as clients see it. Default `https`.
     pub public_scheme: String,
     /// The port in the URLs we tell; none for the scheme's own.
@@ -46,6 +53,9 @@ impl Default for ApiConfig {
             request_timeout: Duration::from_secs(30),
             access_token_ttl: Duration::from_secs(15 * 60),
             refresh_token_ttl: Duration::from_secs(30 * 24 * 3600),
+            sign_in_tenants: 8,
+            sign_in_floor: Duration::from_secs(1),
+            sign_in_code_ttl: Duration::from_secs(60),
             public_scheme: "https".to_owned(),
             public_port: None,
             issuer: "tenantry".to_owned(),

@@ -6,14 +6,15 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, on};
 use http::StatusCode;
 use tower::ServiceExt;
 
 use crate::app::App;
-use crate::context::{Site, Visitor, authority};
+use crate::context::{Site, Visitor, authority, names_tenant};
 use crate::meters::Noted;
 use crate::problem::Problem;
-use crate::routes::{Place, ROUTES};
+use crate::routes::{HostKind, Place, ROUTES, Route};
 use crate::slot::Slots;
 
 /// Requests worked on at a time.
@@ -30,14 +31,14 @@ pub(crate) struct Hosts {
 
 impl Hosts {
     pub(crate) fn new(app: &App) -> Self {
-        let base = routes_at(Place::Base)
+        let base = routes_at(Place::Base, app)
             .fallback(not_found)
             .method_not_allowed_fallback(wrong_method);
         // At an unknown tenant's host there are no paths and no methods at all: 404 comes first.
-        let tenant = routes_at(Place::Tenant)
+        let tenant = routes_at(Place::Tenant, app)
             .fallback(async |_: Visitor| not_found().await)
             .method_not_allowed_fallback(async |_: Visitor| wrong_method().await);
-        let nowhere = routes_at(Place::Nowhere)
+        let nowhere = routes_at(Place::Nowhere, app)
             .fallback(async || Problem::no_tenant_here())
             .method_not_allowed_fallback(wrong_method);
         Self {
@@ -52,15 +53,43 @@ impl Hosts {
 
 /// The tenant API answers at a base domain, too, when a token or `x-tenant-id` names the tenant. The
 /// setup API answers nowhere else.
-fn routes_at(place: Place) -> Router<App> {
-    (0_u16..)
-        .zip(ROUTES.iter())
-        .filter(|(_, route)| route.info.host.answers_at(place))
-        .fold(Router::new(), |router, (number, route)| {
-            let noting = from_fn_with_state(number, note_route);
-            let handler = route.method_router().route_layer(noting);
-            router.route(route.info.path, handler)
+fn routes_at(place: Place, app: &App) -> Router<App> {
+    ROUTES
+        .iter()
+        .filter(|route| route.info.host.answers_at(place))
+        .fold(Router::new(), |router, route| {
+            let twin = route.twin().filter(|twin| twin.info.host.answers_at(place));
+            match (twin, route.info.host) {
+                (None, _) => router.route(route.info.path, noted(route)),
+                (Some(twin), HostKind::Base) => {
+                    router.route(route.info.path, by_name(route, twin, app))
+                }
+                // Answers through the base domain's one.
+                (Some(_), _) => router,
+            }
         })
+}
+
+/// The route, which notes that it is the one that answers.
+fn noted(route: &Route) -> MethodRouter<App> {
+    let number = ROUTES.iter().position(|known| std::ptr::eq(known, route));
+    let number = number.and_then(|number| u16::try_from(number).ok());
+    let noting = from_fn_with_state(number, note_route);
+    route.method_router().route_layer(noting)
+}
+
+/// One path that means two things at a base domain: a tenant's to who names a tenant.
+fn by_name(base: &Route, tenant: &Route, app: &App) -> MethodRouter<App> {
+    let of = |route: &Route| noted(route).with_state::<()>(app.clone());
+    let (own, tenants, app) = (of(base), of(tenant), app.clone());
+    on(base.filter, async move |request: Request| {
+        let answering = if names_tenant(request.headers(), &app) {
+            tenants
+        } else {
+            own
+        };
+        answering.oneshot(request).await.into_response()
+    })
 }
 
 /// Finds the routes of the host and lets them answer.
@@ -107,12 +136,14 @@ async fn wrong_method() -> Problem {
 }
 
 /// Notes the route, not the path: a path holds ids and may hold anything.
-async fn note_route(State(number): State<u16>, request: Request, next: Next) -> Response {
-    if let Some(route) = ROUTES.get(usize::from(number)) {
-        tracing::Span::current().record("route", route.info.path);
-    }
-    if let Some(noted) = request.extensions().get::<Noted>() {
-        noted.route(number);
+async fn note_route(State(number): State<Option<u16>>, request: Request, next: Next) -> Response {
+    if let Some(number) = number {
+        if let Some(route) = ROUTES.get(usize::from(number)) {
+            tracing::Span::current().record("route", route.info.path);
+        }
+        if let Some(noted) = request.extensions().get::<Noted>() {
+            noted.route(number);
+        }
     }
     next.run(request).await
 }

@@ -1,11 +1,13 @@
 //! The HTTP face: the setup API at the base domain, the tenant API at tenants' hosts.
 //!
 //! A folder's path is the URL's, a file is the verb: `setup/tenants/create.rs` is
-//! `POST /setup/tenants`. All URLs are in [`routes`], all layers in `stack`, and `problem` is the one
+//! `POST /setup/tenants`. Where a path means something else at the base domain than at a tenant's
+//! host, `base/` has the one and `tenant/` the other. All URLs are in [`routes`], all layers in `stack`, and `problem` is the one
 //! place where an error becomes a response. There is no SQL here, and no connection to a tenant but
 //! those that the router leased.
 
 mod app;
+mod base;
 mod config;
 mod context;
 mod cookies;
@@ -20,6 +22,7 @@ mod operator_token;
 mod problem;
 pub mod routes;
 mod setup;
+mod sign_in;
 mod slot;
 mod stack;
 mod tenant;
@@ -31,7 +34,7 @@ use sqlx::PgPool;
 use tenantry_lifecycle::Lifecycle;
 use tenantry_tenantdb::passwords::Hashing;
 use tenantry_types::{Clock, Entropy};
-use tenantry_vault::SigningKeys;
+use tenantry_vault::{DirectoryKey, SigningKeys};
 
 pub use config::ApiConfig;
 pub use operator_token::{hash_token, new_operator_token};
@@ -46,6 +49,8 @@ pub struct ApiDeps {
     pub catalog: PgPool,
     /// Signs access tokens.
     pub signing: SigningKeys,
+    /// Finds a mail address in the catalog without showing it.
+    pub directory: DirectoryKey,
     /// Hashes passwords; the one that the lifecycle has, so that both share the cores.
     pub hashing: Hashing,
     /// Time.

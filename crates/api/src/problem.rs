@@ -142,6 +142,11 @@ impl Problem {
         self.0.status
     }
 
+    /// Whether it is a 5xx: nobody could say yes or no.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.0.status.is_server_error()
+    }
+
     /// The stable code.
     pub(crate) fn code(&self) -> &str {
         &self.0.code

@@ -9,9 +9,11 @@ use http::Method;
 
 use crate::app::App;
 use crate::context::Guard;
-use crate::{health, jwks, setup, tenant};
+use crate::{base, health, jwks, setup, tenant};
 
-/// Every URL, in the order of the folders. `{…}` is one segment.
+/// Every URL, in the order of the folders. `{…}` is one segment. A path may stand here twice: for the
+/// base domain and for tenants' hosts. At a base domain the tenants' one then answers only who names
+/// a tenant.
 fn all() -> Vec<Route> {
     vec![
         get("/healthz", health::healthz),
@@ -44,7 +46,10 @@ fn all() -> Vec<Route> {
             setup::operators::revoke::handle,
         ),
         //
+        post("/auth/login", base::auth::login::handle),
+        //
         post("/auth/login", tenant::auth::login::handle),
+        post("/auth/redeem", tenant::auth::redeem::handle),
         post("/auth/refresh", tenant::auth::refresh::handle),
         post("/auth/logout", tenant::auth::logout::handle),
         get("/me", tenant::me::handle),
@@ -127,10 +132,19 @@ pub(crate) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(all);
 /// One route.
 pub(crate) struct Route {
     pub(crate) info: RouteInfo,
+    pub(crate) filter: MethodFilter,
     make: Box<dyn Fn() -> MethodRouter<App> + Send + Sync>,
 }
 
 impl Route {
+    /// The other meaning of the same method and path, at another kind of host.
+    pub(crate) fn twin(&self) -> Option<&'static Self> {
+        ROUTES.iter().find(|other| {
+            (&other.info.method, other.info.path) == (&self.info.method, self.info.path)
+                && other.info.host != self.info.host
+        })
+    }
+
     pub(crate) fn method_router(&self) -> MethodRouter<App> {
         (self.make)()
     }
@@ -166,6 +180,7 @@ where
             host: T::Guard::HOST,
             access: T::Guard::access(),
         },
+        filter,
         make: Box::new(move || on(filter, handler.clone())),
     }
 }
@@ -194,12 +209,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_route_is_listed_twice() {
+    fn no_route_is_listed_twice_but_for_the_base_domain_and_for_tenants() {
         for (index, route) in table().iter().enumerate() {
-            let twin = table()[index + 1..]
+            let twins: Vec<_> = table()[index + 1..]
                 .iter()
-                .find(|other| (&other.method, other.path) == (&route.method, route.path));
-            assert_eq!(twin, None);
+                .filter(|other| (&other.method, other.path) == (&route.method, route.path))
+                .map(|other| other.host)
+                .collect();
+            assert!(
+                matches!(
+                    (route.host, &twins[..]),
+                    (_, []) | (HostKind::Base, [HostKind::Tenant])
+                ),
+                "{route:?} {twins:?}"
+            );
         }
     }
 
@@ -208,8 +231,18 @@ mod tests {
         for route in table() {
             let setup = route.path.starts_with("/setup/");
             assert_eq!(route.access == Access::Operator, setup, "{route:?}");
-            assert_eq!(route.host == HostKind::Base, setup, "{route:?}");
+            assert!(!setup || route.host == HostKind::Base, "{route:?}");
         }
+    }
+
+    #[test]
+    fn only_these_routes_are_the_base_domains_own_beside_setup() {
+        let own: Vec<_> = table()
+            .iter()
+            .filter(|route| route.host == HostKind::Base && route.access != Access::Operator)
+            .map(|route| (route.method.as_str(), route.path))
+            .collect();
+        assert_eq!(own, [("POST", "/auth/login")]);
     }
 
     #[test]
@@ -242,6 +275,8 @@ mod tests {
                 "/readyz",
                 "/.well-known/jwks.json",
                 "/auth/login",
+                "/auth/login",
+                "/auth/redeem",
                 "/auth/refresh",
                 "/auth/logout"
             ]

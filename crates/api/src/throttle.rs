@@ -19,10 +19,17 @@ use crate::meters::{Meters, SignIn};
 
 /// The brake on sign-ins.
 pub(crate) struct Throttle {
-    accounts: Counters<(TenantId, [u8; 32])>,
+    accounts: Counters<(Door, [u8; 32])>,
     addresses: Counters<IpAddr>,
     clock: Clock,
     meters: Arc<Meters>,
+}
+
+/// Where an account is signed in to: the same address has a count of its own at each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Door {
+    Base,
+    Tenant(TenantId),
 }
 
 /// Too many failures lately: wait this many seconds.
@@ -35,15 +42,22 @@ pub(crate) struct TooMany {
 /// away, the client left) it counts as nothing, since the client learnt nothing, until the hash begins.
 #[must_use]
 pub(crate) struct Attempt {
-    account: Seat,
+    account: Option<Seat>,
     address: Option<Seat>,
-    outcome: Outcome,
+    outcome: Option<Outcome>,
 }
 
 /// Counts how an attempt ended, once.
 struct Outcome {
     meters: Arc<Meters>,
     how: SignIn,
+}
+
+impl Outcome {
+    fn admitted(mut self) -> Option<Self> {
+        self.how = SignIn::Abandoned;
+        Some(self)
+    }
 }
 
 impl Drop for Outcome {
@@ -72,42 +86,115 @@ impl Throttle {
         email: &Email,
         client: Option<IpAddr>,
     ) -> Result<Attempt, TooMany> {
-        let mut outcome = Outcome {
+        self.attempt_at(Door::Tenant(tenant), email, client).await
+    }
+
+    /// The same at the base domain, where the address may be one of several tenants or of none. Each
+    /// tenant that is then tried is counted as well, see [`Throttle::attempt_within`].
+    ///
+    /// # Errors
+    /// When there were too many failures, or no seat came free in time.
+    pub(crate) async fn attempt_at_base(
+        &self,
+        email: &Email,
+        client: Option<IpAddr>,
+    ) -> Result<Attempt, TooMany> {
+        self.attempt_at(Door::Base, email, client).await
+    }
+
+    /// Reserves room at a tenant's account for an attempt that came in at the base domain and has its
+    /// room there. None when there is no room right now: nobody waits for it, so that how long the
+    /// base domain takes says nothing of what goes on at a tenant.
+    pub(crate) fn attempt_within(&self, tenant: TenantId, email: &Email) -> Option<Attempt> {
+        let account = self
+            .accounts
+            .seat_at_once(account(Door::Tenant(tenant), email), &self.clock)?;
+        Some(Attempt {
+            account: Some(account),
+            address: None,
+            // Counted at the base domain, once.
+            outcome: None,
+        })
+    }
+
+    /// Reserves room for an attempt that names no account, by the client's address alone.
+    ///
+    /// # Errors
+    /// When there were too many failures, or no seat came free in time.
+    pub(crate) async fn attempt_from(&self, client: Option<IpAddr>) -> Result<Attempt, TooMany> {
+        let outcome = self.begun();
+        let address = self.address_seat(client).await?;
+        Ok(Attempt {
+            account: None,
+            address,
+            outcome: outcome.admitted(),
+        })
+    }
+
+    async fn attempt_at(
+        &self,
+        door: Door,
+        email: &Email,
+        client: Option<IpAddr>,
+    ) -> Result<Attempt, TooMany> {
+        let outcome = self.begun();
+        // The account first: who waits for a seat there keeps nobody else of the same address waiting.
+        let account = self
+            .accounts
+            .seat(account(door, email), &self.clock)
+            .await?;
+        let address = self.address_seat(client).await?;
+        Ok(Attempt {
+            account: Some(account),
+            address,
+            outcome: outcome.admitted(),
+        })
+    }
+
+    fn begun(&self) -> Outcome {
+        Outcome {
             meters: Arc::clone(&self.meters),
             how: SignIn::Slowed,
-        };
-        // Hashed, so that an entry's size is bounded and a memory dump holds no list of addresses.
-        let account = (tenant, Sha256::digest(email.as_str()).into());
-        // The account first: who waits for a seat there keeps nobody else of the same address waiting.
-        let account = self.accounts.seat(account, &self.clock).await?;
-        let address = match client {
-            Some(ip) => Some(self.addresses.seat(network_of(ip), &self.clock).await?),
-            None => None,
-        };
-        outcome.how = SignIn::Abandoned;
-        Ok(Attempt {
-            account,
-            address,
-            outcome,
-        })
+        }
+    }
+
+    async fn address_seat(&self, client: Option<IpAddr>) -> Result<Option<Seat>, TooMany> {
+        match client {
+            Some(ip) => Ok(Some(
+                self.addresses.seat(network_of(ip), &self.clock).await?,
+            )),
+            None => Ok(None),
+        }
     }
 }
 
+/// Hashed, so that an entry's size is bounded and a memory dump holds no list of addresses.
+fn account(door: Door, email: &Email) -> (Door, [u8; 32]) {
+    (door, Sha256::digest(email.as_str()).into())
+}
+
 impl Attempt {
+    fn ended(&mut self, how: SignIn) {
+        if let Some(outcome) = &mut self.outcome {
+            outcome.how = how;
+        }
+    }
+
     /// The work of hashing begins: from here on, whoever leaves has failed. Else guesses that nobody
     /// waits for would keep the cores busy and never be counted.
     pub(crate) fn hashing(&mut self) {
-        self.account.costs = true;
-        if let Some(address) = &mut self.address {
-            address.costs = true;
+        for seat in [&mut self.account, &mut self.address].into_iter().flatten() {
+            seat.costs = true;
         }
     }
 
     /// The password was right: the account's count starts anew. The client address's does not: who
     /// owns one account must not clear the way for guesses at others.
     pub(crate) fn succeeded(mut self) {
-        self.outcome.how = SignIn::Right;
-        self.account.close(|counter, _| counter.failures = 0);
+        self.ended(SignIn::Right);
+        if let Some(account) = self.account {
+            account.close(|counter, _| counter.failures = 0);
+        }
         if let Some(address) = self.address {
             address.close(|_, _| {});
         }
@@ -115,10 +202,9 @@ impl Attempt {
 
     /// The password was wrong.
     pub(crate) fn failed(mut self) {
-        self.outcome.how = SignIn::Wrong;
-        self.account.close(Counter::fail);
-        if let Some(address) = self.address {
-            address.close(Counter::fail);
+        self.ended(SignIn::Wrong);
+        for seat in [self.account, self.address].into_iter().flatten() {
+            seat.close(Counter::fail);
         }
     }
 }
@@ -183,8 +269,8 @@ impl<K: Hash + Eq + Send + Sync + 'static> Counters<K> {
         Self { entries, rule }
     }
 
-    async fn seat(&self, key: K, clock: &Clock) -> Result<Seat, TooMany> {
-        let entry = self.entries.get_with(key, || {
+    fn entry(&self, key: K) -> Arc<Entry> {
+        self.entries.get_with(key, || {
             Arc::new(Entry {
                 counter: Mutex::new(Counter {
                     free: self.rule.free,
@@ -192,7 +278,17 @@ impl<K: Hash + Eq + Send + Sync + 'static> Counters<K> {
                 }),
                 seat_free: Notify::new(),
             })
-        });
+        })
+    }
+
+    fn seat_at_once(&self, key: K, clock: &Clock) -> Option<Seat> {
+        let entry = self.entry(key);
+        let admission = entry.lock().admit(clock.now(), self.rule);
+        matches!(admission, Admission::Seated).then(|| Seat::taken(entry, clock))
+    }
+
+    async fn seat(&self, key: K, clock: &Clock) -> Result<Seat, TooMany> {
+        let entry = self.entry(key);
         let seated = tokio::time::timeout(SEAT_WAIT, async {
             loop {
                 // Registered before the look, so that a seat given back in between is not missed.
@@ -209,11 +305,7 @@ impl<K: Hash + Eq + Send + Sync + 'static> Counters<K> {
         })
         .await
         .unwrap_or(Err(TooMany { retry_after: 1 }));
-        seated.map(|()| Seat {
-            entry,
-            clock: clock.clone(),
-            costs: false,
-        })
+        seated.map(|()| Seat::taken(entry, clock))
     }
 }
 
@@ -278,6 +370,14 @@ struct Seat {
 }
 
 impl Seat {
+    fn taken(entry: Arc<Entry>, clock: &Clock) -> Self {
+        Self {
+            entry,
+            clock: clock.clone(),
+            costs: false,
+        }
+    }
+
     fn close(mut self, verdict: impl FnOnce(&mut Counter, Timestamp)) {
         self.costs = false;
         verdict(&mut self.entry.lock(), self.clock.now());

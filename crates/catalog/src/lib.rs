@@ -17,6 +17,7 @@ mod connect;
 mod count;
 pub mod database;
 pub mod databases;
+pub mod directory;
 pub mod domains;
 mod error;
 pub mod idempotency;

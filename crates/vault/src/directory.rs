@@ -7,23 +7,40 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tenantry_types::Email;
 
-use crate::keyring::KeyBytes;
+use crate::keyring::{KeyBytes, KeyId};
 
 /// Hashes mail addresses, so that the catalog can say "this one is known" without holding it.
 ///
 /// Keyed, because mail addresses can be guessed: a plain hash of one is as good as the address.
 #[derive(Clone)]
-pub struct DirectoryKey(Arc<KeyBytes>);
+pub struct DirectoryKey(Arc<Inner>);
+
+struct Inner {
+    key: KeyBytes,
+    name: String,
+}
+
+/// Marks the one use of the key that is no address: an address has an `@`.
+const NAME: &[u8] = b"tenantry directory key";
 
 impl DirectoryKey {
-    pub(crate) fn new(key: KeyBytes) -> Self {
-        Self(Arc::new(key))
+    pub(crate) fn new((id, key): (KeyId, KeyBytes)) -> Self {
+        let [a, b, c, d, ..] = hmac_sha256(key.as_slice(), &[NAME]);
+        let name = format!("{id}.{:08x}", u32::from_be_bytes([a, b, c, d]));
+        Self(Arc::new(Inner { key, name }))
+    }
+
+    /// What to call the key beside what was hashed with it: its id and 32 bits that another key under
+    /// the same id does not have, so that one which was replaced without a new id is noticed.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// HMAC-SHA-256 of the address in its normal form (RFC 2104).
     #[must_use]
     pub fn hash(&self, email: &Email) -> [u8; 32] {
-        hmac_sha256(self.0.as_slice(), &[email.as_str().as_bytes()])
+        hmac_sha256(self.0.key.as_slice(), &[email.as_str().as_bytes()])
     }
 }
 
@@ -62,6 +79,16 @@ mod tests {
         let other = Keyring::generate(&Entropy::system()).directory();
         let ann = Email::parse("ann@acme.example").expect("an address");
         assert_ne!(key.hash(&ann), other.hash(&ann));
+    }
+
+    #[test]
+    fn a_key_is_called_by_its_id_and_by_what_it_is() {
+        let (one, two) = (
+            Keyring::generate(&Entropy::system()).directory(),
+            Keyring::generate(&Entropy::system()).directory(),
+        );
+        assert!(one.name().starts_with("k1.") && one.name().len() == 11);
+        assert_ne!(one.name(), two.name(), "both have the id k1");
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Keyring {
         Self {
             route: RouteKeys::new(SealingKeys::new(Purpose::Route, route.pair(), vec![])),
             admin: AdminKeys::new(SealingKeys::new(Purpose::Admin, admin.pair(), vec![])),
-            directory: DirectoryKey::new(directory.key.clone()),
+            directory: DirectoryKey::new(directory.pair()),
             signing: SigningKeys::new(signing.pair(), vec![]),
             entries: vec![route, admin, directory, signing],
         }
@@ -160,7 +160,7 @@ impl Keyring {
         };
         let (route, old_route) = of(Purpose::Route)?;
         let (admin, old_admin) = of(Purpose::Admin)?;
-        let ((_, directory), _) = of(Purpose::Directory)?;
+        let (directory, _) = of(Purpose::Directory)?;
         let (signing, old_signing) = of(Purpose::Signing)?;
         Ok(Self {
             route: RouteKeys::new(SealingKeys::new(Purpose::Route, route, old_route)),

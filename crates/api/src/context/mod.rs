@@ -5,6 +5,7 @@
 //! read. No connection is held before the credentials are parsed.
 
 mod allowed;
+mod base_visitor;
 mod client;
 mod credentials;
 mod operator;
@@ -17,6 +18,7 @@ pub(crate) mod trace;
 mod visitor;
 
 pub(crate) use allowed::Allowed;
+pub(crate) use base_visitor::BaseVisitor;
 pub(crate) use client::ClientAddress;
 pub(crate) use credentials::{AccessToken, RefreshCookie};
 pub(crate) use operator::Operator;
@@ -25,7 +27,7 @@ pub(crate) use path::{OperatorRef, Path};
 pub(crate) use query::Query;
 pub(crate) use request_id::RequestId;
 pub(crate) use site::{Site, authority};
-pub(crate) use visitor::Visitor;
+pub(crate) use visitor::{Visitor, names_tenant};
 
 use std::convert::Infallible;
 

@@ -1,12 +1,13 @@
 //! The tenant that a request is about, whoever asks.
 
 use axum::extract::FromRequestParts;
-use http::HeaderName;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 use tenantry_catalog::tenants::TenantRef;
 use tenantry_router::{ResolveError, Route, TenantConn};
 use tenantry_types::{ErrorKind, TenantId};
 
+use super::credentials::bearer;
 use super::{Guard, Site};
 use crate::app::App;
 use crate::problem::Problem;
@@ -44,8 +45,27 @@ impl FromRequestParts<App> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let host = by_host(parts, app).await?;
-        named(parts, app, host, None).await
+        let token = match host {
+            Some(_) => None,
+            None => by_token(&parts.headers, app),
+        };
+        named(parts, app, host, token).await
     }
+}
+
+/// Whether a request at a base domain names a tenant itself: by `x-tenant-id` or by a Bearer token
+/// that counts. A cookie does not: what a browser has left of some tenant keeps nobody from the
+/// front door.
+pub(crate) fn names_tenant(headers: &HeaderMap, app: &App) -> bool {
+    let by_header = app.config.allow_tenant_header && headers.contains_key(TENANT_HEADER);
+    by_header || by_token(headers, app).is_some()
+}
+
+/// The tenant of a Bearer token that counts.
+fn by_token(headers: &HeaderMap, app: &App) -> Option<TenantId> {
+    let token = bearer(headers).ok().flatten()?;
+    let claims = app.tokens.verify(token.expose(), app.clock.now()).ok()?;
+    Some(claims.tid)
 }
 
 /// The tenant of the host that was asked; none at a base domain.

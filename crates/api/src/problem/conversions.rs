@@ -9,6 +9,7 @@ use tenantry_router::{AcquireError, BadHost, ResolveError};
 use tenantry_tenantdb::TenantDbError;
 use tenantry_tenantdb::passwords::HashError;
 use tenantry_tenantdb::sessions::SessionError;
+use tenantry_tenantdb::sign_in_codes::IssueError;
 use tenantry_tenantdb::users::UserError;
 use tenantry_types::ErrorKind;
 
@@ -24,7 +25,7 @@ macro_rules! by_kind_and_code {
     };
 }
 
-by_kind_and_code!(CatalogError, TenantDbError, HashError, BadHost);
+by_kind_and_code!(CatalogError, TenantDbError, HashError, BadHost, IssueError);
 
 macro_rules! with_retry_after {
     ($($error:ty),+) => {

@@ -120,6 +120,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "Something went wrong on our side. The request id finds it in our logs.",
     ),
     (
+        "INVALID_CODE",
+        401,
+        "The code is unknown, used or expired. Sign in again.",
+    ),
+    (
         "INVALID_CREDENTIALS",
         401,
         "The mail address or the password is wrong, or the account is not active.",
@@ -202,6 +207,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "ROUTERS_BEHIND",
         503,
         "Some routers have not let the tenant go yet; the operation goes on.",
+    ),
+    (
+        "SIGN_IN_UNAVAILABLE",
+        503,
+        "The password is right, but signing in this way is not possible right now. Sign in at the tenant's own host, or try again shortly.",
     ),
     (
         "SLUG_TAKEN",

@@ -15,6 +15,7 @@ mod layers;
 mod limits;
 mod reference;
 mod router;
+mod sign_in;
 mod tenants;
 mod web;
 
@@ -33,6 +34,7 @@ pub use layers::Overrides;
 pub use limits::LimitSettings;
 pub use reference::{example, reference};
 pub use router::RouterSettings;
+pub use sign_in::SignInSettings;
 pub use tenants::{Naming, TenantSettings};
 pub use web::WebSettings;
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub tenants: TenantSettings,
     /// What one request may take.
     pub limits: LimitSettings,
+    /// Sign-ins at a base domain.
+    pub sign_in: SignInSettings,
     /// Connections to tenants' databases.
     pub router: RouterSettings,
 }
@@ -72,12 +76,14 @@ impl Config {
             .merge(file)
             .merge(variables)
             .merge(overrides);
+        let limits: LimitSettings = part(&figment)?;
         Ok(Self {
             catalog: part(&figment)?,
             web: part::<WebSettings>(&figment)?.checked()?,
             internal: part::<InternalSettings>(&figment)?.checked()?,
             tenants: part(&figment)?,
-            limits: part(&figment)?,
+            sign_in: part::<SignInSettings>(&figment)?.checked(&limits)?,
+            limits,
             router: part::<RouterSection>(&figment)?.router,
         })
     }
@@ -263,6 +269,14 @@ mod tests {
             text.contains("readable") && text.contains("opaque"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_refused_sign_in_is_answered_before_its_request_is_given_up() {
+        let text = refused("sign_in_floor = \"31s\"", &[]);
+        assert!(text.contains("sign_in_floor"), "{text}");
+        let text = refused("", &[("TENANTRY_SIGN_IN_TENANTS", "0")]);
+        assert!(text.contains("sign_in_tenants"), "{text}");
     }
 
     #[test]

@@ -1,66 +1,53 @@
-//! `POST /auth/login`
+//! `POST /auth/login` at a tenant's host
 
 use axum::response::Response;
-use tenantry_tenantdb::sessions::{self, SessionError};
+use tenantry_tenantdb::sessions::Issued;
 use tenantry_tenantdb::users;
-use tenantry_types::{Email, ErrorKind, Secret, UserId};
+use tenantry_types::UserId;
 
-use super::signed_in;
+use super::{begin_session, signed_in};
 use crate::context::{ClientAddress, Visitor};
-use crate::fields::{Fields, FromFields};
 use crate::json::Body;
 use crate::problem::Problem;
-use crate::throttle::{Attempt, TooMany};
+use crate::sign_in::{Credentials, too_many, wrong};
+use crate::throttle::Attempt;
 
-pub(crate) struct Credentials {
-    email: Email,
-    password: Secret,
-}
-
-impl FromFields for Credentials {
-    // Anyone may send one.
-    const LARGEST: usize = 16 * 1024;
-
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let email = fields.required("email", Email::parse);
-        let password = fields.required_secret("password");
-        Some(Self {
-            email: email?,
-            password: password?,
-        })
-    }
+pub(crate) async fn handle(
+    visitor: Visitor,
+    client: ClientAddress,
+    Body(credentials): Body<Credentials>,
+) -> Result<Response, Problem> {
+    let (user, session) = begin(&visitor, &client, credentials).await?;
+    signed_in(&visitor, user, session)
 }
 
 /// Begins a session. Who is unknown, inactive or wrong about the password gets one and the same
 /// answer after the same work.
-pub(crate) async fn handle(
-    visitor: Visitor,
-    ClientAddress(client): ClientAddress,
-    Body(credentials): Body<Credentials>,
-) -> Result<Response, Problem> {
-    let app = &visitor.app;
-    let mut attempt = app
+///
+/// # Errors
+/// 401 `INVALID_CREDENTIALS`, 429 `TOO_MANY_ATTEMPTS`, and what can be wrong with the tenant.
+pub(crate) async fn begin(
+    visitor: &Visitor,
+    client: &ClientAddress,
+    credentials: Credentials,
+) -> Result<(UserId, Issued), Problem> {
+    let mut attempt = visitor
+        .app
         .throttle
-        .attempt(visitor.tenant_id(), &credentials.email, client)
+        .attempt(visitor.tenant_id(), &credentials.email, client.0)
         .await
         .map_err(too_many)?;
-    let Some(user) = check(&visitor, credentials, &mut attempt).await? else {
+    let Some(user) = check(visitor, credentials, &mut attempt).await? else {
         attempt.failed();
         return Err(wrong());
     };
     attempt.succeeded();
 
-    let lifetime = app.config.refresh_token_ttl;
-    let lifetime = chrono::Duration::from_std(lifetime).map_err(Problem::internal)?;
     let mut conn = visitor.conn().await?;
-    let session = sessions::begin(&mut conn, user, &app.clock, &app.entropy, lifetime).await;
-    let session = match session {
-        // Deactivated in this very moment.
-        Err(SessionError::Inactive) => return Err(wrong()),
-        session => session?,
-    };
+    let session = begin_session(visitor, &mut conn, user).await?;
     conn.release();
-    signed_in(&visitor, user, session)
+    // None: deactivated in this very moment.
+    Ok((user, session.ok_or_else(wrong)?))
 }
 
 /// The person whose password this is. No connection is held while it is hashed.
@@ -83,12 +70,4 @@ async fn check(
         .verify(credentials.password, hash)
         .await?;
     Ok(user.filter(|_| right && is_active))
-}
-
-fn wrong() -> Problem {
-    Problem::new(ErrorKind::Unauthenticated, "INVALID_CREDENTIALS")
-}
-
-fn too_many(error: TooMany) -> Problem {
-    Problem::new(ErrorKind::RateLimited, "TOO_MANY_ATTEMPTS").retry_after(error.retry_after)
 }

@@ -2,12 +2,14 @@
 
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod redeem;
 pub(crate) mod refresh;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tenantry_tenantdb::sessions::Issued;
+use sqlx::PgConnection;
+use tenantry_tenantdb::sessions::{self, Issued, SessionError};
 use tenantry_types::{TenantId, UserId};
 
 use crate::context::Visitor;
@@ -27,8 +29,28 @@ struct SignedIn {
     user_id: UserId,
 }
 
+/// Begins a session for a person who has proven who they are. None: deactivated in this very moment.
+async fn begin_session(
+    visitor: &Visitor,
+    conn: &mut PgConnection,
+    user: UserId,
+) -> Result<Option<Issued>, Problem> {
+    let app = &visitor.app;
+    let lifetime = chrono::Duration::from_std(app.config.refresh_token_ttl);
+    let lifetime = lifetime.map_err(Problem::internal)?;
+    match sessions::begin(conn, user, &app.clock, &app.entropy, lifetime).await {
+        Ok(session) => Ok(Some(session)),
+        Err(SessionError::Inactive) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The tokens of a session, in the body for programs and in cookies for browsers.
-fn signed_in(visitor: &Visitor, user: UserId, session: Issued) -> Result<Response, Problem> {
+pub(crate) fn signed_in(
+    visitor: &Visitor,
+    user: UserId,
+    session: Issued,
+) -> Result<Response, Problem> {
     let app = &visitor.app;
     let who = (visitor.tenant_id(), user, session.session);
     let access = app

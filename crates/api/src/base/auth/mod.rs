@@ -1,0 +1,3 @@
+//! Signing in without knowing one's tenant.
+
+pub(crate) mod login;

@@ -1,0 +1,3 @@
+//! What the base domain answers by itself, for people who have not said which tenant they mean.
+
+pub(crate) mod auth;
