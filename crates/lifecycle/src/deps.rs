@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use tenantry_router::Router;
 use tenantry_tenantdb::passwords::Hashing;
 use tenantry_types::{Clock, Entropy, InstallationId};
-use tenantry_vault::{AdminKeys, RouteKeys};
+use tenantry_vault::{AdminKeys, DirectoryKey, RouteKeys};
 
 use crate::engine::Faults;
 
@@ -18,6 +18,8 @@ pub struct Deps {
     pub admin_keys: AdminKeys,
     /// Seals what routers must open. The lifecycle seals with it and opens nothing of a tenant's.
     pub route_keys: RouteKeys,
+    /// Hashes mail addresses for the catalog's directory.
+    pub directory: DirectoryKey,
     /// The only opener of tenant connections.
     pub router: Router,
     /// Whose databases we may touch.

@@ -10,6 +10,7 @@ mod asker;
 mod create;
 mod delete;
 mod deps;
+mod directory;
 mod disconnect;
 pub mod engine;
 mod error;
@@ -90,11 +91,12 @@ impl Lifecycle {
         }))
     }
 
-    /// Begins to take up operations whose driver died, and to sweep what is due.
+    /// Begins to take up operations whose driver died, to sweep what is due, and to keep the directory.
     pub fn start_workers(&self) {
         self.0.running.spawn(worker::run(self.clone()));
         self.0.running.spawn(sweeper::run(self.clone()));
         self.0.running.spawn(spare::run(self.clone()));
+        self.0.running.spawn(directory::run(self.clone()));
     }
 
     /// Ends the workers: operations stop at their next step's border and are handed back, so that

@@ -65,6 +65,7 @@ pub async fn compose(config: &Config) -> Result<Composed> {
         catalog: catalog.clone(),
         admin_keys: keys.admin(),
         route_keys: keys.route(),
+        directory: keys.directory(),
         router: router.clone(),
         installation,
         hashing: hashing.clone(),

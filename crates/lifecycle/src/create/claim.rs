@@ -127,6 +127,8 @@ pub(super) async fn activate(work: &Create) -> Result<(), StepError> {
     // Gone when a crash came after this transaction: then the answer is sealed already.
     if let Some(user) = user.filter(|login| login.sealed.is_some()) {
         let admin = work.admin(&mut tx).await?;
+        let first = admin.as_ref().map(|admin| admin.email.as_str());
+        crate::directory::list_first(deps, &mut tx, work.tenant_id, first).await?;
         let answer = Answer {
             db_password: place::open_login(deps, &user)?.expose().to_owned(),
             admin_password: admin.filter(|admin| admin.made).map(|admin| admin.password),

@@ -141,6 +141,7 @@ impl World {
             catalog,
             admin_keys: self.keys.admin(),
             route_keys: self.keys.route(),
+            directory: self.keys.directory(),
             router: router.clone(),
             installation: self.installation,
             hashing: Hashing::new(&self.entropy),

@@ -10,7 +10,7 @@ mod guard;
 mod read;
 mod write;
 
-pub use read::{credentials_by_email, get, own, page};
+pub use read::{address, addresses, credentials_by_email, get, own, page};
 pub use write::{insert, remove, update};
 
 use tenantry_types::{Email, ErrorKind, Timestamp, UserId};

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::User;
 use crate::TenantDbError;
 use crate::passwords::PasswordHash;
-use crate::permission::{Granted, OwnAccount, UsersList, UsersRead};
+use crate::permission::{Granted, OwnAccount, Permission, UsersList, UsersRead};
 
 struct Row {
     id: Uuid,
@@ -74,6 +74,53 @@ pub async fn own(
     granted: &Granted<OwnAccount>,
 ) -> Result<Option<User>, TenantDbError> {
     by_id(conn, granted.user_id()).await
+}
+
+/// The address of a person who is about to be changed or removed.
+///
+/// # Errors
+/// Only for the database's own reasons.
+pub async fn address<P: Permission>(
+    conn: &mut PgConnection,
+    _granted: &Granted<P>,
+    id: UserId,
+) -> Result<Option<String>, TenantDbError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT email FROM tenantry.users WHERE id = $1",
+        id.as_uuid(),
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// A page of the addresses that people sign in with, and where the next one begins.
+///
+/// Needs no permission, for it is read for nobody: the catalog's directory is compared with it. An
+/// address in a form that no sign-in asks for is left out; a product may write to the table, too.
+///
+/// # Errors
+/// Only for the database's own reasons.
+pub async fn addresses(
+    conn: &mut PgConnection,
+    limit: u32,
+    after: Option<UserId>,
+) -> Result<(Vec<Email>, Option<UserId>), TenantDbError> {
+    let rows = sqlx::query!(
+        "SELECT id, email FROM tenantry.users
+         WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2",
+        after.map(Uuid::from),
+        i64::from(limit),
+    )
+    .fetch_all(conn)
+    .await?;
+    let whole = u32::try_from(rows.len()).is_ok_and(|count| count == limit);
+    let next = rows.last().filter(|_| whole);
+    let next = next.map(|row| UserId::from_uuid(row.id));
+    let addresses = rows.into_iter().filter_map(|row| {
+        let email = Email::parse(&row.email).ok()?;
+        (email.as_str() == row.email).then_some(email)
+    });
+    Ok((addresses.collect(), next))
 }
 
 /// What a sign-in is checked against: the person, their hash, and whether they are active.

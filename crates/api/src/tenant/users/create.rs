@@ -59,6 +59,7 @@ pub(crate) async fn handle(
         roles: new.roles,
         password_hash,
     };
+    super::list(&app, who.route().tenant_id(), &new.email).await?;
     let mut conn = who.conn().await?;
     let mut tx = conn.begin().await.map_err(TenantDbError::from)?;
     let made = users::insert(&mut tx, &who.granted, new, &app.clock, &app.entropy).await;

@@ -18,10 +18,12 @@ pub(crate) async fn handle(
 ) -> Result<StatusCode, Problem> {
     let mut conn = who.conn().await?;
     let mut tx = conn.begin().await.map_err(TenantDbError::from)?;
+    let former = users::address(&mut tx, &who.granted, id).await?;
     let removed = users::remove(&mut tx, &who.granted, id).await;
     let removed = settle(tx, removed).await?;
     conn.release();
     if removed {
+        super::unlist(who.app(), who.route().tenant_id(), former.as_deref()).await;
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found("USER_NOT_FOUND"))

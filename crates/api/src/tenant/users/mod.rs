@@ -8,10 +8,12 @@ pub(crate) mod update;
 
 use serde::Serialize;
 use sqlx::{Postgres, Transaction};
+use tenantry_catalog::directory;
 use tenantry_tenantdb::TenantDbError;
 use tenantry_tenantdb::users::{User, UserError};
-use tenantry_types::{Timestamp, UserId};
+use tenantry_types::{Email, TenantId, Timestamp, UserId};
 
+use crate::app::App;
 use crate::fields::{Fields, line};
 use crate::problem::Problem;
 
@@ -60,6 +62,33 @@ async fn settle<T>(
             let _ = tx.rollback().await;
             Err(error.into())
         }
+    }
+}
+
+/// Lists an address in the directory, before anybody in the tenant has it: whoever can sign in is
+/// found at the base domain. Without the catalog nobody is added.
+async fn list(app: &App, tenant: TenantId, email: &Email) -> Result<(), Problem> {
+    let mut conn = app.catalog().await?;
+    let hash = app.directory.hash(email);
+    directory::put(&mut conn, tenant, app.directory.name(), &[hash]).await?;
+    Ok(())
+}
+
+/// Takes an address off the directory after nobody has it any more. What was done is done, so a
+/// failure is none of the client's: a row too many does no harm and is found later.
+async fn unlist(app: &App, tenant: TenantId, former: Option<&str>) {
+    // What is no address in our form was never listed.
+    let Some(email) = former.and_then(|text| Email::parse(text).ok()) else {
+        return;
+    };
+    let removed = async {
+        let mut conn = app.catalog().await?;
+        let hash = app.directory.hash(&email);
+        directory::forget(&mut conn, tenant, &hash).await?;
+        Ok::<_, Problem>(())
+    };
+    if let Err(problem) = removed.await {
+        tracing::warn!(%tenant, code = problem.code(), "an address stays in the directory for now");
     }
 }
 

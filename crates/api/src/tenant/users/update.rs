@@ -52,11 +52,22 @@ pub(crate) async fn handle(
         roles: patch.roles,
         password_hash,
     };
+    let tenant = who.route().tenant_id();
+    if let Some(email) = &change.email {
+        super::list(&app, tenant, email).await?;
+    }
+    let moves = change.email.is_some();
     let mut conn = who.conn().await?;
     let mut tx = conn.begin().await.map_err(TenantDbError::from)?;
+    let former = match moves {
+        true => users::address(&mut tx, &who.granted, id).await?,
+        false => None,
+    };
     let changed = users::update(&mut tx, &who.granted, id, change, &app.clock).await;
     let user = settle(tx, changed).await?;
     conn.release();
+    let is_former = |former: &String| user.as_ref().is_none_or(|user| user.email != *former);
+    super::unlist(&app, tenant, former.filter(is_former).as_deref()).await;
     user.map(|user| Json(user.into()))
         .ok_or_else(|| Problem::not_found("USER_NOT_FOUND"))
 }
