@@ -7,6 +7,7 @@
 
 mod access_table;
 mod bad_input;
+mod base;
 mod bench;
 mod cli;
 mod crash;

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tenantry_testkit::{Dev, Options, Serve};
+use tenantry_testkit::{Client, Dev, Options, Serve};
 
 const ADMIN: &str = "the admin's own secret 1";
 const USER: &str = "the user's own secret 2";
@@ -120,6 +120,7 @@ async fn nothing_secret_is_written_down_in_clear() {
 
     let catalog = everything_in(&dev, &pg.catalog).await;
     assert!(catalog.contains("acme"), "the dump is one");
+    assert!(catalog.contains("directory: ("), "with the directory in it");
     secrets.not_in("the catalog", &catalog);
     let log = dev.postgres_log();
     assert!(
@@ -200,6 +201,7 @@ async fn live(dev: &Dev, serve: &Serve, secrets: &mut Secrets) {
         host.post("/auth/login", json!({ "email": MAIL, "password": WRONG }))
             .await
             .expect(401);
+        front_door(&host.host(&dev.host(None)), &host, secrets).await;
         host.post(
             "/auth/login",
             json!({ "email": MAIL, "password": WRONG, "x": 1 }),
@@ -241,6 +243,25 @@ async fn live(dev: &Dev, serve: &Serve, secrets: &mut Secrets) {
         .await
         .expect(200);
     dev.cli(&["migrate-all"]).expect(0);
+}
+
+/// A sign-in at the base domain, redeemed and not.
+async fn front_door(base: &Client, host: &Client, secrets: &mut Secrets) {
+    for (password, status) in [(ADMIN, 200), (WRONG, 401), (ADMIN, 200)] {
+        let body = json!({ "email": MAIL, "password": password });
+        let told = base.post("/auth/login", body).await.expect(status);
+        if status == 200 {
+            secrets.add_from(&told["tenants"][0], &["code"]);
+            let code = json!({ "code": told["tenants"][0]["code"] });
+            let told = host.post("/auth/redeem", code.clone()).await.expect(200);
+            secrets.add_from(&told, &["accessToken", "refreshToken"]);
+            host.post("/auth/redeem", code).await.expect(401);
+        }
+    }
+    // One that stays where it is kept.
+    let body = json!({ "email": MAIL, "password": ADMIN });
+    let told = base.post("/auth/login", body).await.expect(200);
+    secrets.add_from(&told["tenants"][0], &["code"]);
 }
 
 /// Every row of every table of a database, as text.
@@ -335,6 +356,7 @@ async fn the_routers_catalog_login_reads_what_routing_needs_and_no_more() {
         "audit",
         "databases",
         "idempotency_keys",
+        "directory",
     ] {
         crate::isolation::refuses(&mut conn, &format!("SELECT * FROM {table}")).await;
         crate::isolation::refuses(&mut conn, &format!("DELETE FROM {table}")).await;

@@ -1,5 +1,7 @@
 //! `POST /auth/login` and `POST /auth/logout`, with tokens and with cookies
 
+mod redeem;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tenantry_testkit::{ADMIN_PASSWORD, Answer, Client, shared};

@@ -12,6 +12,7 @@
 
 mod changes;
 mod databases;
+mod directory;
 mod fleet;
 mod journal;
 mod keys;
@@ -58,6 +59,12 @@ fn cases() -> Vec<(&'static str, Case)> {
             a_notification_carries_the_number_and_comes_with_the_commit,
             pruning_spares_what_a_live_router_lacks_and_the_newest_row,
             a_router_counts_until_its_lease_ends,
+        }
+        directory {
+            an_address_leads_to_its_active_tenants_oldest_first,
+            a_row_that_was_just_confirmed_is_not_forgotten,
+            a_tenant_is_compared_by_one_at_a_time_and_again_after_a_while,
+            another_key_makes_a_tenant_due,
         }
         databases {
             two_who_want_a_spare_get_different_ones,

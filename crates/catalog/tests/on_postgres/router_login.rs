@@ -73,6 +73,7 @@ pub async fn it_reads_what_routing_needs_and_nothing_else(db: Db) {
         "SELECT * FROM operators",
         "SELECT * FROM operation_secrets",
         "SELECT * FROM router_login",
+        "SELECT * FROM directory",
         "UPDATE change_counter SET value = 0",
         "INSERT INTO changes VALUES (1, gen_random_uuid(), 'created')",
         "CREATE TABLE mine ()",

@@ -22,6 +22,7 @@ mod rotation;
 mod seed;
 mod server;
 mod sessions;
+mod sign_in_codes;
 mod tenant;
 mod users;
 
@@ -72,6 +73,14 @@ async fn on_a_real_postgres() {
         rotation::of_one_token_twice_at_once_has_one_winner_and_ends_the_family,
         rotation::is_refused_when_expired_ended_inactive_or_unknown,
         rotation::inside_a_transaction_is_refused,
+        sign_in_codes::are_good_once_and_for_their_person,
+        sign_in_codes::end_by_age_and_are_swept_by_the_next,
+        sign_in_codes::are_few_per_person,
+        sign_in_codes::stand_for_the_password_that_was_proven,
+        sign_in_codes::are_nothing_without_an_active_person,
+        sign_in_codes::are_stored_without_what_was_told,
+        sign_in_codes::of_a_database_without_the_table_are_none,
+        users::have_addresses_that_are_read_in_pages,
     ];
     server::run(cases).await;
 }

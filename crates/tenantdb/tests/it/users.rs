@@ -290,3 +290,34 @@ pub async fn lose_their_sessions_with_password_activity_or_account(databases: Da
     .await;
     assert_eq!(others, 1, "only the admin's is left");
 }
+
+pub async fn have_addresses_that_are_read_in_pages(databases: Databases) {
+    let mut tenant = Tenant::new(&databases).await;
+    for n in 0..4 {
+        tenant.person(&format!("p{n}@acme.example"), &[]).await;
+    }
+    // A product wrote it: in lower case, as the table asks, and no address that is asked for.
+    let odd = "UPDATE tenantry.users SET email = ' p3@acme.example' WHERE email LIKE 'p3@%'";
+    execute(&mut tenant.conn, odd).await;
+    let (mut read, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let (page, next) = users::addresses(&mut tenant.conn, 2, after).await.unwrap();
+        read.extend(page.iter().map(ToString::to_string));
+        pages += 1;
+        match next {
+            Some(id) => after = Some(id),
+            None => break,
+        }
+    }
+    assert_eq!(pages, 3);
+    read.sort();
+    assert_eq!(
+        read,
+        [
+            "ann@acme.example",
+            "p0@acme.example",
+            "p1@acme.example",
+            "p2@acme.example"
+        ]
+    );
+}

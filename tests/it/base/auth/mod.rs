@@ -1,0 +1,2 @@
+mod brake;
+mod login;
