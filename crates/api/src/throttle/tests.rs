@@ -182,3 +182,58 @@ fn a_client_of_ipv6_is_its_64() {
     assert_ne!(net("2001:db8:1:2::1"), net("2001:db8:1:3::1"));
     assert_eq!(net("::ffff:192.0.2.1"), net("192.0.2.1"));
 }
+
+#[tokio::test]
+async fn the_base_domain_and_each_tenant_have_a_count_of_their_own() {
+    let world = world();
+    let base = || world.throttle.attempt_at_base(&world.ann, None);
+    let within = || world.throttle.attempt_within(world.tenant, &world.ann);
+    for _ in 0..4 {
+        base().await.expect("a seat").failed();
+        within().expect("a seat").failed();
+    }
+    // It is right in another tenant: the base domain forgets, this tenant does not.
+    base().await.expect("a seat").succeeded();
+    within().expect("a seat").failed();
+    assert!(within().is_none(), "five were free");
+    assert_eq!(
+        world.guess().await,
+        Err(1),
+        "at the tenant's own host as well"
+    );
+    base().await.expect("a seat").failed();
+}
+
+#[tokio::test]
+async fn at_a_tenant_nobody_from_the_base_domain_waits_for_a_seat() {
+    let world = world();
+    let seats: Vec<_> = (0..5)
+        .map(|_| world.throttle.attempt_within(world.tenant, &world.ann))
+        .collect();
+    assert!(seats.iter().all(Option::is_some));
+    assert!(
+        world
+            .throttle
+            .attempt_within(world.tenant, &world.ann)
+            .is_none()
+    );
+    drop(seats);
+    assert!(
+        world
+            .throttle
+            .attempt_within(world.tenant, &world.ann)
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn an_attempt_that_names_no_account_counts_for_its_address() {
+    let world = world();
+    let client = Some(IpAddr::from([192, 0, 2, 1]));
+    for _ in 0..50 {
+        let attempt = world.throttle.attempt_from(client).await;
+        attempt.expect("a seat").failed();
+    }
+    assert!(world.throttle.attempt_from(client).await.is_err());
+    assert!(world.throttle.attempt_from(None).await.is_ok());
+}
