@@ -17,6 +17,7 @@ use tenantry_tenantdb::passwords::PasswordHash;
 use tenantry_tenantdb::{sign_in_codes, users};
 use tenantry_types::{Email, ErrorKind, TenantId, Timestamp, UserId};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::app::App;
 use crate::context::{BaseVisitor, ClientAddress};
@@ -155,7 +156,7 @@ async fn prove(
     let mut tries = JoinSet::new();
     for listed in listed {
         let (app, credentials) = (app.clone(), credentials.clone());
-        tries.spawn(async move { try_in(&app, listed, credentials).await });
+        tries.spawn(async move { try_in(&app, listed, credentials).await }.in_current_span());
     }
     let mut proven = Proven {
         tenants: Vec::new(),
