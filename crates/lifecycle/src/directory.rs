@@ -86,13 +86,11 @@ pub(crate) async fn list_first(
     tenant: TenantId,
     email: Option<&str>,
 ) -> Result<(), CatalogError> {
-    let key = deps.directory.name();
     // It was checked when the operation began.
-    if let Some(email) = email.and_then(|text| Email::parse(text).ok()) {
-        let hash = deps.directory.hash(&email);
-        directory::put(conn, tenant, key, &[hash]).await?;
-    }
-    directory::set_filled(conn, tenant, key, AGAIN).await
+    let email = email.and_then(|text| Email::parse(text).ok());
+    let hash = email.map(|email| deps.directory.hash(&email));
+    let key = deps.directory.name();
+    directory::list_first(conn, tenant, key, hash.as_ref(), AGAIN).await
 }
 
 /// Compares a batch of tenants that are due; says whether there may be more.
