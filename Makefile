@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint docs deploy-check sqlx sqlx-check
+.PHONY: help dev test lint docs deploy-check openapi openapi-check sqlx sqlx-check
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,6 +27,13 @@ docs: ## Writes docs/configuration.md and deploy/tenantry.example.toml from the 
 
 deploy-check: ## Checks what is in deploy/: the unit, the compose file, the Dockerfile
 	@.ci/deploy.sh
+
+openapi: ## Writes docs/openapi.json anew
+	@cargo run --quiet --package tenantry -- openapi >docs/openapi.json.new
+	@mv docs/openapi.json.new docs/openapi.json
+
+openapi-check: ## Fails where that file is not what the code says, or no valid OpenAPI
+	@.ci/openapi.sh
 
 sqlx: ## Writes the query data of sqlx's macros (crates/*/.sqlx) anew
 	@.ci/sqlx.sh prepare

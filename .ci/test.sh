@@ -21,6 +21,11 @@ most=(--workspace --exclude tenantry-tests --features tenantry/faults)
 cargo build "${most[@]}" --bins
 cargo test "${most[@]}" --no-fail-fast "$@"
 
+# The HTTP interface against its own description. Only when everything is tested: it takes minutes.
+if [[ $# == 0 ]]; then
+    TENANTRY_BIN=$target/debug/tenantry .ci/schemathesis.sh
+fi
+
 # Last, because its summary is the one that says whether the product works. Its tests mostly wait,
 # hence more of them at once than there are cores.
 export TENANTRY_BIN=$target/debug/tenantry

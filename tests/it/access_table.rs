@@ -11,6 +11,9 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("GET", "/healthz", "public"),
     ("GET", "/readyz", "public"),
     ("GET", "/.well-known/jwks.json", "public"),
+    ("GET", "/openapi.json", "public"),
+    ("GET", "/docs", "public"),
+    ("GET", "/docs/{asset}", "public"),
     ("GET", "/setup/status", "operator"),
     ("GET", "/setup/clusters", "operator"),
     ("POST", "/setup/tenants", "operator"),
@@ -86,6 +89,7 @@ async fn every_route_refuses_every_wrong_token() {
             .replace("{tenant}", &acme.id)
             .replace("{user}", &acme.user_id)
             .replace("{operator}", "dev")
+            .replace("{asset}", "rapidoc-min.js")
             .replace("{operation}", "00000000-0000-7000-8000-000000000000");
         let here = match route.host {
             HostKind::Tenant => dev.at(&acme.slug),

@@ -18,6 +18,7 @@ mod fencing;
 mod internal;
 mod isolation;
 mod logs;
+mod openapi;
 mod postgres_versions;
 mod router;
 mod secrets;

@@ -123,7 +123,7 @@ pub(crate) async fn dispatch(
     Ok(answer.into_response())
 }
 
-fn is_probe(path: &str) -> bool {
+pub(crate) fn is_probe(path: &str) -> bool {
     path == "/healthz" || path == "/readyz"
 }
 

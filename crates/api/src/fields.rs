@@ -23,6 +23,35 @@ pub(crate) struct Fields {
     prefix: String,
     left: Map<String, Value>,
     errors: Vec<FieldError>,
+    #[cfg(test)]
+    asked: Vec<Asked>,
+}
+
+/// A field that a type asks for; a test compares them with what is documented.
+#[cfg(test)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) required: bool,
+}
+
+/// What a field is read as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Flag,
+    Number(u64, u64),
+    List(usize),
+    Object,
+}
+
+/// What a type asks for, noted while it reads itself from nothing.
+#[cfg(test)]
+pub(crate) fn asked<T: FromFields>() -> Vec<Asked> {
+    let mut fields = Fields::new(String::new(), Map::new());
+    let _ = T::from_fields(&mut fields);
+    fields.asked
 }
 
 /// Reads `T` from an object; anything else than an object is wrong as a whole.
@@ -30,11 +59,7 @@ pub(crate) fn read<T: FromFields>(value: Value) -> Result<T, Vec<FieldError>> {
     let Value::Object(object) = value else {
         return Err(vec![FieldError::new("", "must be a JSON object")]);
     };
-    let mut fields = Fields {
-        prefix: String::new(),
-        left: object,
-        errors: Vec::new(),
-    };
+    let mut fields = Fields::new(String::new(), object);
     let read = T::from_fields(&mut fields);
     fields.refuse_the_rest();
     match read {
@@ -57,12 +82,39 @@ pub(crate) fn line(text: &str, least: usize, most: usize) -> Result<String, Stri
 }
 
 impl Fields {
+    fn new(prefix: String, left: Map<String, Value>) -> Self {
+        Self {
+            prefix,
+            left,
+            errors: Vec::new(),
+            #[cfg(test)]
+            asked: Vec::new(),
+        }
+    }
+
+    /// Notes what is asked for, once per field, as the first who asks says it.
+    #[cfg(test)]
+    fn note(&mut self, name: &str, kind: Kind, required: bool) {
+        if self.asked.iter().all(|asked| asked.name != name) {
+            let name = name.to_owned();
+            self.asked.push(Asked {
+                name,
+                kind,
+                required,
+            });
+        }
+    }
+
+    #[cfg(not(test))]
+    fn note(&self, _: &str, _: Kind, _: bool) {}
+
     /// A field that must be there.
     pub(crate) fn required<T, E: Display>(
         &mut self,
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
+        self.note(name, Kind::Text, true);
         if !self.has(name) {
             self.wrong(name, "is required");
             return None;
@@ -77,17 +129,20 @@ impl Fields {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
+        self.note(name, Kind::Text, false);
         let text = self.text(name)?;
         self.parsed(name, parse(&text))
     }
 
     /// A secret: any text, of which an error message shows nothing.
     pub(crate) fn secret(&mut self, name: &str) -> Option<Secret> {
+        self.note(name, Kind::Text, false);
         self.text(name).map(Secret::new)
     }
 
     /// A secret that must be there.
     pub(crate) fn required_secret(&mut self, name: &str) -> Option<Secret> {
+        self.note(name, Kind::Text, true);
         if !self.has(name) {
             self.wrong(name, "is required");
         }
@@ -96,6 +151,7 @@ impl Fields {
 
     /// `true` or `false`.
     pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
+        self.note(name, Kind::Flag, false);
         match self.left.remove(name)? {
             Value::Bool(flag) => Some(flag),
             other => self.wrong_type(name, "true or false", &other),
@@ -104,6 +160,7 @@ impl Fields {
 
     /// A whole number from `least` to `most`.
     pub(crate) fn number(&mut self, name: &str, least: u64, most: u64) -> Option<u64> {
+        self.note(name, Kind::Number(least, most), false);
         let value = self.left.remove(name)?;
         let number = value.as_u64().filter(|n| (least..=most).contains(n));
         if number.is_none() {
@@ -122,6 +179,7 @@ impl Fields {
         most: usize,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<Vec<T>> {
+        self.note(name, Kind::List(most), false);
         let items = match self.left.remove(name)? {
             Value::Array(items) if items.len() <= most => items,
             Value::Array(_) => {
@@ -145,11 +203,7 @@ impl Fields {
     /// An object with fields of its own; their errors are named `name.field`.
     pub(crate) fn nested<T: FromFields>(&mut self, name: &str) -> Option<T> {
         let object = self.object(name)?;
-        let mut inner = Self {
-            prefix: format!("{}{name}.", self.prefix),
-            left: object,
-            errors: Vec::new(),
-        };
+        let mut inner = Self::new(format!("{}{name}.", self.prefix), object);
         let read = T::from_fields(&mut inner);
         inner.refuse_the_rest();
         self.errors.append(&mut inner.errors);
@@ -158,6 +212,7 @@ impl Fields {
 
     /// An object that is kept as it is.
     pub(crate) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        self.note(name, Kind::Object, false);
         match self.left.remove(name)? {
             Value::Object(object) => Some(object),
             other => self.wrong_type(name, "an object", &other),

@@ -12,10 +12,13 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tenantry_types::{ErrorKind, FieldError, OperationId};
+use utoipa::ToSchema;
 
 use crate::context::RequestId;
+use crate::openapi::words;
 
 mod conversions;
 mod texts;
@@ -152,33 +155,26 @@ impl Problem {
         &self.0.code
     }
 
-    fn body(&self, request_id: &RequestId) -> Value {
-        let mut body = json!({
-            "type": format!("urn:tenantry:error:{}", self.0.code),
-            "title": texts::title(&self.0.code),
-            "status": self.0.status.as_u16(),
-            "detail": self.0.detail.as_deref().unwrap_or_else(|| texts::detail(&self.0.code, self.0.status)),
-            "code": self.0.code,
-            "requestId": request_id.as_str(),
+    fn body(&self, request_id: &str) -> Body {
+        let parts = &*self.0;
+        let detail = parts.detail.as_deref();
+        let detail = detail.unwrap_or_else(|| texts::detail(&parts.code, parts.status));
+        let errors = parts.errors.iter().cloned().map(|error| WrongField {
+            field: error.field,
+            message: error.message,
         });
-        if !self.0.errors.is_empty() {
-            body["errors"] = self
-                .0
-                .errors
-                .iter()
-                .map(|error| json!({ "field": error.field, "message": error.message }))
-                .collect();
+        Body {
+            kind: format!("urn:tenantry:error:{}", parts.code),
+            title: texts::title(&parts.code),
+            status: parts.status.as_u16(),
+            detail: detail.to_owned(),
+            code: parts.code.to_string(),
+            request_id: request_id.to_owned(),
+            errors: errors.collect(),
+            permission: parts.permission.clone(),
+            operation_id: parts.operation_id,
+            retry_after: parts.retry_after,
         }
-        if let Some(permission) = &self.0.permission {
-            body["permission"] = json!(permission);
-        }
-        if let Some(id) = self.0.operation_id {
-            body["operationId"] = json!(id);
-        }
-        if let Some(seconds) = self.0.retry_after {
-            body["retryAfter"] = json!(seconds);
-        }
-        body
     }
 
     /// Logs what went wrong, once. `Display` of each cause only: `Debug` of a database error holds
@@ -195,6 +191,65 @@ impl Problem {
             _ => tracing::debug!(status, code, cause, "refused"),
         }
     }
+}
+
+/// What went wrong, for programs by `code` and for people by `detail` (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Problem)]
+pub(crate) struct Body {
+    /// The code as a URI.
+    #[serde(rename = "type")]
+    #[schema(format = "uri")]
+    kind: String,
+    /// The code in words.
+    title: String,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What happened and what would help.
+    detail: String,
+    /// Which error this is; it never changes its meaning.
+    code: String,
+    /// Finds the request in our logs; also in `x-request-id`.
+    request_id: String,
+    /// Each field of the request that is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<WrongField>,
+    /// The permission that is lacking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::Permission, required = false)]
+    permission: Option<String>,
+    /// The operation that stands in the way, or that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::OperationId, required = false)]
+    operation_id: Option<OperationId>,
+    /// Seconds after which another try can help; also in `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, nullable = false)]
+    retry_after: Option<u64>,
+}
+
+/// One field of a request that is wrong.
+#[derive(Serialize, ToSchema)]
+struct WrongField {
+    /// Its name in the request, e.g. `admin.email`; empty for the request as a whole.
+    field: String,
+    /// What is wrong with it and what would be right.
+    message: String,
+}
+
+/// A problem as it is answered, for documentation.
+pub(crate) fn sample(status: StatusCode, code: &str) -> Value {
+    let mut problem = Problem::with_status(status, code.to_owned());
+    match code {
+        "VALIDATION_FAILED" => {
+            problem.0.errors = vec![FieldError::new("email", "is required")];
+        }
+        "PERMISSION_DENIED" => problem.0.permission = Some("users:list".to_owned()),
+        _ => {}
+    }
+    json!(problem.body("checkout-4711"))
 }
 
 /// Empty until [`render`] fills it.
@@ -222,7 +277,7 @@ pub(crate) fn render(response: Response, request_id: &RequestId) -> (Response, O
         },
     };
     problem.log();
-    let mut rendered = (problem.0.status, Json(problem.body(request_id))).into_response();
+    let mut rendered = (problem.0.status, Json(problem.body(request_id.as_str()))).into_response();
     let headers = rendered.headers_mut();
     // What others set on the way out stays: Allow of a 405, Set-Cookie of an ended session.
     // What belongs to another status goes: axum adds Allow to all that its 405 handler answers.

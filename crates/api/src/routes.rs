@@ -9,7 +9,7 @@ use http::Method;
 
 use crate::app::App;
 use crate::context::Guard;
-use crate::{base, health, jwks, setup, tenant};
+use crate::{base, docs, health, jwks, openapi, setup, tenant};
 
 /// Every URL, in the order of the folders. `{…}` is one segment. A path may stand here twice: for the
 /// base domain and for tenants' hosts. At a base domain the tenants' one then answers only who names
@@ -19,6 +19,10 @@ fn all() -> Vec<Route> {
         get("/healthz", health::healthz),
         get("/readyz", health::readyz),
         get("/.well-known/jwks.json", jwks::handle),
+        //
+        get("/openapi.json", openapi::show::handle),
+        get("/docs", docs::show::handle),
+        get("/docs/{asset}", docs::asset::handle),
         //
         get("/setup/status", setup::status::handle),
         get("/setup/clusters", setup::clusters::list::handle),
@@ -230,8 +234,9 @@ mod tests {
     fn setup_is_for_operators_at_the_base_domain_and_nothing_else_is() {
         for route in table() {
             let setup = route.path.starts_with("/setup/");
+            let about = route.path == "/openapi.json" || route.path.starts_with("/docs");
             assert_eq!(route.access == Access::Operator, setup, "{route:?}");
-            assert!(!setup || route.host == HostKind::Base, "{route:?}");
+            assert!(!(setup || about) || route.host == HostKind::Base, "{route:?}");
         }
     }
 
@@ -274,6 +279,9 @@ mod tests {
                 "/healthz",
                 "/readyz",
                 "/.well-known/jwks.json",
+                "/openapi.json",
+                "/docs",
+                "/docs/{asset}",
                 "/auth/login",
                 "/auth/login",
                 "/auth/redeem",

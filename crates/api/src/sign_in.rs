@@ -1,15 +1,20 @@
 //! What a person signs in with, and how they are refused, whichever door they came to.
 
 use tenantry_types::{Email, ErrorKind, Secret};
+use utoipa::ToSchema;
 
 use crate::fields::{Fields, FromFields};
+use crate::openapi::words;
 use crate::problem::Problem;
 use crate::throttle::TooMany;
 
-/// A mail address and a password.
-#[derive(Clone)]
+/// Who signs in.
+#[derive(Clone, ToSchema)]
+#[schema(examples(json!({ "email": "ann@acme.example", "password": "correct horse battery" })))]
 pub(crate) struct Credentials {
+    #[schema(value_type = words::Email)]
     pub(crate) email: Email,
+    #[schema(value_type = words::Secret)]
     pub(crate) password: Secret,
 }
 

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::jwks::{Key, KeySet};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tenantry_types::{Clock, Entropy, Secret, SessionId, TenantId, Timestamp, UserId};
 use tenantry_vault::SigningKeys;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub(crate) struct Tokens {
     validation: Validation,
     issuer: String,
     lifetime: Duration,
-    jwks: Value,
+    jwks: KeySet,
 }
 
 /// What a token says.
@@ -143,27 +143,23 @@ impl Tokens {
     }
 
     /// The public keys, for others to verify with (RFC 7517).
-    pub(crate) fn jwks(&self) -> &Value {
+    pub(crate) fn jwks(&self) -> &KeySet {
         &self.jwks
     }
 }
 
-fn jwks_of(keys: &SigningKeys) -> Value {
-    let keys: Vec<_> = keys
-        .all()
-        .iter()
-        .map(|key| {
-            json!({
-                "kty": "OKP",
-                "crv": "Ed25519",
-                "x": URL_SAFE_NO_PAD.encode(key.public()),
-                "kid": key.kid(),
-                "use": "sig",
-                "alg": "EdDSA",
-            })
-        })
-        .collect();
-    json!({ "keys": keys })
+fn jwks_of(keys: &SigningKeys) -> KeySet {
+    let keys = keys.all().iter().map(|key| Key {
+        kty: "OKP",
+        crv: "Ed25519",
+        x: URL_SAFE_NO_PAD.encode(key.public()),
+        kid: key.kid().to_owned(),
+        usage: "sig",
+        alg: "EdDSA",
+    });
+    KeySet {
+        keys: keys.collect(),
+    }
 }
 
 #[cfg(test)]

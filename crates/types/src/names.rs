@@ -120,6 +120,12 @@ impl Slug {
         Ok(Self(text.to_owned()))
     }
 
+    /// The names that no tenant can have, sorted; for documentation.
+    #[must_use]
+    pub const fn reserved() -> &'static [&'static str] {
+        RESERVED
+    }
+
     /// The slug.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use tenantry_types::UserId;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::fields::{Fields, FromFields};
@@ -23,12 +24,13 @@ pub(crate) struct Page<C> {
     pub(crate) after: Option<C>,
 }
 
-/// One page of an answer.
-#[derive(Debug, Serialize)]
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Items<T> {
     pub(crate) items: Vec<T>,
     /// Where the next page begins; `null` on the last.
+    #[schema(required)]
     pub(crate) next_cursor: Option<String>,
 }
 

@@ -4,11 +4,14 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::LOCATION;
 use http::{HeaderName, StatusCode};
-use serde_json::json;
+use serde::Serialize;
+use tenantry_catalog::operations::Status;
 use tenantry_lifecycle::{Finished, WaitError};
 use tenantry_types::{ErrorKind, OperationId, TenantId};
+use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::openapi::words;
 use crate::problem::Problem;
 
 /// How an operation stands when we have to answer.
@@ -37,13 +40,28 @@ pub(crate) async fn outcome(app: &App, operation: OperationId) -> Result<Outcome
     }
 }
 
+/// A change that goes on.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Accepted {
+    #[schema(value_type = words::OperationId)]
+    operation_id: OperationId,
+    /// The tenant that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::TenantId, required = false)]
+    tenant_id: Option<TenantId>,
+    #[schema(value_type = words::OperationStatus)]
+    status: Status,
+}
+
 /// 202: it goes on; this is where to ask.
 pub(crate) fn accepted(operation: OperationId, tenant: Option<TenantId>) -> Response {
     let location = format!("/setup/operations/{operation}");
-    let mut body = json!({ "operationId": operation, "status": "running" });
-    if let Some(tenant) = tenant {
-        body["tenantId"] = json!(tenant);
-    }
+    let body = Accepted {
+        operation_id: operation,
+        tenant_id: tenant,
+        status: Status::Running,
+    };
     (StatusCode::ACCEPTED, [(LOCATION, location)], Json(body)).into_response()
 }
 

@@ -10,6 +10,7 @@ mod follow;
 mod init;
 mod man;
 mod migrate_all;
+mod openapi;
 mod operations;
 mod operators;
 mod probe;
@@ -135,6 +136,8 @@ pub enum Command {
     /// Measure on this machine what the product costs, as ratios
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Print the OpenAPI document of the HTTP interface; asks no server
+    Openapi(openapi::Openapi),
 }
 
 impl Command {
@@ -169,6 +172,7 @@ impl Command {
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),
             Self::Bench(command) => command.run(global).await,
+            Self::Openapi(command) => command.run(),
         }
     }
 }

@@ -5,23 +5,38 @@ use axum::extract::State;
 use serde::Serialize;
 use tenantry_catalog::clusters;
 use tenantry_types::{ClusterId, Timestamp};
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::context::{Items, Operator};
+use crate::openapi::words;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
+/// A Postgres server that holds tenants' databases.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Cluster)]
 pub(crate) struct View {
+    #[schema(value_type = words::ClusterId)]
     cluster_id: ClusterId,
+    #[schema(value_type = words::ClusterName)]
     name: String,
+    #[schema(value_type = words::HostName)]
     host: String,
+    #[schema(value_type = words::Port)]
     port: u16,
+    /// How many connections may be open there, over all tenants and routers.
+    #[schema(example = 100)]
     connection_budget: u32,
+    #[schema(value_type = words::Timestamp)]
     created_at: Timestamp,
 }
 
 /// All clusters; there are few. Their admin logins stay with us.
+#[utoipa::path(
+    get, path = "/setup/clusters", tag = "clusters", operation_id = "listClusters",
+    responses((status = 200, description = "All clusters, on one page.", body = Items<View>)),
+)]
 pub(crate) async fn handle(
     _: Operator,
     State(app): State<App>,

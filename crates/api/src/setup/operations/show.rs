@@ -4,47 +4,99 @@ use axum::Json;
 use axum::extract::State;
 use http::Method;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tenantry_catalog::journal::Event;
 use tenantry_catalog::operations::Status;
 use tenantry_lifecycle::{OperationView, StepView, Telling};
 use tenantry_types::{OperationId, TenantId, Timestamp};
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::context::{Operator, Path};
+use crate::openapi::words;
 use crate::problem::Problem;
 use crate::setup::tenants::created;
 
-#[derive(Serialize)]
+/// A durable change and how it goes.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Operation)]
 pub(crate) struct View {
+    #[schema(value_type = words::OperationId)]
     operation_id: OperationId,
+    /// What it does.
+    #[schema(example = "create")]
     kind: String,
+    /// The tenant it is about; none where it is about all.
+    #[schema(value_type = Option<words::TenantId>, required)]
     tenant_id: Option<TenantId>,
+    #[schema(value_type = words::OperationStatus)]
     status: Status,
     steps: Vec<Step>,
     /// Of a rollout that runs: `total`, `done`, `migrated`, `current`, `failed`, `skipped`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object, required = false)]
     progress: Option<Value>,
+    /// What it came to, by its kind: of a creation what `POST /setup/tenants` answers, of a rollout one
+    /// line per database.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object, required = false)]
     result: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Value>,
+    #[schema(nullable = false)]
+    error: Option<Failed>,
+    #[schema(value_type = words::Timestamp)]
     created_at: Timestamp,
+    #[schema(value_type = Option<words::Timestamp>, required)]
     finished_at: Option<Timestamp>,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+/// What an operation failed with.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OperationError)]
+pub(crate) struct Failed {
+    /// A code as problems have it.
+    #[schema(example = "CLUSTER_UNAVAILABLE")]
+    code: String,
+    /// The same for people.
+    message: String,
+}
+
+/// The state of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = OperationStepStatus)]
+enum StepStatus {
+    Running,
+    Done,
+    Failed,
+    Undoing,
+    Undone,
+    UndoFailed,
+}
+
+/// How one step stands.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OperationStep)]
 struct Step {
+    #[schema(example = "clone")]
     name: String,
-    status: &'static str,
+    status: StepStatus,
+    #[schema(value_type = words::Timestamp)]
     started_at: Timestamp,
+    #[schema(value_type = words::Timestamp)]
     updated_at: Timestamp,
 }
 
 /// One operation. Of a creation that nobody waited for, the password is in `result` when it is read
 /// for the first time, and never again.
+#[utoipa::path(
+    get, path = "/setup/operations/{operation}", tag = "operations", operation_id = "getOperation",
+    params(("operation" = words::OperationId, Path, description = "The operation's id.")),
+    responses((status = 200, description = "The operation.", body = View)),
+    extensions(("x-problems" = json!(["404 OPERATION_NOT_FOUND"]))),
+)]
 pub(crate) async fn handle(
     _: Operator,
     State(app): State<App>,
@@ -61,9 +113,10 @@ pub(crate) async fn handle(
         Method::HEAD => operation.result.clone(),
         _ => result_of(&app, &operation).await?,
     };
-    let error = operation
-        .error
-        .map(|error| json!({ "code": error.code, "message": error.message }));
+    let error = operation.error.map(|error| Failed {
+        code: error.code,
+        message: error.message,
+    });
     Ok(Json(View {
         operation_id: id,
         kind: operation.kind,
@@ -95,12 +148,12 @@ fn steps_of(journal: &[StepView]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for entry in journal {
         let status = match entry.event {
-            Event::Started => "running",
-            Event::Done => "done",
-            Event::Failed => "failed",
-            Event::UndoStarted => "undoing",
-            Event::Undone => "undone",
-            Event::UndoFailed => "undo-failed",
+            Event::Started => StepStatus::Running,
+            Event::Done => StepStatus::Done,
+            Event::Failed => StepStatus::Failed,
+            Event::UndoStarted => StepStatus::Undoing,
+            Event::Undone => StepStatus::Undone,
+            Event::UndoFailed => StepStatus::UndoFailed,
         };
         match steps.iter_mut().find(|step| step.name == entry.step) {
             Some(step) => {
@@ -144,6 +197,9 @@ mod tests {
             .iter()
             .map(|step| (step.name.as_str(), step.status))
             .collect();
-        assert_eq!(told, [("clone", "undone"), ("seed", "failed")]);
+        assert_eq!(
+            told,
+            [("clone", StepStatus::Undone), ("seed", StepStatus::Failed)]
+        );
     }
 }

@@ -8,17 +8,23 @@ use http::header::LOCATION;
 use serde::Serialize;
 use tenantry_catalog::{CatalogError, operators};
 use tenantry_types::OperatorId;
+use utoipa::ToSchema;
 
 use super::note;
 use crate::app::App;
 use crate::context::Operator;
 use crate::fields::{Fields, FromFields, line};
 use crate::json::Body;
+use crate::openapi::words;
 use crate::operator_token::{hash_token, new_operator_token};
 use crate::problem::Problem;
 use crate::told::Told;
 
+/// An operator to make.
+#[derive(ToSchema)]
+#[schema(examples(json!({ "name": "billing backend" })))]
 pub(crate) struct NewOperator {
+    #[schema(value_type = words::OperatorName)]
     name: String,
 }
 
@@ -30,15 +36,26 @@ impl FromFields for NewOperator {
     }
 }
 
-#[derive(Serialize)]
+/// A new operator with the token, which is told once.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Created {
+#[schema(as = CreatedOperator)]
+pub(crate) struct Created {
+    #[schema(value_type = words::OperatorId)]
     operator_id: OperatorId,
+    #[schema(value_type = words::OperatorName)]
     name: String,
+    #[schema(value_type = words::Secret)]
     token: Told,
 }
 
 /// Makes an operator; the token is told here and never again.
+#[utoipa::path(
+    post, path = "/setup/operators", tag = "operators", operation_id = "createOperator",
+    request_body = NewOperator,
+    responses((status = 201, description = "The operator and their token.", body = Created, headers(("location" = String, description = "The operator.")))),
+    extensions(("x-problems" = json!(["409 OPERATOR_NAME_TAKEN"]))),
+)]
 pub(crate) async fn handle(
     operator: Operator,
     State(app): State<App>,

@@ -10,6 +10,10 @@ use crate::context::{Items, Operator};
 use crate::problem::Problem;
 
 /// All operators, the revoked ones too.
+#[utoipa::path(
+    get, path = "/setup/operators", tag = "operators", operation_id = "listOperators",
+    responses((status = 200, description = "All operators, on one page.", body = Items<View>)),
+)]
 pub(crate) async fn handle(
     _: Operator,
     State(app): State<App>,

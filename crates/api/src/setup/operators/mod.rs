@@ -9,18 +9,26 @@ use serde_json::json;
 use sqlx::PgConnection;
 use tenantry_catalog::audit;
 use tenantry_types::{AuditId, OperatorId, Timestamp};
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::context::Operator;
+use crate::openapi::words;
 use crate::problem::Problem;
 
 /// An operator as told: never their token.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Operator)]
 pub(crate) struct View {
+    #[schema(value_type = words::OperatorId)]
     operator_id: OperatorId,
+    #[schema(value_type = words::OperatorName)]
     name: String,
+    #[schema(value_type = words::Timestamp)]
     created_at: Timestamp,
+    /// Since when their token is worthless.
+    #[schema(value_type = Option<words::Timestamp>, required)]
     revoked_at: Option<Timestamp>,
 }
 

@@ -8,10 +8,17 @@ use tenantry_types::ErrorKind;
 use super::{View, note};
 use crate::app::App;
 use crate::context::{Operator, OperatorRef, Path};
+use crate::openapi::words;
 use crate::problem::Problem;
 
 /// Makes an operator's token worthless at once. The last one cannot be revoked: nobody could make
 /// another over this API.
+#[utoipa::path(
+    delete, path = "/setup/operators/{operator}", tag = "operators", operation_id = "revokeOperator",
+    params(("operator" = words::OperatorRef, Path, description = "The operator's id or name.")),
+    responses((status = 200, description = "The operator, whose token is worthless now.", body = View)),
+    extensions(("x-problems" = json!(["404 OPERATOR_NOT_FOUND", "409 LAST_OPERATOR"]))),
+)]
 pub(crate) async fn handle(
     operator: Operator,
     State(app): State<App>,

@@ -10,15 +10,26 @@ use tenantry_types::FieldError;
 
 use super::created;
 use super::idempotency::{IdempotencyKey, RespondAsync, request_hash};
-use super::request::Request;
+use super::request::{Request, Written};
 use crate::app::App;
 use crate::context::Operator;
 use crate::json::Body;
+use crate::openapi::words;
 use crate::problem::Problem;
-use crate::setup::progress::{self, Outcome, PREFERENCE_APPLIED};
+use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
 
 /// Makes a tenant and answers when it can be used; with `Prefer: respond-async`, or when it takes
 /// longer than a request may, with the operation to ask.
+#[utoipa::path(
+    post, path = "/setup/tenants", tag = "tenants", operation_id = "createTenant",
+    params(
+        ("idempotency-key" = Option<words::RequestKey>, Header, description = "Makes it safe to send the request again: for 24 hours the same key with the same request gets the same answer."),
+        ("prefer" = Option<String>, Header, description = "`respond-async` (RFC 7240): answer at once with the operation.", example = "respond-async"),
+    ),
+    request_body = Written,
+    responses((status = 201, description = "The tenant can be used.", body = created::Answer, headers(("location" = String, description = "The tenant."))), (status = 202, description = "It goes on, because you would rather not wait or because it takes longer than a request may. Ask for the operation, which tells the passwords once.", body = Accepted, headers(("location" = String, description = "The operation."), ("preference-applied" = String, description = "`respond-async`, where it was asked for.")))),
+    extensions(("x-problems" = json!(["409 SLUG_TAKEN", "409 DOMAIN_TAKEN", "409 IDEMPOTENCY_KEY_REUSED", "409 OPERATION_IN_PROGRESS", "404 TENANT_NOT_FOUND", "503 NO_CLUSTER", "503 DATABASE_UNAVAILABLE", "500 CLUSTER_NOT_OURS", "500 CLUSTER_NAME_TAKEN", "500 DATABASE_NAME_TAKEN", "500 LOGIN_REFUSED", "500 TEMPLATE_FAILED", "500 WRONG_DATABASE", "500 CLUSTER_REFUSED", "500 CLUSTER_UNSUITABLE", "500 OPERATION_PARKED", "503 CLUSTER_UNAVAILABLE", "503 CLUSTER_STILL_CONNECTED", "503 OPERATION_IN_PROGRESS"]))),
+)]
 pub(crate) async fn handle(
     operator: Operator,
     State(app): State<App>,

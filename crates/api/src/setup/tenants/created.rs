@@ -5,30 +5,45 @@ use tenantry_catalog::clusters;
 use tenantry_catalog::tenants::Status;
 use tenantry_lifecycle::Telling;
 use tenantry_types::{OperationId, TenantId};
+use utoipa::ToSchema;
 
 use super::view::primary_domain;
 use crate::app::App;
+use crate::openapi::words;
 use crate::problem::Problem;
 use crate::told::Told;
 
 /// A new tenant and the way into its database.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = CreatedTenant)]
 pub(crate) struct Answer {
+    #[schema(value_type = words::TenantId)]
     pub(crate) tenant_id: TenantId,
+    #[schema(value_type = words::Slug)]
     slug: String,
+    #[schema(value_type = words::TenantStatus)]
     status: Status,
+    #[schema(value_type = words::Url)]
     url: String,
+    #[schema(value_type = Option<words::DatabaseName>, required)]
     db_name: Option<String>,
+    #[schema(value_type = Option<words::HostName>, required)]
     db_host: Option<String>,
+    #[schema(value_type = Option<words::Port>, required)]
     db_port: Option<u16>,
+    /// The login that was made for your product.
+    #[schema(value_type = words::DatabaseName)]
     db_username: String,
     /// Gone once it was told.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::Secret, required = false)]
     db_password: Option<Told>,
     /// Only where we made it, and gone once it was told.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::Secret, required = false)]
     admin_password: Option<Told>,
+    #[schema(value_type = words::OperationId)]
     operation_id: OperationId,
 }
 

@@ -7,12 +7,14 @@ use chrono::SubsecRound;
 use serde::Serialize;
 use tenantry_catalog::tenants::TenantRef;
 use tenantry_types::{OperationId, TenantId, Timestamp};
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::context::{Operator, Path, Query};
 use crate::fields::{Fields, FromFields};
+use crate::openapi::words;
 use crate::problem::Problem;
-use crate::setup::progress::{self, Outcome};
+use crate::setup::progress::{self, Accepted, Outcome};
 
 pub(crate) struct How {
     purge: bool,
@@ -31,20 +33,31 @@ impl FromFields for How {
     }
 }
 
-#[derive(Serialize)]
+/// A deletion that is done: nobody reaches the tenant any more.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Deleted {
+#[schema(as = DeletedTenant)]
+pub(crate) struct Deleted {
     success: bool,
+    #[schema(value_type = words::TenantId)]
     tenant_id: TenantId,
-    /// Until then the tenant can come back.
+    /// Until then the tenant can come back; absent where it is gone for good.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::Timestamp, required = false)]
     purge_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::OperationId, required = false)]
     operation_id: Option<OperationId>,
 }
 
 /// Deletes a tenant: when this answers, nobody reaches it. Its data goes when the grace period ends,
 /// with `?purge=true` at once. Deleting a deleted tenant changes nothing.
+#[utoipa::path(
+    delete, path = "/setup/tenants/{tenant}", tag = "tenants", operation_id = "deleteTenant",
+    params(("tenant" = words::TenantRef, Path, description = "The tenant's id or slug."), ("purge" = Option<words::Flag>, Query, description = "End it for good now, data included.")),
+    responses((status = 200, description = "Nobody reaches the tenant any more.", body = Deleted), (status = 202, description = "It takes longer than a request may, and goes on; ask for the operation.", body = Accepted, headers(("location" = String, description = "The operation.")))),
+    extensions(("x-problems" = json!(["404 TENANT_NOT_FOUND", "409 OPERATION_IN_PROGRESS", "409 WRONG_STATE", "500 CLUSTER_NOT_OURS", "503 ROUTERS_BEHIND", "500 CLUSTER_REFUSED", "500 CLUSTER_UNSUITABLE", "500 OPERATION_PARKED", "503 CLUSTER_UNAVAILABLE", "503 CLUSTER_STILL_CONNECTED", "503 OPERATION_IN_PROGRESS"]))),
+)]
 pub(crate) async fn handle(
     operator: Operator,
     State(app): State<App>,

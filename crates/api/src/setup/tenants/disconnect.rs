@@ -2,19 +2,41 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tenantry_catalog::tenants::TenantRef;
+use tenantry_types::TenantId;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::context::{Operator, Path};
+use crate::openapi::words;
 use crate::problem::Problem;
 
+/// The connections are closed.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DisconnectedTenant)]
+pub(crate) struct Disconnected {
+    success: bool,
+    #[schema(value_type = words::TenantId)]
+    tenant_id: TenantId,
+}
+
 /// Closes the tenant's connections on every router; the next request connects anew.
+#[utoipa::path(
+    post, path = "/setup/tenants/{tenant}/disconnect", tag = "tenants", operation_id = "disconnectTenant",
+    params(("tenant" = words::TenantRef, Path, description = "The tenant's id or slug.")),
+    responses((status = 200, description = "They are closed.", body = Disconnected)),
+    extensions(("x-problems" = json!(["404 TENANT_NOT_FOUND", "409 WRONG_STATE"]))),
+)]
 pub(crate) async fn handle(
     operator: Operator,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Disconnected>, Problem> {
     let tenant_id = app.lifecycle.disconnect(&tenant, operator.asker()).await?;
-    Ok(Json(json!({ "success": true, "tenantId": tenant_id })))
+    Ok(Json(Disconnected {
+        success: true,
+        tenant_id,
+    }))
 }

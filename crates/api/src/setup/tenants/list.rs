@@ -8,6 +8,7 @@ use super::view::View;
 use crate::app::App;
 use crate::context::{Items, Operator, Page, Query};
 use crate::fields::{Fields, FromFields, line};
+use crate::openapi::words;
 use crate::problem::Problem;
 
 pub(crate) struct Search {
@@ -30,6 +31,15 @@ impl FromFields for Search {
 }
 
 /// Tenants in the order of their creation; `search` looks into slug and name.
+#[utoipa::path(
+    get, path = "/setup/tenants", tag = "tenants", operation_id = "listTenants",
+    params(
+        ("limit" = Option<words::Limit>, Query, description = "How many at most."), ("cursor" = Option<words::Cursor>, Query, description = "`nextCursor` of the page before."),
+        ("status" = Option<words::TenantStatus>, Query, description = "Only those in this state."),
+        ("search" = Option<words::Search>, Query, description = "Only those whose slug or name holds this."),
+    ),
+    responses((status = 200, description = "A page of tenants.", body = Items<View>)),
+)]
 pub(crate) async fn handle(
     _: Operator,
     State(app): State<App>,

@@ -11,3 +11,6 @@ pub(crate) mod undelete;
 mod idempotency;
 mod request;
 mod view;
+
+#[cfg(test)]
+pub(crate) use request::{Admin, Request};

@@ -4,8 +4,10 @@ use serde_json::{Map, Value, json};
 use tenantry_lifecycle::{AdminUser, ClusterChoice, CreateTenant, PrimaryDomain};
 use tenantry_tenantdb::passwords;
 use tenantry_types::{DomainName, Email, Plan, Secret, Slug};
+use utoipa::ToSchema;
 
 use crate::fields::{Fields, FromFields, line};
+use crate::openapi::words;
 
 const METADATA_BYTES: usize = 16 * 1024;
 
@@ -20,9 +22,53 @@ pub(crate) struct Request {
     pub(crate) metadata: Map<String, Value>,
 }
 
+/// A tenant's first person.
+#[derive(ToSchema)]
+#[schema(as = NewAdmin)]
 pub(crate) struct Admin {
+    #[schema(value_type = words::Email)]
     pub(crate) email: Email,
+    /// Without one we make one and tell it once.
+    #[schema(value_type = words::NewPassword, required = false)]
     pub(crate) password: Option<Secret>,
+}
+
+/// A customer to make. `cluster` names where its database is to be, or `dbHost` and `dbPort` do, not
+/// both; by default we choose.
+#[derive(ToSchema)]
+#[schema(
+    as = NewTenant, rename_all = "camelCase",
+    examples(
+        json!({ "name": "Acme Ltd", "slug": "acme", "admin": { "email": "ann@acme.example", "password": "correct horse battery" } }),
+        json!({ "name": "Globex", "slug": "globex", "primaryDomain": "shop.globex.example", "plan": "pro", "cluster": "default", "metadata": { "crmId": 4711 } }),
+    )
+)]
+#[expect(
+    dead_code,
+    reason = "only described: `Request` is what its fields are read into"
+)]
+pub(crate) struct Written {
+    name: words::TenantName,
+    slug: words::Slug,
+    /// Where people reach it; by default the slug's subdomain.
+    #[schema(required = false)]
+    primary_domain: words::PrimaryDomain,
+    /// By default `free`.
+    #[schema(required = false)]
+    plan: words::Plan,
+    #[schema(required = false)]
+    cluster: words::ClusterName,
+    /// The host of a registered cluster.
+    #[schema(required = false)]
+    db_host: words::HostName,
+    /// Its port, by default 5432.
+    #[schema(required = false)]
+    db_port: words::Port,
+    /// The tenant's first person, who holds every permission in it.
+    #[schema(required = false)]
+    admin: Admin,
+    #[schema(required = false)]
+    metadata: words::Metadata,
 }
 
 impl FromFields for Request {

@@ -7,9 +7,16 @@ use tenantry_catalog::tenants::{self, TenantRef};
 use super::view::View;
 use crate::app::App;
 use crate::context::{Operator, Path};
+use crate::openapi::words;
 use crate::problem::Problem;
 
 /// One tenant, in whatever state it is.
+#[utoipa::path(
+    get, path = "/setup/tenants/{tenant}", tag = "tenants", operation_id = "getTenant",
+    params(("tenant" = words::TenantRef, Path, description = "The tenant's id or slug.")),
+    responses((status = 200, description = "The tenant.", body = View)),
+    extensions(("x-problems" = json!(["404 TENANT_NOT_FOUND"]))),
+)]
 pub(crate) async fn handle(
     _: Operator,
     State(app): State<App>,

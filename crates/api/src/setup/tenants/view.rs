@@ -4,30 +4,61 @@ use serde::Serialize;
 use serde_json::Value;
 use tenantry_catalog::tenants::{Status, Tenant};
 use tenantry_types::{TenantId, Timestamp};
+use utoipa::ToSchema;
 
 use crate::config::ApiConfig;
+use crate::openapi::words;
 
-/// A tenant. `schema` says whether its database has this program's migrations.
-#[derive(Serialize)]
+/// A tenant.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Tenant)]
 pub(crate) struct View {
+    #[schema(value_type = words::TenantId)]
     tenant_id: TenantId,
+    #[schema(value_type = words::Slug)]
     slug: String,
+    #[schema(value_type = words::TenantName)]
     name: String,
+    #[schema(value_type = words::Plan)]
     plan: String,
+    #[schema(value_type = words::TenantStatus)]
     status: Status,
+    /// Why it is in this state, where there is something to tell.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     status_reason: Option<String>,
+    #[schema(value_type = words::Url)]
     url: String,
+    #[schema(value_type = words::PrimaryDomain)]
     primary_domain: String,
+    #[schema(value_type = words::ClusterName)]
     cluster: String,
+    /// Its database; none before it is made and after it is purged.
+    #[schema(value_type = Option<words::DatabaseName>, required)]
     db_name: Option<String>,
-    schema: Option<&'static str>,
+    /// Whether its database has this program's migrations.
+    #[schema(required)]
+    schema: Option<Schema>,
+    #[schema(value_type = words::Metadata)]
     metadata: Value,
+    /// When a deleted tenant is gone for good.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::Timestamp, required = false)]
     purge_at: Option<Timestamp>,
+    #[schema(value_type = words::Timestamp)]
     created_at: Timestamp,
+    #[schema(value_type = words::Timestamp)]
     updated_at: Timestamp,
+}
+
+/// How a database's migrations compare with this program's.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = TenantSchema)]
+enum Schema {
+    Current,
+    Behind,
 }
 
 impl View {
@@ -38,8 +69,8 @@ impl View {
             .schema
             .as_deref()
             .map(|schema| match schema == current {
-                true => "current",
-                false => "behind",
+                true => Schema::Current,
+                false => Schema::Behind,
             });
         Self {
             tenant_id: tenant.id,

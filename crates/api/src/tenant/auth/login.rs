@@ -5,13 +5,19 @@ use tenantry_tenantdb::sessions::Issued;
 use tenantry_tenantdb::users;
 use tenantry_types::UserId;
 
-use super::{begin_session, signed_in};
+use super::{SignedIn, begin_session, signed_in};
 use crate::context::{ClientAddress, Visitor};
 use crate::json::Body;
 use crate::problem::Problem;
 use crate::sign_in::{Credentials, too_many, wrong};
 use crate::throttle::Attempt;
 
+#[utoipa::path(
+    post, path = "/auth/login", tag = "sign-in", operation_id = "signIn",
+    request_body = Credentials,
+    responses((status = 200, description = "Signed in.", body = SignedIn, headers(("set-cookie" = String, description = "The same tokens for a browser.")))),
+    extensions(("x-problems" = json!(["401 INVALID_CREDENTIALS", "429 TOO_MANY_ATTEMPTS"]))),
+)]
 pub(crate) async fn handle(
     visitor: Visitor,
     client: ClientAddress,

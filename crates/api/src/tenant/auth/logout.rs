@@ -16,6 +16,12 @@ use crate::tokens::Claims;
 
 /// Ends the session that the client still shows something of: its access token, its refresh token,
 /// or both. Who shows nothing that counts any more is signed out already.
+#[utoipa::path(
+    post, path = "/auth/logout", tag = "sign-in", operation_id = "signOut",
+    request_body = Option<Token>,
+    responses((status = 204, description = "Signed out.", headers(("set-cookie" = String, description = "Removes what a browser has kept.")))),
+    extensions(("x-problems" = json!(["401 UNAUTHENTICATED", "403 CROSS_SITE", "403 PERMISSION_DENIED"]))),
+)]
 pub(crate) async fn handle(
     visitor: Visitor,
     AccessToken(access): AccessToken,

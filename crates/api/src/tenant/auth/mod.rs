@@ -11,21 +11,32 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use tenantry_tenantdb::sessions::{self, Issued, SessionError};
 use tenantry_types::{TenantId, UserId};
+use utoipa::ToSchema;
 
 use crate::context::Visitor;
 use crate::cookies;
+use crate::openapi::words;
 use crate::problem::Problem;
 use crate::told::Told;
 
-#[derive(Serialize)]
+/// A session's tokens.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct SignedIn {
+pub(crate) struct SignedIn {
+    /// For `Authorization: Bearer`.
+    #[schema(value_type = words::Secret)]
     access_token: Told,
+    /// For `POST /auth/refresh`, once.
+    #[schema(value_type = words::Secret)]
     refresh_token: Told,
+    #[schema(example = "Bearer")]
     token_type: &'static str,
     /// Seconds until the access token ends.
+    #[schema(example = 900)]
     expires_in: u64,
+    #[schema(value_type = words::TenantId)]
     tenant_id: TenantId,
+    #[schema(value_type = words::UserId)]
     user_id: UserId,
 }
 

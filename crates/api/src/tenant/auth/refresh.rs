@@ -3,16 +3,21 @@
 use axum::response::{IntoResponse, Response};
 use tenantry_tenantdb::sessions::{self, SessionError};
 use tenantry_types::{ErrorKind, Secret};
+use utoipa::ToSchema;
 
-use super::signed_in;
+use super::{SignedIn, signed_in};
 use crate::context::{RefreshCookie, Visitor};
 use crate::cookies;
 use crate::fields::{Fields, FromFields};
 use crate::json::OptionalBody;
+use crate::openapi::words;
 use crate::problem::Problem;
 
 /// What a program sends; a browser has it in a cookie.
+#[derive(ToSchema)]
+#[schema(as = RefreshToken, rename_all = "camelCase", examples(json!({ "refreshToken": "the one that was told last" })))]
 pub(crate) struct Token {
+    #[schema(value_type = words::Secret, required = false)]
     pub(super) refresh_token: Option<Secret>,
 }
 
@@ -29,6 +34,12 @@ impl FromFields for Token {
 
 /// Goes on with a session: the token is used up and a new one given. A token that is used a second
 /// time ends its session, because then two parties have it.
+#[utoipa::path(
+    post, path = "/auth/refresh", tag = "sign-in", operation_id = "refreshSession",
+    request_body = Option<Token>,
+    responses((status = 200, description = "New tokens; the one that was sent is used up.", body = SignedIn, headers(("set-cookie" = String, description = "The same tokens for a browser.")))),
+    extensions(("x-problems" = json!(["401 INVALID_REFRESH_TOKEN", "403 CROSS_SITE"]))),
+)]
 pub(crate) async fn handle(
     visitor: Visitor,
     RefreshCookie(cookie): RefreshCookie,

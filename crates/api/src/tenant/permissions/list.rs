@@ -4,20 +4,30 @@ use axum::Json;
 use serde::Serialize;
 use tenantry_tenantdb::permission::PermissionsList;
 use tenantry_tenantdb::permissions;
+use utoipa::ToSchema;
 
 use crate::context::{Allowed, Items};
+use crate::openapi::words;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
+/// Something that a role can allow.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PermissionEntry)]
 pub(crate) struct View {
-    /// `resource:action`, as a 403 names it.
+    #[schema(value_type = words::Permission)]
     permission: String,
+    #[schema(example = "users")]
     resource: String,
+    #[schema(example = "list")]
     action: String,
     description: String,
 }
 
 /// Everything that a role can allow.
+#[utoipa::path(
+    get, path = "/permissions", tag = "users", operation_id = "listPermissions",
+    responses((status = 200, description = "All permissions, on one page.", body = Items<View>)),
+)]
 pub(crate) async fn handle(
     mut who: Allowed<PermissionsList>,
 ) -> Result<Json<Items<View>>, Problem> {

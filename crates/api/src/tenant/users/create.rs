@@ -9,18 +9,32 @@ use tenantry_tenantdb::TenantDbError;
 use tenantry_tenantdb::permission::UsersCreate;
 use tenantry_tenantdb::users::{self, New};
 use tenantry_types::{Email, Secret};
+use utoipa::ToSchema;
 
 use super::{View, settle};
 use crate::context::Allowed;
 use crate::fields::{Fields, FromFields};
 use crate::json::Body;
+use crate::openapi::words;
 use crate::problem::Problem;
 
+/// A person to add.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase", examples(json!({ "email": "bob@acme.example", "name": "Bob Baker", "password": "correct horse battery", "roles": ["admin"] })))]
 pub(crate) struct NewUser {
+    #[schema(value_type = words::Email)]
     email: Email,
+    /// By default empty.
+    #[schema(value_type = words::PersonName, required = false)]
     name: String,
+    /// Without one they cannot sign in.
+    #[schema(value_type = words::NewPassword, required = false)]
     password: Option<Secret>,
+    /// By default none.
+    #[schema(value_type = Vec<words::RoleName>, max_items = 100, required = false)]
     roles: Vec<String>,
+    /// Whether they can sign in; by default yes.
+    #[schema(default = true, required = false)]
     is_active: bool,
 }
 
@@ -42,6 +56,12 @@ impl FromFields for NewUser {
 }
 
 /// Adds a person. Without a password they cannot sign in until they have one.
+#[utoipa::path(
+    post, path = "/users", tag = "users", operation_id = "createUser",
+    request_body = NewUser,
+    responses((status = 201, description = "The user.", body = View, headers(("location" = String, description = "The user.")))),
+    extensions(("x-problems" = json!(["409 EMAIL_TAKEN"]))),
+)]
 pub(crate) async fn handle(
     mut who: Allowed<UsersCreate>,
     Body(new): Body<NewUser>,

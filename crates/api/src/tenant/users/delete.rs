@@ -9,9 +9,16 @@ use tenantry_types::UserId;
 
 use super::settle;
 use crate::context::{Allowed, Path};
+use crate::openapi::words;
 use crate::problem::Problem;
 
 /// Removes a person with their sessions.
+#[utoipa::path(
+    delete, path = "/users/{user}", tag = "users", operation_id = "deleteUser",
+    params(("user" = words::UserId, Path, description = "The user's id.")),
+    responses((status = 204, description = "They are gone, with their sessions.")),
+    extensions(("x-problems" = json!(["404 USER_NOT_FOUND", "409 LAST_ADMIN"]))),
+)]
 pub(crate) async fn handle(
     mut who: Allowed<UsersDelete>,
     Path(id): Path<UserId>,

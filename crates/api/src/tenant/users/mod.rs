@@ -12,24 +12,34 @@ use tenantry_catalog::directory;
 use tenantry_tenantdb::TenantDbError;
 use tenantry_tenantdb::users::{User, UserError};
 use tenantry_types::{Email, TenantId, Timestamp, UserId};
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::fields::{Fields, line};
+use crate::openapi::words;
 use crate::problem::Problem;
 
 /// How many roles a person can be given in one request.
 const MOST_ROLES: usize = 100;
 
 /// A user as told: never their password's hash.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = User)]
 pub(crate) struct View {
+    #[schema(value_type = words::UserId)]
     user_id: UserId,
+    #[schema(value_type = words::Email)]
     email: String,
+    #[schema(value_type = words::PersonName)]
     name: String,
+    /// Whether they can sign in.
     is_active: bool,
+    #[schema(value_type = Vec<words::RoleName>)]
     roles: Vec<String>,
+    #[schema(value_type = words::Timestamp)]
     created_at: Timestamp,
+    #[schema(value_type = words::Timestamp)]
     updated_at: Timestamp,
 }
 

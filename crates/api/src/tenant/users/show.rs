@@ -7,9 +7,16 @@ use tenantry_types::UserId;
 
 use super::View;
 use crate::context::{Allowed, Path};
+use crate::openapi::words;
 use crate::problem::Problem;
 
 /// One person.
+#[utoipa::path(
+    get, path = "/users/{user}", tag = "users", operation_id = "getUser",
+    params(("user" = words::UserId, Path, description = "The user's id.")),
+    responses((status = 200, description = "The user.", body = View)),
+    extensions(("x-problems" = json!(["404 USER_NOT_FOUND"]))),
+)]
 pub(crate) async fn handle(
     mut who: Allowed<UsersRead>,
     Path(id): Path<UserId>,

@@ -6,19 +6,31 @@ use tenantry_tenantdb::TenantDbError;
 use tenantry_tenantdb::permission::UsersUpdate;
 use tenantry_tenantdb::users::{self, Change};
 use tenantry_types::{Email, Secret, UserId};
+use utoipa::ToSchema;
 
 use super::{View, settle};
 use crate::context::{Allowed, Path};
 use crate::fields::{Fields, FromFields};
 use crate::json::Body;
+use crate::openapi::words;
 use crate::problem::Problem;
 
 /// What is absent stays as it is.
+#[derive(ToSchema)]
+#[schema(as = UserPatch, rename_all = "camelCase", examples(json!({ "name": "Bob Butcher", "isActive": false })))]
 pub(crate) struct Patch {
+    #[schema(value_type = words::Email, required = false)]
     email: Option<Email>,
+    #[schema(value_type = words::PersonName, required = false)]
     name: Option<String>,
+    /// A new one ends their sessions.
+    #[schema(value_type = words::NewPassword, required = false)]
     password: Option<Secret>,
+    /// All that they are to have.
+    #[schema(value_type = Vec<words::RoleName>, max_items = 100, required = false)]
     roles: Option<Vec<String>>,
+    /// `false` ends their sessions.
+    #[schema(nullable = false)]
     is_active: Option<bool>,
 }
 
@@ -35,6 +47,13 @@ impl FromFields for Patch {
 }
 
 /// Changes a person. A new password and a deactivation end their sessions.
+#[utoipa::path(
+    patch, path = "/users/{user}", tag = "users", operation_id = "updateUser",
+    params(("user" = words::UserId, Path, description = "The user's id.")),
+    request_body = Patch,
+    responses((status = 200, description = "The user.", body = View)),
+    extensions(("x-problems" = json!(["404 USER_NOT_FOUND", "409 EMAIL_TAKEN", "409 LAST_ADMIN"]))),
+)]
 pub(crate) async fn handle(
     mut who: Allowed<UsersUpdate>,
     Path(id): Path<UserId>,

@@ -1,0 +1,89 @@
+//! The OpenAPI document of all routes, made from the annotations of their handlers.
+//!
+//! A new route: 1. `#[utoipa::path(…)]` over its handler, with its own errors as `"409 SLUG_TAKEN"`
+//! in `x-problems` (what every route of its kind answers is added), `ToSchema` on what it reads and
+//! tells; 2. the handler's path in the list of its kind of host below; 3. `make openapi`.
+//!
+//! One method and path may mean one thing at a base domain and another at a tenant's host. OpenAPI
+//! has one operation for both: it says in words which is which, its schemas are `anyOf` both and its
+//! servers are those of both (see `merge`).
+
+mod assemble;
+mod merge;
+mod problems;
+pub(crate) mod show;
+#[cfg(test)]
+mod tests;
+pub(crate) mod words;
+
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+use utoipa::OpenApi;
+
+use crate::routes::HostKind;
+use crate::{docs, health, jwks, problem, setup, tenant};
+
+/// The routes that answer at any host.
+#[derive(OpenApi)]
+#[openapi(paths(health::healthz, health::readyz, jwks::handle))]
+struct AnyHost;
+
+/// The routes of a base domain.
+#[derive(OpenApi)]
+#[openapi(
+    paths(
+        show::handle,
+        docs::show::handle,
+        docs::asset::handle,
+        setup::clusters::list::handle,
+        setup::tenants::create::handle,
+        setup::tenants::list::handle,
+        setup::tenants::show::handle,
+        setup::tenants::delete::handle,
+        setup::tenants::undelete::handle,
+        setup::tenants::disconnect::handle,
+        setup::operations::show::handle,
+        setup::rollouts::create::handle,
+        setup::operators::create::handle,
+        setup::operators::list::handle,
+        setup::operators::revoke::handle,
+    ),
+    // Found through no handler: the assembly names them.
+    components(schemas(problem::Body))
+)]
+struct BaseDomain;
+
+/// The routes of a tenant's host.
+#[derive(OpenApi)]
+#[openapi(paths(
+    tenant::auth::login::handle,
+    tenant::auth::refresh::handle,
+    tenant::auth::logout::handle,
+    tenant::me::handle,
+    tenant::users::list::handle,
+    tenant::users::create::handle,
+    tenant::users::show::handle,
+    tenant::users::update::handle,
+    tenant::users::delete::handle,
+    tenant::roles::list::handle,
+    tenant::permissions::list::handle,
+))]
+struct TenantHost;
+
+/// What the handlers' annotations say, by kind of host.
+fn annotated() -> Vec<(HostKind, Value)> {
+    vec![
+        (HostKind::Any, json!(AnyHost::openapi())),
+        (HostKind::Base, json!(BaseDomain::openapi())),
+        (HostKind::Tenant, json!(TenantHost::openapi())),
+    ]
+}
+
+/// The document as text: pretty, with sorted keys, the same on every machine.
+#[must_use]
+pub fn document() -> &'static str {
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| format!("{:#}\n", assemble::sorted(assemble::document())));
+    &TEXT
+}

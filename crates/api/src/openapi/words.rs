@@ -1,0 +1,204 @@
+//! The words of the interface as schemas: ids, names, moments. One definition each, so that a client
+//! made from the document has one type each.
+//!
+//! A struct says `#[schema(value_type = words::Slug)]` where its own type is not ours to annotate.
+
+use serde_json::{Value, json};
+use tenantry_catalog::{operations, tenants};
+use utoipa::openapi::{Object, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+/// No control characters (Unicode's category Cc), nowhere.
+const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// The same, and something to be seen.
+const VISIBLE_LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+
+macro_rules! words {
+    ($($name:ident = $schema:expr;)+) => {
+        $(
+            pub(crate) struct $name;
+
+            impl PartialSchema for $name {
+                /// What counts is in [`all`]: the types of `utoipa` know fewer keywords than JSON Schema.
+                fn schema() -> RefOr<Schema> {
+                    Object::new().into()
+                }
+            }
+
+            impl ToSchema for $name {
+                fn name() -> std::borrow::Cow<'static, str> {
+                    stringify!($name).into()
+                }
+            }
+        )+
+
+        /// Each word with its schema.
+        pub(super) fn all() -> Vec<(&'static str, Value)> {
+            vec![$((stringify!($name), $schema)),+]
+        }
+    };
+}
+
+words! {
+    TenantId = id("A tenant's id. It never changes.", "018f2a31-7c11-7a53-9d0e-2f6f4c1b7a10");
+    ClusterId = id("A cluster's id.", "018f2a2e-0b8e-7c1d-8f52-63d0c1e4a911");
+    OperationId = id("An operation's id.", "018f2a31-7c15-7b0f-a1c4-9be2d54f0e21");
+    OperatorId = id("An operator's id.", "018f2a2e-1f44-7e0a-b6a7-5d1c0a9e3b32");
+    UserId = id("A user's id, within one tenant.", "018f2a31-7d02-7f4e-8c39-0a7b6e5d4c43");
+    RoleId = id("A role's id, within one tenant.", "018f2a31-7d03-7120-9b1a-4c5d6e7f8a54");
+
+    Timestamp = json!({
+        "type": "string", "format": "date-time",
+        "description": "A moment in UTC (RFC 3339).",
+        "examples": ["2026-03-14T09:26:53.589793Z"],
+    });
+    Slug = json!({
+        "type": "string", "minLength": 1, "maxLength": 40, "pattern": slug_pattern(),
+        "description": "The short name of a tenant, and its subdomain: a DNS label of lower-case letters, digits and inner hyphens. Some names are reserved.",
+        "examples": ["acme"],
+    });
+    TenantRef = json!({
+        "description": "A tenant's id or its slug.",
+        "anyOf": [
+            { "$ref": "#/components/schemas/TenantId" },
+            { "$ref": "#/components/schemas/Slug" },
+        ],
+        "examples": ["acme"],
+    });
+    TenantName = json!({
+        "type": "string", "minLength": 1, "maxLength": 200, "pattern": VISIBLE_LINE,
+        "description": "The tenant's name, for people: one line.",
+        "examples": ["Acme Ltd"],
+    });
+    TenantStatus = json!({
+        "type": "string", "enum": tenants::Status::ALL,
+        "description": "The state of a tenant. `active` is the one that is served.",
+        "examples": ["active"],
+    });
+    Plan = json!({
+        "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,39}$",
+        "description": "The name of a plan.",
+        "examples": ["free"],
+    });
+    PrimaryDomain = json!({
+        "type": "string", "minLength": 1, "maxLength": 253,
+        "description": "One label is a subdomain of the base domain, more are a host name of the customer's own, which must not lie under a base domain.",
+        "examples": ["acme", "shop.acme.example"],
+    });
+    HostName = json!({
+        "type": "string", "minLength": 1, "maxLength": 253, "pattern": VISIBLE_LINE,
+        "description": "A host name or an IP address.",
+        "examples": ["db-1.internal"],
+    });
+    Port = json!({
+        "type": "integer", "minimum": 1, "maximum": 65535,
+        "description": "A TCP port.",
+        "examples": [5432],
+    });
+    ClusterName = json!({
+        "type": "string", "minLength": 1, "maxLength": 100, "pattern": VISIBLE_LINE,
+        "description": "The name of a cluster.",
+        "examples": ["default"],
+    });
+    DatabaseName = json!({
+        "type": "string", "minLength": 1, "maxLength": 63,
+        "description": "The name of a database or a login in Postgres.",
+        "examples": ["tenant_acme"],
+    });
+    Metadata = json!({
+        "type": "object", "additionalProperties": true,
+        "description": "Whatever you want to keep with the tenant: at most 16 KiB as JSON, without the character U+0000.",
+        "examples": [{ "crmId": 4711 }],
+    });
+    OperationStatus = json!({
+        "type": "string", "enum": operations::Status::ALL,
+        "description": "How far an operation has come. `done`, `failed` (and undone) and `parked` (it waits for a person) are final.",
+        "examples": ["done"],
+    });
+    OperatorName = json!({
+        "type": "string", "minLength": 1, "maxLength": 100, "pattern": VISIBLE_LINE,
+        "description": "Who the operator is: one line, unique among those that are not revoked.",
+        "examples": ["billing backend"],
+    });
+    OperatorRef = json!({
+        "type": "string", "minLength": 1, "maxLength": 100, "pattern": VISIBLE_LINE,
+        "description": "An operator's id or name.",
+        "examples": ["billing backend"],
+    });
+    Email = json!({
+        "type": "string", "format": "email", "maxLength": 254,
+        "description": "A mail address; compared in lower case, without spaces around it.",
+        "examples": ["ann@acme.example"],
+    });
+    NewPassword = json!({
+        "type": "string", "format": "password",
+        "minLength": tenantry_tenantdb::passwords::MIN_CHARS,
+        "maxLength": tenantry_tenantdb::passwords::MAX_CHARS,
+        "description": "A password to be set. Its length is all that is asked of it.",
+        "examples": ["correct horse battery"],
+    });
+    Secret = json!({
+        "type": "string", "format": "password",
+        "description": "A secret. Log it nowhere.",
+        "examples": ["correct horse battery"],
+    });
+    PersonName = json!({
+        "type": "string", "maxLength": 200, "pattern": LINE,
+        "description": "A person's name: one line, perhaps empty.",
+        "examples": ["Ann Archer"],
+    });
+    RoleName = json!({
+        "type": "string", "minLength": 1, "maxLength": 100, "pattern": VISIBLE_LINE,
+        "description": "The name of a role.",
+        "examples": ["admin"],
+    });
+    Permission = json!({
+        "type": "string", "pattern": "^[a-z_]+:[a-z_]+$",
+        "description": "`resource:action`, as a 403 names it.",
+        "examples": ["users:list"],
+    });
+    Url = json!({
+        "type": "string", "format": "uri",
+        "description": "What a browser opens.",
+        "examples": ["https://acme.example.com"],
+    });
+    Limit = json!({
+        "type": "integer", "minimum": 1, "maximum": 200, "default": 50,
+        "description": "How many at most.",
+        "examples": [50],
+    });
+    Cursor = json!({
+        "type": "string", "pattern": "^[A-Za-z0-9_-]{21}[AQgw]$",
+        "description": "`nextCursor` of the page before, as it was given.",
+        "examples": ["AY8qMX0Cf06MOQp7bl1MQw"],
+    });
+    Search = json!({
+        "type": "string", "maxLength": 200, "pattern": LINE,
+        "description": "What slug or name must hold; upper and lower case are the same.",
+        "examples": ["acme"],
+    });
+    Flag = json!({
+        "type": "string", "enum": ["true", "false", "1", "0", ""], "default": "false",
+        "description": "Yes or no; present and empty is yes.",
+        "examples": ["true"],
+    });
+    RequestKey = json!({
+        "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$",
+        "description": "1 to 255 visible ASCII characters.",
+        "examples": ["signup-4711"],
+    });
+}
+
+fn id(description: &str, example: &str) -> Value {
+    json!({
+        "type": "string", "format": "uuid",
+        "description": description,
+        "examples": [example],
+    })
+}
+
+/// What [`tenantry_types::Slug`] takes, in ECMA-262.
+fn slug_pattern() -> String {
+    let reserved = tenantry_types::Slug::reserved().join("|");
+    format!("^(?!(?:{reserved})$)(?!..--)[a-z0-9](?:[a-z0-9-]{{0,38}}[a-z0-9])?$")
+}
