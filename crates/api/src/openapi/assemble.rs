@@ -30,6 +30,7 @@ pub(super) fn document() -> Value {
         let own = api["components"]["schemas"].as_object().cloned();
         schemas.extend(own.unwrap_or_default());
     }
+    name_items(&mut schemas);
     schemas.extend(
         words::all()
             .into_iter()

@@ -1,5 +1,7 @@
 use tenantry_vault::Keyring;
 
+use serde_json::{Value, json};
+
 use super::*;
 
 struct World {
@@ -156,7 +158,7 @@ fn a_retired_key_still_verifies() {
     );
     let token = before.issue(who, &clock, &entropy).expect("a token");
     assert!(after.verify(token.expose(), clock.now()).is_ok());
-    assert_eq!(after.jwks()["keys"].as_array().map(Vec::len), Some(2));
+    assert_eq!(after.jwks().keys.len(), 2);
 }
 
 #[test]
@@ -226,7 +228,7 @@ fn changed_huge_and_critical_tokens_are_refused() {
 #[test]
 fn the_jwks_has_what_rfc_8037_asks() {
     let world = world();
-    let key = &world.tokens.jwks()["keys"][0];
+    let key = &json!(world.tokens.jwks())["keys"][0];
     assert_eq!(key["kty"], "OKP");
     assert_eq!(key["crv"], "Ed25519");
     assert_eq!(key["alg"], "EdDSA");
