@@ -239,9 +239,14 @@ struct WrongField {
     message: String,
 }
 
+/// The status of a code; none for what is no code.
+pub(crate) fn status(code: &str) -> Option<StatusCode> {
+    texts::status(code)
+}
+
 /// A problem as it is answered, for documentation.
-pub(crate) fn sample(status: StatusCode, code: &str) -> Value {
-    let mut problem = Problem::with_status(status, code.to_owned());
+pub(crate) fn sample(code: &str) -> Value {
+    let mut problem = Problem::new(ErrorKind::Internal, code.to_owned());
     match code {
         "VALIDATION_FAILED" => {
             problem.0.errors = vec![FieldError::new("email", "is required")];

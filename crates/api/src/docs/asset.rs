@@ -27,14 +27,21 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
 /// What the page at `/docs` loads: its script, and the licence of that.
 #[utoipa::path(
     get, path = "/docs/{asset}", tag = "service", operation_id = "getDocumentPagePart",
-    params(("asset" = String, Path, description = "The name of the file.", example = "rapidoc-min.js")),
+    params(
+        (
+            "asset" = String,
+            Path,
+            description = "The name of the file.",
+            example = "rapidoc-min.js",
+        ),
+    ),
     responses(
         (status = 200, description = "The file.",
             content((String = "text/javascript"), (String = "text/plain")),
             headers(("etag" = String, description = "What this version is called."))),
         (status = 304, description = "It is still the one you have (`If-None-Match`)."),
     ),
-    extensions(("x-problems" = json!(["404 NOT_FOUND"]))),
+    extensions(("x-problems" = json!(["NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
     _: BaseVisitor,

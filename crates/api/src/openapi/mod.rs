@@ -1,6 +1,6 @@
 //! The OpenAPI document of all routes, made from the annotations of their handlers.
 //!
-//! A new route: 1. `#[utoipa::path(…)]` over its handler, with its own errors as `"409 SLUG_TAKEN"`
+//! A new route: 1. `#[utoipa::path(…)]` over its handler, with the codes of its own errors
 //! in `x-problems` (what every route of its kind answers is added), `ToSchema` on what it reads and
 //! tells; 2. the handler's path in the list of its kind of host below; 3. `make openapi`.
 //!

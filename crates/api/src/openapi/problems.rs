@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::problem;
@@ -10,7 +10,7 @@ use crate::routes::{Access, HostKind, RouteInfo};
 
 const EXAMPLE: &str = "#/components/examples/";
 
-/// Codes by status, as the annotations write them: `409 SLUG_TAKEN`.
+/// Codes, by the one status that each has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Problems(BTreeMap<u16, BTreeSet<String>>);
 
@@ -18,53 +18,53 @@ impl Problems {
     /// What a route answers whatever its handler does.
     pub(super) fn of_kind(route: &RouteInfo, operation: &Value) -> Self {
         let mut all = Self::default();
-        all.add(&["400 BAD_HOST", "500 INTERNAL", "503 REQUEST_TIMEOUT"]);
+        all.add(&["BAD_HOST", "INTERNAL", "REQUEST_TIMEOUT"]);
         if !crate::dispatch::is_probe(route.path) {
-            all.add(&["503 OVERLOADED"]);
+            all.add(&["OVERLOADED"]);
         }
         if route.access == Access::Operator {
-            all.add(&["401 UNAUTHENTICATED", "503 CATALOG_UNAVAILABLE"]);
+            all.add(&["UNAUTHENTICATED", "CATALOG_UNAVAILABLE"]);
         }
         if route.host == HostKind::Tenant {
             all.add(&[
-                "400 TENANT_NOT_NAMED",
-                "403 TENANT_SUSPENDED",
-                "403 WRONG_TENANT",
-                "404 TENANT_NOT_FOUND",
-                "503 CATALOG_UNAVAILABLE",
-                "503 DATABASE_UNAVAILABLE",
-                "503 POOL_EXHAUSTED",
-                "503 TENANT_BUSY",
-                "503 TENANT_NOT_READY",
+                "TENANT_NOT_NAMED",
+                "TENANT_SUSPENDED",
+                "WRONG_TENANT",
+                "TENANT_NOT_FOUND",
+                "CATALOG_UNAVAILABLE",
+                "DATABASE_UNAVAILABLE",
+                "POOL_EXHAUSTED",
+                "TENANT_BUSY",
+                "TENANT_NOT_READY",
             ]);
         }
         if let Access::User(permission) = route.access {
-            all.add(&["401 UNAUTHENTICATED"]);
+            all.add(&["UNAUTHENTICATED"]);
             if permission != "own" {
-                all.add(&["403 PERMISSION_DENIED"]);
+                all.add(&["PERMISSION_DENIED"]);
             }
             if route.method != Method::GET {
-                all.add(&["403 CROSS_SITE"]);
+                all.add(&["CROSS_SITE"]);
             }
         }
         if operation.get("requestBody").is_some() {
             all.add(&[
-                "400 BAD_REQUEST",
-                "400 MALFORMED_JSON",
-                "408 BODY_TIMEOUT",
-                "413 BODY_TOO_LARGE",
-                "415 UNSUPPORTED_MEDIA_TYPE",
-                "422 VALIDATION_FAILED",
+                "BAD_REQUEST",
+                "MALFORMED_JSON",
+                "BODY_TIMEOUT",
+                "BODY_TOO_LARGE",
+                "UNSUPPORTED_MEDIA_TYPE",
+                "VALIDATION_FAILED",
             ]);
         }
         if route.path.contains('{') {
             // An empty segment is another path.
-            all.add(&["404 NOT_FOUND"]);
+            all.add(&["NOT_FOUND"]);
         }
         let parameters = operation["parameters"].as_array();
         let read = |parameter: &Value| parameter["in"] == "query" || parameter["in"] == "header";
         if parameters.is_some_and(|parameters| parameters.iter().any(read)) {
-            all.add(&["422 VALIDATION_FAILED"]);
+            all.add(&["VALIDATION_FAILED"]);
         }
         all
     }
@@ -84,12 +84,10 @@ impl Problems {
     }
 
     fn add(&mut self, list: &[&str]) {
-        for text in list {
-            let Some((status, code)) = text.split_once(' ') else {
-                continue;
-            };
-            if let Ok(status) = status.parse() {
-                self.0.entry(status).or_default().insert(code.to_owned());
+        for code in list {
+            if let Some(status) = problem::status(code) {
+                let codes = self.0.entry(status.as_u16()).or_default();
+                codes.insert((*code).to_owned());
             }
         }
     }
@@ -105,7 +103,7 @@ impl Problems {
                 .map(|code| {
                     format!(
                         "`{code}`: {}",
-                        sample(*status, code)["detail"].as_str().unwrap_or_default()
+                        problem::sample(code)["detail"].as_str().unwrap_or_default()
                     )
                 })
                 .collect();
@@ -117,12 +115,7 @@ impl Problems {
             response["description"] = json!(description.trim());
             let examples: Map<String, Value> = codes
                 .iter()
-                .map(|code| {
-                    (
-                        code.clone(),
-                        json!({ "$ref": format!("{EXAMPLE}{status}.{code}") }),
-                    )
-                })
+                .map(|code| (code.clone(), json!({ "$ref": format!("{EXAMPLE}{code}") })))
                 .collect();
             response["content"]["application/problem+json"] = json!({
                 "schema": {
@@ -160,23 +153,13 @@ pub(super) fn examples(paths: &Map<String, Value>) -> Value {
     for response in responses.flat_map(Map::values) {
         let named = &response["content"]["application/problem+json"]["examples"];
         for example in named.as_object().into_iter().flat_map(Map::values) {
-            let name = example["$ref"]
+            let code = example["$ref"]
                 .as_str()
                 .and_then(|text| text.strip_prefix(EXAMPLE));
-            let Some((name, (status, code))) =
-                name.and_then(|name| Some((name, name.split_once('.')?)))
-            else {
-                continue;
-            };
-            let value = sample(status.parse().unwrap_or_default(), code);
-            all.insert(name.to_owned(), json!({ "value": value }));
+            if let Some(code) = code {
+                all.insert(code.to_owned(), json!({ "value": problem::sample(code) }));
+            }
         }
     }
     all.into()
-}
-
-/// The problem as it is answered, for an example.
-fn sample(status: u16, code: &str) -> Value {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    problem::sample(status, code)
 }

@@ -69,7 +69,7 @@ fn the_example_of_each_page_is_what_is_answered() {
             .unwrap_or_else(|error| panic!("{code}: {error}"));
         let status = texts::status(&code).unwrap_or_else(|| panic!("{code}: no status"));
         let id = RequestId::parse("9f2c1d7be0a44c0d8a51b1f5a7c3e6d2").expect("an id");
-        let answered = Problem::with_status(status, code.clone()).body(&id);
+        let answered = json!(Problem::with_status(status, code.clone()).body(id.as_str()));
         for member in ["type", "title", "status", "code"] {
             assert_eq!(example[member], answered[member], "{code}: `{member}`");
         }

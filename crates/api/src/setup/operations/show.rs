@@ -95,7 +95,7 @@ struct Step {
     get, path = "/setup/operations/{operation}", tag = "operations", operation_id = "getOperation",
     params(("operation" = words::OperationId, Path, description = "The operation's id.")),
     responses((status = 200, description = "The operation.", body = View)),
-    extensions(("x-problems" = json!(["404 OPERATION_NOT_FOUND"]))),
+    extensions(("x-problems" = json!(["OPERATION_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
     _: Operator,

@@ -53,8 +53,15 @@ pub(crate) struct Created {
 #[utoipa::path(
     post, path = "/setup/operators", tag = "operators", operation_id = "createOperator",
     request_body = NewOperator,
-    responses((status = 201, description = "The operator and their token.", body = Created, headers(("location" = String, description = "The operator.")))),
-    extensions(("x-problems" = json!(["409 OPERATOR_NAME_TAKEN"]))),
+    responses(
+        (
+            status = 201,
+            description = "The operator and their token.",
+            body = Created,
+            headers(("location" = String, description = "The operator.")),
+        ),
+    ),
+    extensions(("x-problems" = json!(["OPERATOR_NAME_TAKEN"]))),
 )]
 pub(crate) async fn handle(
     operator: Operator,

@@ -16,8 +16,10 @@ use crate::problem::Problem;
 #[utoipa::path(
     delete, path = "/setup/operators/{operator}", tag = "operators", operation_id = "revokeOperator",
     params(("operator" = words::OperatorRef, Path, description = "The operator's id or name.")),
-    responses((status = 200, description = "The operator, whose token is worthless now.", body = View)),
-    extensions(("x-problems" = json!(["404 OPERATOR_NOT_FOUND", "409 LAST_OPERATOR"]))),
+    responses(
+        (status = 200, description = "The operator, whose token is worthless now.", body = View),
+    ),
+    extensions(("x-problems" = json!(["LAST_OPERATOR", "OPERATOR_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
     operator: Operator,

@@ -27,8 +27,15 @@ impl FromFields for Rollout {
 #[utoipa::path(
     post, path = "/setup/rollouts", tag = "operations", operation_id = "createRollout",
     request_body = Option<Rollout>,
-    responses((status = 202, description = "It goes on; ask for the operation.", body = Accepted, headers(("location" = String, description = "The operation.")))),
-    extensions(("x-problems" = json!(["409 OPERATION_IN_PROGRESS"]))),
+    responses(
+        (
+            status = 202,
+            description = "It goes on; ask for the operation.",
+            body = Accepted,
+            headers(("location" = String, description = "The operation.")),
+        ),
+    ),
+    extensions(("x-problems" = json!(["OPERATION_IN_PROGRESS"]))),
 )]
 pub(crate) async fn handle(
     operator: Operator,

@@ -27,8 +27,30 @@ use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
         ("prefer" = Option<String>, Header, description = "`respond-async` (RFC 7240): answer at once with the operation.", example = "respond-async"),
     ),
     request_body = Written,
-    responses((status = 201, description = "The tenant can be used.", body = created::Answer, headers(("location" = String, description = "The tenant."))), (status = 202, description = "It goes on, because you would rather not wait or because it takes longer than a request may. Ask for the operation, which tells the passwords once.", body = Accepted, headers(("location" = String, description = "The operation."), ("preference-applied" = String, description = "`respond-async`, where it was asked for.")))),
-    extensions(("x-problems" = json!(["409 SLUG_TAKEN", "409 DOMAIN_TAKEN", "409 IDEMPOTENCY_KEY_REUSED", "409 OPERATION_IN_PROGRESS", "404 TENANT_NOT_FOUND", "503 NO_CLUSTER", "503 DATABASE_UNAVAILABLE", "500 CLUSTER_NOT_OURS", "500 CLUSTER_NAME_TAKEN", "500 DATABASE_NAME_TAKEN", "500 LOGIN_REFUSED", "500 TEMPLATE_FAILED", "500 WRONG_DATABASE", "500 CLUSTER_REFUSED", "500 CLUSTER_UNSUITABLE", "500 OPERATION_PARKED", "503 CLUSTER_UNAVAILABLE", "503 CLUSTER_STILL_CONNECTED", "503 OPERATION_IN_PROGRESS"]))),
+    responses(
+        (
+            status = 201,
+            description = "The tenant can be used.",
+            body = created::Answer,
+            headers(("location" = String, description = "The tenant.")),
+        ),
+        (
+            status = 202,
+            description = "It goes on, because you would rather not wait or because it takes longer than a request may. Ask for the operation, which tells the passwords once.",
+            body = Accepted,
+            headers(
+                ("location" = String, description = "The operation."),
+                ("preference-applied" = String, description = "`respond-async`, where it was asked for."),
+            ),
+        ),
+    ),
+    extensions(("x-problems" = json!([
+        "CLUSTER_NAME_TAKEN", "CLUSTER_NOT_OURS", "CLUSTER_REFUSED", "CLUSTER_STILL_CONNECTED",
+        "CLUSTER_UNAVAILABLE", "CLUSTER_UNSUITABLE", "DATABASE_NAME_TAKEN",
+        "DATABASE_UNAVAILABLE", "DOMAIN_TAKEN", "IDEMPOTENCY_KEY_REUSED", "LOGIN_REFUSED",
+        "NO_CLUSTER", "OPERATION_IN_PROGRESS", "OPERATION_PARKED", "SLUG_TAKEN",
+        "TEMPLATE_FAILED", "TENANT_NOT_FOUND", "WRONG_DATABASE"
+    ]))),
 )]
 pub(crate) async fn handle(
     operator: Operator,

@@ -54,9 +54,28 @@ pub(crate) struct Deleted {
 /// with `?purge=true` at once. Deleting a deleted tenant changes nothing.
 #[utoipa::path(
     delete, path = "/setup/tenants/{tenant}", tag = "tenants", operation_id = "deleteTenant",
-    params(("tenant" = words::TenantRef, Path, description = "The tenant's id or slug."), ("purge" = Option<words::Flag>, Query, description = "End it for good now, data included.")),
-    responses((status = 200, description = "Nobody reaches the tenant any more.", body = Deleted), (status = 202, description = "It takes longer than a request may, and goes on; ask for the operation.", body = Accepted, headers(("location" = String, description = "The operation.")))),
-    extensions(("x-problems" = json!(["404 TENANT_NOT_FOUND", "409 OPERATION_IN_PROGRESS", "409 WRONG_STATE", "500 CLUSTER_NOT_OURS", "503 ROUTERS_BEHIND", "500 CLUSTER_REFUSED", "500 CLUSTER_UNSUITABLE", "500 OPERATION_PARKED", "503 CLUSTER_UNAVAILABLE", "503 CLUSTER_STILL_CONNECTED", "503 OPERATION_IN_PROGRESS"]))),
+    params(
+        ("tenant" = words::TenantRef, Path, description = "The tenant's id or slug."),
+        (
+            "purge" = Option<words::Flag>,
+            Query,
+            description = "End it for good now, data included.",
+        ),
+    ),
+    responses(
+        (status = 200, description = "Nobody reaches the tenant any more.", body = Deleted),
+        (
+            status = 202,
+            description = "It takes longer than a request may, and goes on; ask for the operation.",
+            body = Accepted,
+            headers(("location" = String, description = "The operation.")),
+        ),
+    ),
+    extensions(("x-problems" = json!([
+        "CLUSTER_NOT_OURS", "CLUSTER_REFUSED", "CLUSTER_STILL_CONNECTED", "CLUSTER_UNAVAILABLE",
+        "CLUSTER_UNSUITABLE", "OPERATION_IN_PROGRESS", "OPERATION_PARKED", "ROUTERS_BEHIND",
+        "TENANT_NOT_FOUND", "WRONG_STATE"
+    ]))),
 )]
 pub(crate) async fn handle(
     operator: Operator,

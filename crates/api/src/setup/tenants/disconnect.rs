@@ -27,7 +27,7 @@ pub(crate) struct Disconnected {
     post, path = "/setup/tenants/{tenant}/disconnect", tag = "tenants", operation_id = "disconnectTenant",
     params(("tenant" = words::TenantRef, Path, description = "The tenant's id or slug.")),
     responses((status = 200, description = "They are closed.", body = Disconnected)),
-    extensions(("x-problems" = json!(["404 TENANT_NOT_FOUND", "409 WRONG_STATE"]))),
+    extensions(("x-problems" = json!(["TENANT_NOT_FOUND", "WRONG_STATE"]))),
 )]
 pub(crate) async fn handle(
     operator: Operator,

@@ -15,7 +15,7 @@ use crate::problem::Problem;
     get, path = "/setup/tenants/{tenant}", tag = "tenants", operation_id = "getTenant",
     params(("tenant" = words::TenantRef, Path, description = "The tenant's id or slug.")),
     responses((status = 200, description = "The tenant.", body = View)),
-    extensions(("x-problems" = json!(["404 TENANT_NOT_FOUND"]))),
+    extensions(("x-problems" = json!(["TENANT_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
     _: Operator,

@@ -16,8 +16,20 @@ use crate::setup::progress::{self, Accepted, Outcome};
 #[utoipa::path(
     post, path = "/setup/tenants/{tenant}/undelete", tag = "tenants", operation_id = "undeleteTenant",
     params(("tenant" = words::TenantRef, Path, description = "The tenant's id or slug.")),
-    responses((status = 200, description = "The tenant, which is served again.", body = View), (status = 202, description = "It takes longer than a request may, and goes on; ask for the operation.", body = Accepted, headers(("location" = String, description = "The operation.")))),
-    extensions(("x-problems" = json!(["404 TENANT_NOT_FOUND", "409 OPERATION_IN_PROGRESS", "409 WRONG_STATE", "500 CLUSTER_NOT_OURS", "500 LOGIN_REFUSED", "500 WRONG_DATABASE", "503 DATABASE_UNAVAILABLE", "500 CLUSTER_REFUSED", "500 CLUSTER_UNSUITABLE", "500 OPERATION_PARKED", "503 CLUSTER_UNAVAILABLE", "503 CLUSTER_STILL_CONNECTED", "503 OPERATION_IN_PROGRESS"]))),
+    responses(
+        (status = 200, description = "The tenant, which is served again.", body = View),
+        (
+            status = 202,
+            description = "It takes longer than a request may, and goes on; ask for the operation.",
+            body = Accepted,
+            headers(("location" = String, description = "The operation.")),
+        ),
+    ),
+    extensions(("x-problems" = json!([
+        "CLUSTER_NOT_OURS", "CLUSTER_REFUSED", "CLUSTER_STILL_CONNECTED", "CLUSTER_UNAVAILABLE",
+        "CLUSTER_UNSUITABLE", "DATABASE_UNAVAILABLE", "LOGIN_REFUSED", "OPERATION_IN_PROGRESS",
+        "OPERATION_PARKED", "TENANT_NOT_FOUND", "WRONG_DATABASE", "WRONG_STATE"
+    ]))),
 )]
 pub(crate) async fn handle(
     operator: Operator,

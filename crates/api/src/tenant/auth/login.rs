@@ -15,8 +15,15 @@ use crate::throttle::Attempt;
 #[utoipa::path(
     post, path = "/auth/login", tag = "sign-in", operation_id = "signIn",
     request_body = Credentials,
-    responses((status = 200, description = "Signed in.", body = SignedIn, headers(("set-cookie" = String, description = "The same tokens for a browser.")))),
-    extensions(("x-problems" = json!(["401 INVALID_CREDENTIALS", "429 TOO_MANY_ATTEMPTS"]))),
+    responses(
+        (
+            status = 200,
+            description = "Signed in.",
+            body = SignedIn,
+            headers(("set-cookie" = String, description = "The same tokens for a browser.")),
+        ),
+    ),
+    extensions(("x-problems" = json!(["INVALID_CREDENTIALS", "TOO_MANY_ATTEMPTS"]))),
 )]
 pub(crate) async fn handle(
     visitor: Visitor,

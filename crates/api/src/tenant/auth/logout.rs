@@ -19,8 +19,14 @@ use crate::tokens::Claims;
 #[utoipa::path(
     post, path = "/auth/logout", tag = "sign-in", operation_id = "signOut",
     request_body = Option<Token>,
-    responses((status = 204, description = "Signed out.", headers(("set-cookie" = String, description = "Removes what a browser has kept.")))),
-    extensions(("x-problems" = json!(["401 UNAUTHENTICATED", "403 CROSS_SITE", "403 PERMISSION_DENIED"]))),
+    responses(
+        (
+            status = 204,
+            description = "Signed out.",
+            headers(("set-cookie" = String, description = "Removes what a browser has kept.")),
+        ),
+    ),
+    extensions(("x-problems" = json!(["CROSS_SITE", "PERMISSION_DENIED", "UNAUTHENTICATED"]))),
 )]
 pub(crate) async fn handle(
     visitor: Visitor,

@@ -37,8 +37,15 @@ impl FromFields for Token {
 #[utoipa::path(
     post, path = "/auth/refresh", tag = "sign-in", operation_id = "refreshSession",
     request_body = Option<Token>,
-    responses((status = 200, description = "New tokens; the one that was sent is used up.", body = SignedIn, headers(("set-cookie" = String, description = "The same tokens for a browser.")))),
-    extensions(("x-problems" = json!(["401 INVALID_REFRESH_TOKEN", "403 CROSS_SITE"]))),
+    responses(
+        (
+            status = 200,
+            description = "New tokens; the one that was sent is used up.",
+            body = SignedIn,
+            headers(("set-cookie" = String, description = "The same tokens for a browser.")),
+        ),
+    ),
+    extensions(("x-problems" = json!(["CROSS_SITE", "INVALID_REFRESH_TOKEN"]))),
 )]
 pub(crate) async fn handle(
     visitor: Visitor,

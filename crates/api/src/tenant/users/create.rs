@@ -59,8 +59,15 @@ impl FromFields for NewUser {
 #[utoipa::path(
     post, path = "/users", tag = "users", operation_id = "createUser",
     request_body = NewUser,
-    responses((status = 201, description = "The user.", body = View, headers(("location" = String, description = "The user.")))),
-    extensions(("x-problems" = json!(["409 EMAIL_TAKEN"]))),
+    responses(
+        (
+            status = 201,
+            description = "The user.",
+            body = View,
+            headers(("location" = String, description = "The user.")),
+        ),
+    ),
+    extensions(("x-problems" = json!(["EMAIL_TAKEN"]))),
 )]
 pub(crate) async fn handle(
     mut who: Allowed<UsersCreate>,

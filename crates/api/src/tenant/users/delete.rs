@@ -17,7 +17,7 @@ use crate::problem::Problem;
     delete, path = "/users/{user}", tag = "users", operation_id = "deleteUser",
     params(("user" = words::UserId, Path, description = "The user's id.")),
     responses((status = 204, description = "They are gone, with their sessions.")),
-    extensions(("x-problems" = json!(["404 USER_NOT_FOUND", "409 LAST_ADMIN"]))),
+    extensions(("x-problems" = json!(["LAST_ADMIN", "USER_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
     mut who: Allowed<UsersDelete>,

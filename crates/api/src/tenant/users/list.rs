@@ -12,7 +12,14 @@ use crate::problem::Problem;
 /// A page of people in the order they were added.
 #[utoipa::path(
     get, path = "/users", tag = "users", operation_id = "listUsers",
-    params(("limit" = Option<words::Limit>, Query, description = "How many at most."), ("cursor" = Option<words::Cursor>, Query, description = "`nextCursor` of the page before.")),
+    params(
+        ("limit" = Option<words::Limit>, Query, description = "How many at most."),
+        (
+            "cursor" = Option<words::Cursor>,
+            Query,
+            description = "`nextCursor` of the page before.",
+        ),
+    ),
     responses((status = 200, description = "A page of users.", body = Items<View>)),
 )]
 pub(crate) async fn handle(

@@ -15,7 +15,7 @@ use crate::problem::Problem;
     get, path = "/users/{user}", tag = "users", operation_id = "getUser",
     params(("user" = words::UserId, Path, description = "The user's id.")),
     responses((status = 200, description = "The user.", body = View)),
-    extensions(("x-problems" = json!(["404 USER_NOT_FOUND"]))),
+    extensions(("x-problems" = json!(["USER_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
     mut who: Allowed<UsersRead>,

@@ -52,7 +52,7 @@ impl FromFields for Patch {
     params(("user" = words::UserId, Path, description = "The user's id.")),
     request_body = Patch,
     responses((status = 200, description = "The user.", body = View)),
-    extensions(("x-problems" = json!(["404 USER_NOT_FOUND", "409 EMAIL_TAKEN", "409 LAST_ADMIN"]))),
+    extensions(("x-problems" = json!(["EMAIL_TAKEN", "LAST_ADMIN", "USER_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
     mut who: Allowed<UsersUpdate>,
