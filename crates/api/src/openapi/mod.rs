@@ -36,6 +36,7 @@ struct AnyHost;
         show::handle,
         docs::show::handle,
         docs::asset::handle,
+        setup::status::handle,
         setup::clusters::list::handle,
         setup::tenants::create::handle,
         setup::tenants::list::handle,

@@ -15,28 +15,36 @@ use tenantry_types::{ClusterId, InstallationId, OperationId, RouterId, TenantId,
 
 use crate::app::App;
 use crate::context::Operator;
+use crate::openapi::words;
 use crate::problem::Problem;
 
 mod attention;
 
 use attention::Attention;
+use utoipa::ToSchema;
 
 /// How many of those that need a person are named one by one.
 const NAMED: u32 = 5;
 
 /// How the installation stands.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = InstallationStatus)]
 pub(crate) struct View {
+    /// Of the program that answers.
+    #[schema(example = "0.1.0")]
     version: &'static str,
+    #[schema(value_type = words::Timestamp)]
     started_at: Timestamp,
     uptime_seconds: i64,
+    #[schema(value_type = Option<String>, required)]
     installation_id: Option<InstallationId>,
     /// Whose token asked.
     operator: String,
     release: Release,
     tenants: Tenants,
     operations: Operations,
+    /// The number of the last change that routers must learn of.
     latest_change: i64,
     routers: Vec<Router>,
     clusters: Vec<Cluster>,
@@ -44,16 +52,20 @@ pub(crate) struct View {
 }
 
 /// What every tenant's database is brought to.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ReleaseStatus)]
 struct Release {
+    /// How many migrations the program has built in.
     migrations: usize,
     /// Stands for all of them: equal where the migrations are.
     schema: &'static str,
 }
 
-#[derive(Serialize)]
+/// How many tenants there are, by state and by what they need.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = TenantCounts)]
 struct Tenants {
     total: Number,
     states: Vec<InState>,
@@ -62,24 +74,31 @@ struct Tenants {
     purge_overdue: Number,
 }
 
-#[derive(Serialize)]
+/// How many tenants are in a state.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = TenantStateCount)]
 struct InState {
+    #[schema(value_type = words::TenantStatus)]
     status: Status,
     #[serde(flatten)]
     number: Number,
 }
 
 /// A number of rows. Large ones are an estimate or a lower bound: counting them would take long.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = EstimatedNumber)]
 struct Number {
     count: i64,
+    /// Whether it was counted.
     exact: bool,
 }
 
-#[derive(Serialize)]
+/// Operations that are not over.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OpenOperations)]
 struct Operations {
     running: i64,
     undoing: i64,
@@ -88,42 +107,63 @@ struct Operations {
     stuck: Vec<Operation>,
 }
 
-#[derive(Serialize)]
+/// An operation that needs a person.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = StuckOperation)]
 struct Operation {
+    #[schema(value_type = words::OperationId)]
     operation_id: OperationId,
+    #[schema(example = "create")]
     kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::TenantId, required = false)]
     tenant_id: Option<TenantId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::Slug, required = false)]
     slug: Option<String>,
     /// `parked`, or `abandoned`: no process drives it.
     why: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     message: Option<String>,
+    #[schema(value_type = words::Timestamp)]
     since: Timestamp,
 }
 
-#[derive(Serialize)]
+/// A router of the installation.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RouterStatus)]
 struct Router {
+    #[schema(value_type = String, format = "uuid")]
     router_id: RouterId,
     name: String,
+    /// Whether it has renewed its lease.
     live: bool,
     /// Up to which change it has done all that the change log says.
     applied: i64,
+    /// How many changes it has not applied yet.
     behind: i64,
+    #[schema(value_type = words::Timestamp)]
     started_at: Timestamp,
 }
 
-#[derive(Serialize)]
+/// A Postgres server for tenants.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ClusterStatus)]
 struct Cluster {
+    #[schema(value_type = words::ClusterId)]
     cluster_id: ClusterId,
+    #[schema(value_type = words::ClusterName)]
     name: String,
+    #[schema(value_type = words::HostName)]
     host: String,
+    #[schema(value_type = words::Port)]
     port: u16,
     connection_budget: u32,
     /// Whether there is a template at the current migrations to clone from.
@@ -131,6 +171,10 @@ struct Cluster {
 }
 
 /// How the installation stands, and what a person should do about it.
+#[utoipa::path(
+    get, path = "/setup/status", tag = "operations", operation_id = "getStatus",
+    responses((status = 200, description = "How it stands.", body = View)),
+)]
 pub(crate) async fn handle(
     operator: Operator,
     State(app): State<App>,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use tenantry_catalog::routers::Standing;
 use tenantry_catalog::tenants::Status;
 use tenantry_types::Timestamp;
+use utoipa::ToSchema;
 
 use super::{Cluster, Number, Operations, Tenants};
 
@@ -12,11 +13,15 @@ use super::{Cluster, Number, Operations, Tenants};
 const BEHIND_FOR: TimeDelta = TimeDelta::seconds(30);
 
 /// One thing to look at.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Attention {
+    /// What it is, for programs.
+    #[schema(example = "NO_ROUTER")]
     code: &'static str,
+    /// The same for people.
     message: String,
+    /// What helps.
     what_to_do: &'static str,
 }
 
