@@ -265,7 +265,7 @@ fn every_request_type_is_compared() {
 #[test]
 fn what_a_handler_takes_is_in_its_annotation() {
     for (path, text) in sources() {
-        for annotated in text.split("#[utoipa::path(").skip(1) {
+        for annotated in text.split("\n#[utoipa::path(").skip(1) {
             let Some((annotation, rest)) = annotated.split_once("\n)]\n") else {
                 panic!("{path}: an annotation ends with `)]` on its own line");
             };

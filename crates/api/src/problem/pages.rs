@@ -142,7 +142,15 @@ fn read_codes(folder: &Path, into: &mut BTreeSet<String>) {
         if path.is_dir() {
             read_codes(&path, into);
         // `attention.rs` has codes of what to look at: no errors, and told in docs/cli.md.
-        } else if !["texts.rs", "pages.rs", "tests.rs", "attention.rs"]
+        // `problems.rs` and the annotations list codes, they raise none.
+        } else if path.extension().is_some_and(|ext| ext == "rs")
+            && ![
+                "texts.rs",
+                "pages.rs",
+                "tests.rs",
+                "attention.rs",
+                "problems.rs",
+            ]
             .iter()
             .any(|name| path.ends_with(name))
         {
@@ -151,11 +159,15 @@ fn read_codes(folder: &Path, into: &mut BTreeSet<String>) {
                 .split("#[cfg(test)]\nmod tests")
                 .next()
                 .unwrap_or_default();
-            into.extend(
-                quoted(product)
-                    .filter(|text| is_code(text))
-                    .map(str::to_owned),
-            );
+            for (index, part) in product.split("#[utoipa::path(").enumerate() {
+                let behind = part.split_once("\n)]\n").filter(|_| index > 0);
+                let raising = behind.map_or(part, |(_, code)| code);
+                into.extend(
+                    quoted(raising)
+                        .filter(|text| is_code(text))
+                        .map(str::to_owned),
+                );
+            }
         }
     }
 }
