@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use crate::routes::HostKind;
-use crate::{docs, health, jwks, problem, setup, tenant};
+use crate::{base, docs, health, jwks, problem, setup, tenant};
 
 /// The routes that answer at any host.
 #[derive(OpenApi)]
@@ -36,6 +36,7 @@ struct AnyHost;
         show::handle,
         docs::show::handle,
         docs::asset::handle,
+        base::auth::login::handle,
         setup::status::handle,
         setup::clusters::list::handle,
         setup::tenants::create::handle,
@@ -59,6 +60,7 @@ struct BaseDomain;
 #[derive(OpenApi)]
 #[openapi(paths(
     tenant::auth::login::handle,
+    tenant::auth::redeem::handle,
     tenant::auth::refresh::handle,
     tenant::auth::logout::handle,
     tenant::me::handle,

@@ -45,7 +45,7 @@ fn pages() -> Vec<(String, String)> {
 #[test]
 fn each_code_has_a_page_and_each_page_a_code() {
     let pages: BTreeSet<String> = pages().into_iter().map(|(code, _)| code).collect();
-    let codes: BTreeSet<String> = texts::codes().map(str::to_owned).collect();
+    let codes: BTreeSet<String> = codes().map(str::to_owned).collect();
     let without_page: Vec<_> = codes.difference(&pages).collect();
     assert!(
         without_page.is_empty(),
@@ -95,7 +95,7 @@ fn the_index_has_a_line_for_each_code_with_its_status() {
         .lines()
         .filter(|line| line.starts_with("| ["))
         .collect();
-    let codes: Vec<&str> = texts::codes().collect();
+    let codes: Vec<&str> = codes().collect();
     assert_eq!(lines.len(), codes.len(), "a line for each code");
     for (line, code) in lines.iter().zip(codes) {
         let status = texts::status(code).map_or(0, |status| status.as_u16());
@@ -130,7 +130,7 @@ fn each_code_that_the_source_raises_is_in_the_list() {
         assert!(raised.contains(*inside), "nothing raises {inside} any more");
         assert!(texts::status(inside).is_none(), "{inside} is both");
     }
-    let unused: Vec<_> = texts::codes()
+    let unused: Vec<_> = codes()
         .filter(|code| !raised.contains(*code))
         .collect();
     assert!(unused.is_empty(), "nothing raises {unused:?} any more");

@@ -18,10 +18,12 @@ use tenantry_tenantdb::{sign_in_codes, users};
 use tenantry_types::{Email, ErrorKind, TenantId, Timestamp, UserId};
 use tokio::task::JoinSet;
 use tracing::Instrument;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::context::{BaseVisitor, ClientAddress};
 use crate::json::Body;
+use crate::openapi::words;
 use crate::problem::Problem;
 use crate::sign_in::{Credentials, too_many, wrong};
 use crate::throttle::Attempt;
@@ -36,26 +38,44 @@ pub(crate) struct Opened {
 }
 
 /// A tenant in which the password is right, and what to show at its host to be signed in there.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OpenedTenant {
+    #[schema(value_type = words::TenantId)]
     pub(crate) tenant_id: TenantId,
+    #[schema(value_type = words::Slug)]
     pub(crate) slug: String,
+    #[schema(value_type = words::TenantName)]
     pub(crate) name: String,
     /// Its host, without a path.
+    #[schema(value_type = words::Url)]
     pub(crate) url: String,
     /// For `POST /auth/redeem` there, in the body: never in a URL.
+    #[schema(value_type = words::Secret)]
     pub(crate) code: Told,
+    /// When the code is good for nothing any more.
+    #[schema(value_type = words::Timestamp)]
     pub(crate) expires_at: Timestamp,
 }
 
-#[derive(Serialize)]
+/// The tenants that a password opened.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct View {
+#[schema(as = OpenedTenants)]
+pub(crate) struct View {
+    /// At least one, the oldest first.
     tenants: Vec<OpenedTenant>,
+    /// Whether there may be more that could not be asked right now.
     incomplete: bool,
 }
 
+/// Finds the tenants in which this is the person's password, with a one-time code for each.
+#[utoipa::path(
+    post, path = "/auth/login", tag = "sign-in", operation_id = "openTenants",
+    request_body = Credentials,
+    responses((status = 200, description = "The password is right in these tenants.", body = View)),
+    extensions(("x-problems" = json!(["INVALID_CREDENTIALS", "SIGN_IN_UNAVAILABLE", "TOO_MANY_ATTEMPTS"]))),
+)]
 pub(crate) async fn handle(
     visitor: BaseVisitor,
     client: ClientAddress,

@@ -12,6 +12,8 @@ use crate::problem::Problem;
 use crate::sign_in::{Credentials, too_many, wrong};
 use crate::throttle::Attempt;
 
+/// Begins a session at the tenant. Who is unknown, inactive or wrong about the password gets one and
+/// the same answer after the same work.
 #[utoipa::path(
     post, path = "/auth/login", tag = "sign-in", operation_id = "signIn",
     request_body = Credentials,

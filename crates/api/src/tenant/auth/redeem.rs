@@ -5,31 +5,51 @@ use sqlx::Connection;
 use tenantry_tenantdb::sessions::Issued;
 use tenantry_tenantdb::{TenantDbError, sign_in_codes};
 use tenantry_types::{Secret, UserId};
+use utoipa::ToSchema;
 
-use super::{begin_session, signed_in};
+use super::{SignedIn, begin_session, signed_in};
 use crate::context::{ClientAddress, Visitor};
 use crate::fields::{Fields, FromFields};
 use crate::json::Body;
+use crate::openapi::words;
 use crate::problem::Problem;
 use crate::sign_in::{too_many, wrong_code};
 
 /// What the base domain gave for this tenant.
-pub(crate) struct Code(pub(crate) Secret);
+#[derive(ToSchema)]
+#[schema(as = SignInCode, examples(json!({ "code": "the one that POST /auth/login at the base domain gave" })))]
+pub(crate) struct Code {
+    #[schema(value_type = words::Secret)]
+    pub(crate) code: Secret,
+}
 
 impl FromFields for Code {
     // Anyone may send one.
     const LARGEST: usize = 16 * 1024;
 
     fn from_fields(fields: &mut Fields) -> Option<Self> {
-        fields.required_secret("code").map(Self)
+        fields.required_secret("code").map(|code| Self { code })
     }
 }
 
 /// Ends a sign-in that began at the base domain, with the answer that a sign-in here has.
+#[utoipa::path(
+    post, path = "/auth/redeem", tag = "sign-in", operation_id = "redeemCode",
+    request_body = Code,
+    responses(
+        (
+            status = 200,
+            description = "Signed in; the code is used up.",
+            body = SignedIn,
+            headers(("set-cookie" = String, description = "The same tokens for a browser.")),
+        ),
+    ),
+    extensions(("x-problems" = json!(["INVALID_CODE", "TOO_MANY_ATTEMPTS"]))),
+)]
 pub(crate) async fn handle(
     visitor: Visitor,
     client: ClientAddress,
-    Body(Code(code)): Body<Code>,
+    Body(Code { code }): Body<Code>,
 ) -> Result<Response, Problem> {
     let (user, session) = begin(&visitor, &client, &code).await?;
     signed_in(&visitor, user, session)

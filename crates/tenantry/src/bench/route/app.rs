@@ -211,7 +211,7 @@ pub async fn wired(address_file: &Path) -> Result<()> {
 
 async fn serve(app: &axum::Router, address_file: &Path) -> Result<()> {
     let stop = Stop::on_signals()?;
-    let listeners = Listeners::bind(([127, 0, 0, 1], 0).into()).await?;
+    let listeners = Listeners::bind(([127, 0, 0, 1], 0).into(), "the benchmark's port").await?;
     let draft = address_file.with_extension("new");
     std::fs::write(&draft, listeners.address().to_string())
         .and_then(|()| std::fs::rename(&draft, address_file))
