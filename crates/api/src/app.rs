@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use crate::ApiDeps;
 use crate::config::ApiConfig;
 use crate::meters::Meters;
+use crate::pages::Renewals;
 use crate::problem::Problem;
 use crate::throttle::Throttle;
 use crate::tokens::Tokens;
@@ -30,6 +31,7 @@ pub(crate) struct Inner {
     pub(crate) catalog: PgPool,
     pub(crate) tokens: Tokens,
     pub(crate) throttle: Throttle,
+    pub(crate) renewals: Renewals,
     pub(crate) hashing: Hashing,
     pub(crate) directory: DirectoryKey,
     pub(crate) clock: Clock,
@@ -53,6 +55,7 @@ impl App {
                 config.access_token_ttl,
             ),
             throttle: Throttle::new(deps.clock.clone(), Arc::clone(&meters)),
+            renewals: Renewals::new(),
             hashing: deps.hashing,
             directory: deps.directory,
             lifecycle: deps.lifecycle,

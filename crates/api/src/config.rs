@@ -71,10 +71,21 @@ impl ApiConfig {
             Some(base) if !primary_domain.contains('.') => format!(".{base}"),
             _ => String::new(),
         };
+        self.origin(&format!("{primary_domain}{base}"))
+    }
+
+    /// The origins of the base domains' pages, as browsers write them.
+    pub(crate) fn base_origins(&self) -> impl Iterator<Item = String> {
+        self.base_domains
+            .iter()
+            .map(|base| self.origin(base.as_str()))
+    }
+
+    fn origin(&self, host: &str) -> String {
         let port = self
             .public_port
             .map_or_else(String::new, |port| format!(":{port}"));
-        format!("{}://{primary_domain}{base}{port}", self.public_scheme)
+        format!("{}://{host}{port}", self.public_scheme)
     }
 }
 

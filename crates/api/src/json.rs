@@ -19,7 +19,7 @@ use crate::problem::Problem;
 use crate::slot::Slot;
 
 /// How long a body may take to come.
-const TIME: Duration = Duration::from_secs(10);
+pub(crate) const TIME: Duration = Duration::from_secs(10);
 
 /// A JSON body that must be there.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -54,7 +54,7 @@ impl<T: FromFields> FromRequest<App> for OptionalBody<T> {
     }
 }
 
-fn limit<T: FromFields>(app: &App) -> usize {
+pub(crate) fn limit<T: FromFields>(app: &App) -> usize {
     app.config.body_limit.min(T::LARGEST)
 }
 
@@ -98,7 +98,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// The body, if it comes in time. Meanwhile others may have the request's slot.
-async fn receive(
+pub(crate) async fn receive(
     request: Request,
     limit: usize,
     time: Duration,

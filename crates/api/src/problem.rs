@@ -1,4 +1,5 @@
-//! The one place where an error becomes a response: RFC 9457 `application/problem+json`.
+//! The one place where an error becomes a response: RFC 9457 `application/problem+json`, or a page
+//! for a person in front of a browser.
 //!
 //! A handler returns a [`Problem`]; it travels as an extension of the response to [`render`], which
 //! knows the request's id, logs the chain of causes once and writes the body. The text of a cause
@@ -8,7 +9,6 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use tenantry_types::{ErrorKind, FieldError, OperationId};
 use utoipa::ToSchema;
 
-use crate::context::RequestId;
+use crate::context::{Audience, RequestId};
 use crate::openapi::words;
+use crate::pages::ProblemPage;
 
 mod conversions;
 mod texts;
@@ -140,7 +141,6 @@ impl Problem {
     }
 
     /// The status the client will see.
-    #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status
     }
@@ -155,10 +155,32 @@ impl Problem {
         &self.0.code
     }
 
+    /// What happened and what would help, in words.
+    pub(crate) fn text(&self) -> &str {
+        let known = || texts::detail(&self.0.code, self.0.status);
+        self.0.detail.as_deref().unwrap_or_else(known)
+    }
+
+    /// Seconds after which trying again can help, if it can.
+    pub(crate) fn seconds(&self) -> Option<u64> {
+        self.0.retry_after
+    }
+
+    fn json(&self, request_id: &RequestId) -> Response {
+        let body = serde_json::to_vec(&self.body(request_id.as_str())).unwrap_or_default();
+        let kind = HeaderValue::from_static("application/problem+json");
+        (self.0.status, [(CONTENT_TYPE, kind)], body).into_response()
+    }
+
+    fn page(&self, request_id: &RequestId) -> Response {
+        let texts = (texts::title(&self.0.code), self.text());
+        let what = (self.0.status, self.code());
+        let page = ProblemPage::new(what, texts, &self.0.errors, request_id.as_str());
+        page.respond().unwrap_or_else(|_| self.json(request_id))
+    }
+
     fn body(&self, request_id: &str) -> Body {
         let parts = &*self.0;
-        let detail = parts.detail.as_deref();
-        let detail = detail.unwrap_or_else(|| texts::detail(&parts.code, parts.status));
         let errors = parts.errors.iter().cloned().map(|error| WrongField {
             field: error.field,
             message: error.message,
@@ -167,7 +189,7 @@ impl Problem {
             kind: format!("urn:tenantry:error:{}", parts.code),
             title: texts::title(&parts.code),
             status: parts.status.as_u16(),
-            detail: detail.to_owned(),
+            detail: self.text().to_owned(),
             code: parts.code.to_string(),
             request_id: request_id.to_owned(),
             errors: errors.collect(),
@@ -268,7 +290,13 @@ impl IntoResponse for Problem {
 
 /// Turns the problem that a response carries into its body. A bare error status made by axum or
 /// tower gets the problem that belongs to it. Other responses pass. Tells which problem it was.
-pub(crate) fn render(response: Response, request_id: &RequestId) -> (Response, Option<Problem>) {
+///
+/// A person in front of a browser gets a page of it, everybody else `application/problem+json`.
+pub(crate) fn render(
+    response: Response,
+    request_id: &RequestId,
+    audience: Audience,
+) -> (Response, Option<Problem>) {
     let (mut parts, body) = response.into_parts();
     let problem = match parts.extensions.remove::<Problem>() {
         Some(problem) => problem,
@@ -282,7 +310,10 @@ pub(crate) fn render(response: Response, request_id: &RequestId) -> (Response, O
         },
     };
     problem.log();
-    let mut rendered = (problem.0.status, Json(problem.body(request_id.as_str()))).into_response();
+    let mut rendered = match audience {
+        Audience::Person => problem.page(request_id),
+        Audience::Program => problem.json(request_id),
+    };
     let headers = rendered.headers_mut();
     // What others set on the way out stays: Allow of a 405, Set-Cookie of an ended session.
     // What belongs to another status goes: axum adds Allow to all that its 405 handler answers.
@@ -297,10 +328,6 @@ pub(crate) fn render(response: Response, request_id: &RequestId) -> (Response, O
             headers.append(name, value.clone());
         }
     }
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
     if let Some(seconds) = problem.0.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -9,7 +9,7 @@ use http::Method;
 
 use crate::app::App;
 use crate::context::Guard;
-use crate::{base, docs, health, jwks, openapi, setup, tenant};
+use crate::{base, docs, health, jwks, openapi, pages, setup, tenant};
 
 /// Every URL, in the order of the folders. `{…}` is one segment. A path may stand here twice: for the
 /// base domain and for tenants' hosts. At a base domain the tenants' one then answers only who names
@@ -23,6 +23,12 @@ fn all() -> Vec<Route> {
         get("/openapi.json", openapi::show::handle),
         get("/docs", docs::show::handle),
         get("/docs/{asset}", docs::asset::handle),
+        //
+        get("/", pages::home::handle),
+        get("/sign-in", pages::sign_in::show::handle),
+        post("/sign-in", pages::sign_in::submit::handle),
+        post("/sign-in/redeem", pages::sign_in::redeem::handle),
+        post("/sign-out", pages::sign_out::handle),
         //
         get("/setup/status", setup::status::handle),
         get("/setup/clusters", setup::clusters::list::handle),
@@ -282,6 +288,11 @@ mod tests {
                 "/openapi.json",
                 "/docs",
                 "/docs/{asset}",
+                "/",
+                "/sign-in",
+                "/sign-in",
+                "/sign-in/redeem",
+                "/sign-out",
                 "/auth/login",
                 "/auth/login",
                 "/auth/redeem",

@@ -16,8 +16,8 @@ use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tracing::Instrument;
 
 use crate::app::App;
-use crate::context::RequestId;
 use crate::context::trace;
+use crate::context::{Audience, RequestId};
 use crate::dispatch::{self, Hosts};
 use crate::meters::{self, Noted};
 use crate::problem::{self, Problem};
@@ -57,6 +57,7 @@ async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Re
     let noted = Noted::new();
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(noted.clone());
+    let audience = Audience::of(request.headers());
     let span = tracing::info_span!(
         "request",
         request_id = id.as_str(),
@@ -67,7 +68,7 @@ async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Re
     );
     async move {
         let in_flight = app.meters.begin(request.method().clone(), noted);
-        let (mut response, problem) = problem::render(next.run(request).await, &id);
+        let (mut response, problem) = problem::render(next.run(request).await, &id, audience);
         if let Some(problem) = problem {
             app.meters.problem(problem.code());
         }
@@ -85,7 +86,10 @@ async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Re
 
 fn set_headers(headers: &mut HeaderMap, id: &RequestId) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // A page with a form says itself what its browser may tell.
+    headers
+        .entry(REFERRER_POLICY)
+        .or_insert(HeaderValue::from_static("no-referrer"));
     // Nearly every answer is about one person or holds a secret; what may be kept says so itself.
     headers
         .entry(CACHE_CONTROL)

@@ -3,12 +3,12 @@
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
-use http::header::{AUTHORIZATION, ORIGIN};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
 use tenantry_types::{ErrorKind, Secret};
 
-use super::site::Authority;
+use super::origin::is_same_origin;
 use crate::app::App;
 use crate::config::ApiConfig;
 use crate::cookies::{self, Kind};
@@ -84,35 +84,12 @@ fn cookie(parts: &Parts, kind: Kind, config: &ApiConfig) -> Result<Option<Secret
     }
 }
 
-/// Whether the browser says that the page which sent this is of the same origin. A request that
-/// says nothing is not: browsers send `Origin` with every unsafe method.
-fn is_same_origin(parts: &Parts, scheme: &str) -> bool {
-    let text = |value: Option<&HeaderValue>| {
-        value.and_then(|value| value.to_str().ok().map(str::to_owned))
-    };
-    if let Some(site) = parts.headers.get("sec-fetch-site") {
-        // `none` is the person themselves: an address typed in, a bookmark.
-        return site == "same-origin" || site == "none";
-    }
-    let (Some(origin), Some(Authority(host))) =
-        (text(parts.headers.get(ORIGIN)), parts.extensions.get())
-    else {
-        return false;
-    };
-    let default_port = if scheme == "https" { ":443" } else { ":80" };
-    let bare = |host: &str| host.strip_suffix(default_port).unwrap_or(host).to_owned();
-    origin
-        .to_ascii_lowercase()
-        .strip_prefix(scheme)
-        .and_then(|rest| rest.strip_prefix("://"))
-        .is_some_and(|origin_host| bare(origin_host) == bare(host))
-}
-
 #[cfg(test)]
 mod tests {
     use http::Request;
 
     use super::*;
+    use crate::context::site::Authority;
 
     fn parts(method: &str, headers: &[(&'static str, &'static str)]) -> Parts {
         let mut request = Request::builder()

@@ -5,10 +5,13 @@
 //! read. No connection is held before the credentials are parsed.
 
 mod allowed;
+mod audience;
 mod base_visitor;
 mod client;
 mod credentials;
+mod front;
 mod operator;
+mod origin;
 mod page;
 mod path;
 mod query;
@@ -18,15 +21,18 @@ pub(crate) mod trace;
 mod visitor;
 
 pub(crate) use allowed::Allowed;
+pub(crate) use audience::Audience;
 pub(crate) use base_visitor::BaseVisitor;
 pub(crate) use client::ClientAddress;
 pub(crate) use credentials::{AccessToken, RefreshCookie};
+pub(crate) use front::Front;
 pub(crate) use operator::Operator;
+pub(crate) use origin::{Senders, form_may_come};
 pub(crate) use page::{Items, Page, UserCursor};
 pub(crate) use path::{OperatorRef, Path};
 pub(crate) use query::Query;
 pub(crate) use request_id::RequestId;
-pub(crate) use site::{Site, authority};
+pub(crate) use site::{Authority, Site, authority};
 pub(crate) use visitor::{Visitor, names_tenant};
 
 use std::convert::Infallible;

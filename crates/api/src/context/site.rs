@@ -1,10 +1,13 @@
 //! Which host a request asks, and what it leads to.
 
+use axum::extract::FromRequestParts;
+use http::request::Parts;
 use http::uri::Uri;
 use http::{HeaderMap, header::HOST};
 use tenantry_router::HostName;
 use tenantry_types::ErrorKind;
 
+use crate::app::App;
 use crate::problem::Problem;
 
 /// What a request's host leads to.
@@ -31,6 +34,16 @@ impl From<HostName> for Site {
 /// The host and port as the request names them, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Authority(pub(crate) String);
+
+/// Noted by `dispatch`, before any handler runs.
+impl FromRequestParts<App> for Authority {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        let noted = parts.extensions.get::<Self>().cloned();
+        noted.map_or_else(|| authority(&parts.uri, &parts.headers), Ok)
+    }
+}
 
 /// Reads whom a request asks. `X-Forwarded-Host` and its like are never read: a client can send them.
 ///

@@ -39,18 +39,31 @@ pub(crate) async fn handle(
         (None, Some(cookie)) => Some(cookie?),
         (sent, _) => sent,
     };
-    let claims = match access? {
-        Some(token) => claims_of(&visitor, &token)?,
+    end_session(&visitor, access?, refresh).await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    cookies::clear(response.headers_mut(), &visitor.app.config);
+    Ok(response)
+}
+
+/// Ends the session that these tokens are of.
+///
+/// # Errors
+/// 403 `WRONG_TENANT` when the access token is another tenant's, and what can be wrong with this one.
+pub(crate) async fn end_session(
+    visitor: &Visitor,
+    access: Option<Secret>,
+    refresh: Option<Secret>,
+) -> Result<(), Problem> {
+    let claims = match access {
+        Some(token) => claims_of(visitor, &token)?,
         None => None,
     };
     if claims.is_some() || refresh.is_some() {
         let mut conn = visitor.conn().await?;
-        end(&mut conn, &visitor, claims, refresh).await?;
+        end(&mut conn, visitor, claims, refresh).await?;
         conn.release();
     }
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    cookies::clear(response.headers_mut(), &visitor.app.config);
-    Ok(response)
+    Ok(())
 }
 
 /// What the access token says, if it is one and has not ended.

@@ -7,10 +7,11 @@ pub(crate) mod refresh;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
 use serde::Serialize;
 use sqlx::PgConnection;
 use tenantry_tenantdb::sessions::{self, Issued, SessionError};
-use tenantry_types::{TenantId, UserId};
+use tenantry_types::{Secret, TenantId, UserId};
 use utoipa::ToSchema;
 
 use crate::context::Visitor;
@@ -57,11 +58,27 @@ async fn begin_session(
 }
 
 /// The tokens of a session, in the body for programs and in cookies for browsers.
-pub(crate) fn signed_in(
+fn signed_in(visitor: &Visitor, user: UserId, session: Issued) -> Result<Response, Problem> {
+    let mut headers = HeaderMap::new();
+    let access = set_cookies(&mut headers, visitor, user, &session)?;
+    let body = SignedIn {
+        access_token: access.into(),
+        refresh_token: session.refresh_token.into(),
+        token_type: "Bearer",
+        expires_in: visitor.app.tokens.lifetime().as_secs(),
+        tenant_id: visitor.tenant_id(),
+        user_id: user,
+    };
+    Ok((headers, Json(body)).into_response())
+}
+
+/// Gives a browser the tokens of a session, of which the access token is made here.
+pub(crate) fn set_cookies(
+    headers: &mut HeaderMap,
     visitor: &Visitor,
     user: UserId,
-    session: Issued,
-) -> Result<Response, Problem> {
+    session: &Issued,
+) -> Result<Secret, Problem> {
     let app = &visitor.app;
     let who = (visitor.tenant_id(), user, session.session);
     let access = app
@@ -70,16 +87,7 @@ pub(crate) fn signed_in(
         .map_err(Problem::internal)?;
     let left = (session.expires_at - app.clock.now()).num_seconds();
     let session_left = u64::try_from(left).unwrap_or(0);
-    let body = SignedIn {
-        access_token: access.clone().into(),
-        refresh_token: session.refresh_token.clone().into(),
-        token_type: "Bearer",
-        expires_in: app.tokens.lifetime().as_secs(),
-        tenant_id: visitor.tenant_id(),
-        user_id: user,
-    };
-    let mut response = Json(body).into_response();
     let tokens = (&access, &session.refresh_token);
-    cookies::set(response.headers_mut(), tokens, session_left, &app.config);
-    Ok(response)
+    cookies::set(headers, tokens, session_left, &app.config);
+    Ok(access)
 }
