@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 use tenantry_tenantdb::permission::OwnAccount;
 use tenantry_tenantdb::principals::{self, Principal};
+use tenantry_types::Secret;
 
 use super::renewal::OwnWindow;
 use super::{page, see_other};
@@ -65,11 +66,7 @@ fn means_nobody(problem: &Problem) -> bool {
 }
 
 /// Goes on with the session that the refresh cookie continues.
-async fn renew(
-    visitor: &Visitor,
-    host: &Authority,
-    token: tenantry_types::Secret,
-) -> Result<Response, Problem> {
+async fn renew(visitor: &Visitor, host: &Authority, token: Secret) -> Result<Response, Problem> {
     let app = &visitor.app;
     if let Some((user, session)) = app.renewals.renew(visitor, &token).await? {
         let mut conn = visitor.conn().await?;

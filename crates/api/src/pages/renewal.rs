@@ -44,11 +44,13 @@ impl Renewals {
         let mut key = Sha256::new();
         key.update(visitor.tenant_id().as_uuid());
         key.update(token.expose());
-        let renewed = self
-            .0
-            .try_get_with(key.finalize().into(), rotate(visitor, token))
-            .await;
-        match renewed.map_err(|problem: Arc<Problem>| (*problem).clone()) {
+        let key = key.finalize().into();
+        // Boxed: what the cache keeps around it is large, and few requests come here.
+        let renewed = Box::pin(self.0.try_get_with(key, rotate(visitor, token)));
+        match renewed
+            .await
+            .map_err(|problem: Arc<Problem>| (*problem).clone())
+        {
             Ok(renewed) => Ok(Some(renewed)),
             Err(problem) if problem.code() == REFUSED => Ok(None),
             Err(problem) => Err(problem),
@@ -62,15 +64,11 @@ async fn rotate(visitor: &Visitor, token: &Secret) -> Result<(UserId, Issued), P
     let app = &visitor.app;
     let mut conn = visitor.conn().await?;
     let rotated = sessions::rotate(&mut conn, token, &app.clock, &app.entropy).await;
-    match rotated {
-        Err(SessionError::Db(error)) => return Err(error.into()),
-        rotated => {
-            conn.release();
-            rotated.map_err(|refused| {
-                Problem::new(ErrorKind::Unauthenticated, REFUSED).caused_by(refused)
-            })
-        }
+    if let Err(SessionError::Db(error)) = rotated {
+        return Err(error.into());
     }
+    conn.release();
+    rotated.map_err(|refused| Problem::new(ErrorKind::Unauthenticated, REFUSED).caused_by(refused))
 }
 
 /// Whether the page will fill a window of its own, as far as the browser says. A frame or an image

@@ -6,7 +6,8 @@ pub(crate) mod submit;
 
 use askama::Template;
 use axum::response::Response;
-use http::StatusCode;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
 
 use super::page;
 use crate::context::{Authority, Front};
@@ -52,6 +53,15 @@ impl Refusal {
 
     fn no_password() -> Self {
         Self::invalid(Wrong::Password, "Enter your password.")
+    }
+
+    fn used_up() -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            text: "That way in works once and for a short time. Sign in here.".to_owned(),
+            wrong: Wrong::Neither,
+            retry_after: None,
+        }
     }
 
     fn invalid(wrong: Wrong, text: &str) -> Self {
@@ -105,7 +115,16 @@ impl<'a> SignInPage<'a> {
         let status = self
             .refusal
             .map_or(StatusCode::OK, |refusal| refusal.status);
-        page(status, self, &["'self'"])
+        let mut response = page(status, self, &["'self'"])?;
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.refusal.and_then(|refusal| refusal.retry_after) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 9110, 15.5.2: a 401 always has one.
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Ok(response)
     }
 
     fn email_state(&self) -> &'static str {

@@ -2,19 +2,33 @@
 
 use std::convert::Infallible;
 
+use askama::Template;
 use axum::response::Response;
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use tenantry_types::{Email, Secret};
 
 use super::{Refusal, SignInPage};
+use crate::app::App;
+use crate::base::{self, auth::login::OpenedTenant};
 use crate::context::{Authority, ClientAddress, Front, Visitor};
 use crate::fields::{Fields, FromFields};
 use crate::form::{Form, FormFields};
-use crate::pages::see_other;
+use crate::pages::{page, see_other};
 use crate::problem::Problem;
 use crate::sign_in::Credentials;
 use crate::tenant::auth::{login, set_cookies};
+
+/// Where a person can go on, with a button for each.
+#[derive(Template)]
+#[template(path = "places.html")]
+struct PlacesPage<'a> {
+    email: &'a str,
+    tenants: &'a [OpenedTenant],
+    /// Whether there may be more than these.
+    incomplete: bool,
+    /// How long they stay open.
+    seconds: u64,
+}
 
 /// As it was typed: what is wrong with it is told on the page.
 pub(crate) struct Typed {
@@ -49,7 +63,7 @@ pub(crate) async fn handle(
         Err(refusal) => refusal,
         Ok(credentials) => {
             let answer = match &front {
-                Front::Base(_) => Err(Problem::not_found("NOT_FOUND")),
+                Front::Base(app) => at_base(app, &client, credentials).await,
                 Front::Tenant(visitor) => at_tenant(visitor, &client, credentials).await,
             };
             match answer {
@@ -58,20 +72,12 @@ pub(crate) async fn handle(
             }
         }
     };
-    let page = SignInPage {
+    SignInPage {
         email: &typed.email,
         refusal: Some(&refusal),
         ..SignInPage::new(&front, &host)
-    };
-    let mut response = page.respond()?;
-    let headers = response.headers_mut();
-    if let Some(seconds) = refusal.retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if refusal.status == StatusCode::UNAUTHORIZED {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    Ok(response)
+    .respond()
 }
 
 impl Typed {
@@ -85,6 +91,29 @@ impl Typed {
             password: self.password.clone(),
         })
     }
+}
+
+/// The tenants that the password opens. The codes stay in this page: the person chooses, and the
+/// browser sends one in the body of a form.
+async fn at_base(
+    app: &App,
+    client: &ClientAddress,
+    credentials: Credentials,
+) -> Result<Response, Problem> {
+    let email = credentials.email.clone();
+    let opened = base::auth::login::open(app, client, credentials).await?;
+    let urls: Vec<&str> = opened
+        .tenants
+        .iter()
+        .map(|tenant| tenant.url.as_str())
+        .collect();
+    let places = PlacesPage {
+        email: email.as_str(),
+        tenants: &opened.tenants,
+        incomplete: opened.incomplete,
+        seconds: app.config.sign_in_code_ttl.as_secs(),
+    };
+    page(StatusCode::OK, &places, &urls)
 }
 
 async fn at_tenant(
