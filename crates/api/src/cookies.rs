@@ -60,6 +60,12 @@ pub(crate) fn clear(headers: &mut HeaderMap, config: &ApiConfig) {
 }
 
 /// No `Domain`, so that the cookie stays with this host and never reaches another tenant's.
+///
+/// `Lax`, not `Strict`: a sign-in that began at a base domain is a navigation from there, across
+/// sites where the tenant has a domain of its own, and its redirection to the first page would be
+/// asked for without `Strict` cookies. `Lax` ones go along with navigations that only read; what
+/// changes something is refused unless the browser says that it comes from our own page, see
+/// `context/origin.rs`.
 fn append(headers: &mut HeaderMap, kind: Kind, value: &str, max_age: u64, config: &ApiConfig) {
     let secure = config.secure_cookies;
     let text = format!(

@@ -35,7 +35,10 @@ impl<'a> ProblemPage<'a> {
                 "You are not signed in, or this address is for programs, which send a token.",
             ),
             "CROSS_SITE" => ("This form came from elsewhere".to_owned(), detail),
-            "NOT_FOUND" | "TENANT_NOT_FOUND" => ("Not found".to_owned(), detail),
+            "TENANT_NOT_FOUND" => (
+                "Nobody is here".to_owned(),
+                "No tenant is served at this address. Check it for a typing mistake.",
+            ),
             _ => (title, detail),
         };
         Self {

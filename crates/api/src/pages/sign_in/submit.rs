@@ -30,6 +30,13 @@ struct PlacesPage<'a> {
     seconds: u64,
 }
 
+impl PlacesPage<'_> {
+    /// A tenant's address as people say it.
+    fn host_of<'a>(&self, url: &'a str) -> &'a str {
+        url.split_once("://").map_or(url, |(_, host)| host)
+    }
+}
+
 /// As it was typed: what is wrong with it is told on the page.
 pub(crate) struct Typed {
     email: String,
