@@ -12,7 +12,7 @@ dev: ## A working control plane on http://localhost:3000 (ARGS="--port 4000 --da
 	@.ci/install-postgres.sh || echo "going on without: tenantry downloads one" >&2
 	@cargo run -p tenantry -- dev $(ARGS)
 
-test: ## All tests, on Postgres 15, 16 and 18 of their own (ARGS passes on to the runner)
+test: ## All tests, on Postgres 15, 16 and 18 of their own and in Chromium (ARGS passes on to the runner)
 	@.ci/test.sh $(ARGS)
 
 lint: ## Formatting, clippy and docs, with warnings as errors

@@ -8,12 +8,16 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 .ci/install-postgres.sh
+.ci/install-browser.sh
 target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 if [[ ${TENANTRY_SKIP_EXTRA_PG:-} != 1 ]]; then
     TENANTRY_TEST_PG_BINS=$(.ci/extra-postgres.sh "$target/postgres")
     export TENANTRY_TEST_PG_BINS
 fi
+
+TENANTRY_AXE=$(.ci/axe.sh "$target/axe")
+export TENANTRY_AXE
 
 # The end-to-end tests run the real program, with the points at which they make it fail. The same
 # packages and features in both lines, so that nothing is built twice.

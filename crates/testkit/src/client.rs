@@ -33,13 +33,9 @@ impl Client {
     }
 
     fn built(to: SocketAddr, host: &str, builder: reqwest::ClientBuilder) -> Self {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            // A second one in this process would do as well.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
-        let http = builder
-            .no_proxy()
+        let http = plain(builder)
+            // What is answered is looked at, not what it leads to.
+            .redirect(reqwest::redirect::Policy::none())
             // A connection of before a restart would be found dead only after a request was lost.
             .pool_max_idle_per_host(0)
             // A guard against hanging, no expectation.
@@ -80,6 +76,12 @@ impl Client {
             host: host.to_owned(),
             ..self.clone()
         }
+    }
+
+    /// Where a page of its host comes from, as a browser says it.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.host)
     }
 
     /// The token it sends.
@@ -124,6 +126,16 @@ impl Client {
     pub async fn delete(&self, path: &str) -> Answer {
         self.request(Method::DELETE, path).send().await
     }
+}
+
+/// A client that goes straight to a server on this machine.
+pub(crate) fn plain(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        // A second one in this process would do as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    builder.no_proxy()
 }
 
 /// A request that is not sent yet.

@@ -1,5 +1,5 @@
 //! What an end-to-end test needs: the real program on a data folder of its own, and the ways in
-//! that people have: HTTP, the command line, a Postgres client.
+//! that people have: HTTP, a browser, the command line, a Postgres client.
 //!
 //! Nothing of the product's code is used here, so that the tests see what a customer sees. Nothing
 //! that is started outlives the test process, however that one ends: see `folder.rs`.
@@ -13,6 +13,7 @@
 
 mod answer;
 mod binary;
+mod browser;
 mod cli;
 mod client;
 mod dev;
@@ -29,6 +30,7 @@ mod world;
 
 pub use answer::Answer;
 pub use binary::command as program;
+pub use browser::{Browser, Key, Scripts};
 pub use cli::Cli;
 pub use client::{Client, Request};
 pub use dev::{Dev, Options, shared};
