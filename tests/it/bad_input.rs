@@ -332,7 +332,7 @@ async fn a_wrong_method_is_405_and_a_wrong_path_404() {
         assert!(allow.contains(allowed), "Allow: {allow} for {answer}");
     }
     for (client, path) in [
-        (dev.operator(), "/"),
+        (dev.operator(), "/sign-in/"),
         (dev.operator(), "/setup"),
         (dev.operator(), "/setup/tenant"),
         (dev.operator(), "/setup/tenants/"),

@@ -34,6 +34,7 @@ async fn it_tells_what_a_person_needs_and_keeps_it_private() {
     let port = dev.address().port();
     for part in [
         format!("http://localhost:{port}"),
+        format!("http://localhost:{port}/sign-in"),
         dev.operator_token(),
         "curl".to_owned(),
         dev.data().display().to_string(),

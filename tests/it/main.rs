@@ -19,6 +19,7 @@ mod internal;
 mod isolation;
 mod logs;
 mod openapi;
+mod pages;
 mod postgres_versions;
 mod router;
 mod secrets;

@@ -3,7 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::Method;
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tenantry_testkit::{Client, Dev, Options, Serve};
 
@@ -202,6 +202,7 @@ async fn live(dev: &Dev, serve: &Serve, secrets: &mut Secrets) {
             .await
             .expect(401);
         front_door(&host.host(&dev.host(None)), &host, secrets).await;
+        by_page(&host, secrets).await;
         host.post(
             "/auth/login",
             json!({ "email": MAIL, "password": WRONG, "x": 1 }),
@@ -243,6 +244,37 @@ async fn live(dev: &Dev, serve: &Serve, secrets: &mut Secrets) {
         .await
         .expect(200);
     dev.cli(&["migrate-all"]).expect(0);
+}
+
+/// A sign-in on a page, a wrong one before, and a page that renews the session.
+async fn by_page(host: &Client, secrets: &mut Secrets) {
+    let mut cookie = String::new();
+    for (path, password, status) in [
+        ("/sign-in", WRONG, 401),
+        ("/sign-in", ADMIN, 303),
+        ("/", "", 200),
+    ] {
+        let form =
+            Url::parse_with_params("http://form/", [("email", MAIL), ("password", password)]);
+        let form = form.expect("a form").query().expect("fields").to_owned();
+        let request = match path {
+            "/" => host.request(Method::GET, path).header("cookie", &cookie),
+            _ => host
+                .request(Method::POST, path)
+                .header("content-type", "application/x-www-form-urlencoded")
+                .header("origin", &host.origin())
+                .body(form),
+        };
+        let answer = request.send().await;
+        answer.expect(status);
+        for pair in answer.headers.get_all("set-cookie") {
+            let pair = pair.to_str().expect("a cookie").split(';').next();
+            let pair = pair.expect("a pair").to_owned();
+            let (name, value) = pair.split_once('=').expect("a pair");
+            secrets.add(name, value);
+            cookie = pair; // The refresh cookie is the last.
+        }
+    }
 }
 
 /// A sign-in at the base domain, redeemed and not.
