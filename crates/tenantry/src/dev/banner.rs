@@ -17,6 +17,7 @@ pub fn banner(url: &str, internal: Option<&str>, data: &Path, token: &Secret) ->
 Tenantry is ready.
 
   Setup API       {url}/setup/tenants
+  Sign in         {url}/sign-in
   A tenant        http://<slug>.localhost:{port}
   Health          {url}/readyz
   Metrics         {metrics}
@@ -31,7 +32,7 @@ Create a tenant:
     -H 'content-type: application/json' \
     -d '{{"name":"Acme","slug":"acme","admin":{{"email":"ann@acme.example","password":"correct horse"}}}}'
 
-and sign in at its subdomain:
+and sign in at its subdomain, in a browser or with:
 
   curl --resolve acme.localhost:{port}:127.0.0.1 http://acme.localhost:{port}/auth/login \
     -H 'content-type: application/json' \
