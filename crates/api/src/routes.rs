@@ -253,7 +253,13 @@ mod tests {
             .filter(|route| route.host == HostKind::Base && route.access != Access::Operator)
             .map(|route| (route.method.as_str(), route.path))
             .collect();
-        assert_eq!(own, [("POST", "/auth/login")]);
+        let wanted = [
+            ("GET", "/openapi.json"),
+            ("GET", "/docs"),
+            ("GET", "/docs/{asset}"),
+            ("POST", "/auth/login"),
+        ];
+        assert_eq!(own, wanted);
     }
 
     #[test]

@@ -24,6 +24,10 @@ use utoipa::OpenApi;
 use crate::routes::HostKind;
 use crate::{base, docs, health, jwks, problem, setup, tenant};
 
+/// Pages for people: forms and links, no interface for programs. Not in the document.
+#[cfg(test)]
+const PAGES: &[&str] = &["/", "/sign-in", "/sign-in/redeem", "/sign-out"];
+
 /// The routes that answer at any host.
 #[derive(OpenApi)]
 #[openapi(paths(health::healthz, health::readyz, jwks::handle))]

@@ -22,7 +22,7 @@ pub(crate) async fn handle(
     visitor: Visitor,
     host: Authority,
     client: ClientAddress,
-    Form(Code(code)): Form<Code>,
+    Form(Code { code }): Form<Code>,
 ) -> Result<Response, Problem> {
     match redeem::begin(&visitor, &client, &code).await {
         Ok((user, session)) => {
