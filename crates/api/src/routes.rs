@@ -242,7 +242,10 @@ mod tests {
             let setup = route.path.starts_with("/setup/");
             let about = route.path == "/openapi.json" || route.path.starts_with("/docs");
             assert_eq!(route.access == Access::Operator, setup, "{route:?}");
-            assert!(!(setup || about) || route.host == HostKind::Base, "{route:?}");
+            assert!(
+                !(setup || about) || route.host == HostKind::Base,
+                "{route:?}"
+            );
         }
     }
 

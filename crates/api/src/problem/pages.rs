@@ -130,9 +130,7 @@ fn each_code_that_the_source_raises_is_in_the_list() {
         assert!(raised.contains(*inside), "nothing raises {inside} any more");
         assert!(texts::status(inside).is_none(), "{inside} is both");
     }
-    let unused: Vec<_> = codes()
-        .filter(|code| !raised.contains(*code))
-        .collect();
+    let unused: Vec<_> = codes().filter(|code| !raised.contains(*code)).collect();
     assert!(unused.is_empty(), "nothing raises {unused:?} any more");
 }
 

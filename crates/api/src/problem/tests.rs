@@ -32,7 +32,12 @@ async fn a_problem_names_its_code_its_fields_and_the_request() {
 #[tokio::test]
 async fn a_cause_never_reaches_the_client() {
     let cause = std::io::Error::other("/var/lib/secret: password=hunter2");
-    let response = render(Problem::internal(cause).into_response(), &id(), Audience::Program).0;
+    let response = render(
+        Problem::internal(cause).into_response(),
+        &id(),
+        Audience::Program,
+    )
+    .0;
     assert_eq!(response.status(), 500);
     let text = body_of(response).await.to_string();
     assert!(
@@ -62,15 +67,30 @@ async fn bare_errors_of_axum_become_problems_and_keep_their_headers() {
     assert!(!body.to_string().contains("internal words"));
 
     let elsewhere = (StatusCode::NOT_FOUND, [(ALLOW, "GET,HEAD")]).into_response();
-    assert!(!render(elsewhere, &id(), Audience::Program).0.headers().contains_key(ALLOW));
+    assert!(
+        !render(elsewhere, &id(), Audience::Program)
+            .0
+            .headers()
+            .contains_key(ALLOW)
+    );
 
-    let unauthenticated = render(Problem::unauthenticated().into_response(), &id(), Audience::Program).0;
+    let unauthenticated = render(
+        Problem::unauthenticated().into_response(),
+        &id(),
+        Audience::Program,
+    )
+    .0;
     assert_eq!(unauthenticated.headers()[WWW_AUTHENTICATE], "Bearer");
 }
 
 #[tokio::test]
 async fn answers_pass_untouched() {
-    let response = render((StatusCode::CREATED, "made").into_response(), &id(), Audience::Program).0;
+    let response = render(
+        (StatusCode::CREATED, "made").into_response(),
+        &id(),
+        Audience::Program,
+    )
+    .0;
     assert_eq!(response.status(), 201);
     let bytes = axum::body::to_bytes(response.into_body(), 100)
         .await

@@ -75,9 +75,7 @@ pub async fn databases_behind_are_those_of_tenants_that_are_not_deleted(db: Db) 
     }
     db.making(cluster, "making").await;
     let spare = db.making(cluster, "spare").await;
-    databases::put_by(&mut conn, spare)
-        .await
-        .expect("set");
+    databases::put_by(&mut conn, spare).await.expect("set");
     execute(
         &mut conn,
         "UPDATE databases SET schema = 's0' WHERE name = 'tenant_a';

@@ -85,9 +85,8 @@ impl Dev {
             config,
         };
         progress.step("Preparing the catalog");
-        let served = room
-            .serve(&postgres, listeners, internal, &stop, progress)
-            .await;
+        let served = room.serve(&postgres, listeners, internal, &stop, progress);
+        let served = Box::pin(served).await;
         let stopped = postgres.stop().await;
         served.and(stopped)
     }
