@@ -65,7 +65,7 @@ pub async fn databases_behind_are_those_of_tenants_that_are_not_deleted(db: Db) 
     for slug in ["a", "b", "c"] {
         let tenant = db.tenant(cluster, slug).await;
         let id = db.making(cluster, slug).await;
-        let name = DbName::parse(&format!("tenant_{slug}")).expect("a name");
+        let name = DbName::parse(format!("tenant_{slug}")).expect("a name");
         databases::claim(&mut conn, id, tenant, &name)
             .await
             .expect("claimed");

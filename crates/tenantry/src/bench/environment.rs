@@ -29,7 +29,7 @@ pub struct Environment {
     pub date: Timestamp,
     /// The program's version.
     pub version: &'static str,
-    /// The commit it was built from, where the build was told by `TENANTRY_COMMIT`.
+    /// The commit it was built from, where the build was told by `BUILD_COMMIT`.
     pub commit: Option<&'static str>,
     /// `release` or `debug`.
     pub profile: &'static str,
@@ -90,7 +90,7 @@ impl Machine {
         Ok(Environment {
             date: self.date,
             version: env!("CARGO_PKG_VERSION"),
-            commit: option_env!("TENANTRY_COMMIT"),
+            commit: option_env!("BUILD_COMMIT"),
             profile: if cfg!(debug_assertions) {
                 "debug"
             } else {

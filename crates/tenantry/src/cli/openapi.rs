@@ -5,8 +5,13 @@ use clap::Args;
 use crate::failure::Result;
 use crate::output;
 
+const EXAMPLES: &str = "\
+Examples:
+  tenantry openapi > openapi.json";
+
 /// No flags of its own: it is JSON in any case.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Openapi {}
 
 impl Openapi {

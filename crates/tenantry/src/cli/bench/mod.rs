@@ -14,8 +14,14 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::stop::Stop;
 
+const EXAMPLES: &str = "\
+Examples:
+  tenantry bench provision
+  tenantry bench route --output json";
+
 /// What can be measured.
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub enum Bench {
     /// Creating a tenant, against the same statements sent by hand
     Provision(provision::Provision),

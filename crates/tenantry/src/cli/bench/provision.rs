@@ -8,8 +8,14 @@ use crate::bench::{self, Report};
 use crate::cli::Global;
 use crate::failure::Result;
 
+const EXAMPLES: &str = "\
+Examples:
+  tenantry bench provision
+  tenantry bench provision --pairs 15 --creations 20 --output json";
+
 /// Its own flags.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Provision {
     #[command(flatten)]
     common: Common,

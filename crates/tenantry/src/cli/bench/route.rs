@@ -11,8 +11,14 @@ use crate::bench::route::{self, Sizes};
 use crate::cli::Global;
 use crate::failure::Result;
 
+const EXAMPLES: &str = "\
+Examples:
+  tenantry bench route
+  tenantry bench route --clients 64 --time 5s";
+
 /// Its own flags.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Route {
     #[command(flatten)]
     common: Common,

@@ -7,8 +7,13 @@ use clap::{Args, ValueEnum};
 use crate::bench::route::app;
 use crate::failure::Result;
 
+const EXAMPLES: &str = "\
+Examples:
+  tenantry bench serve routed /tmp/address";
+
 /// Which of the two, and where it tells its address.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Serve {
     /// How its handler comes to a connection
     #[arg(value_enum)]
