@@ -72,13 +72,19 @@ pub(crate) fn read<T: FromFields>(value: Value) -> Result<T, Vec<FieldError>> {
 pub(crate) fn line(text: &str, least: usize, most: usize) -> Result<String, String> {
     let text = text.trim();
     let length = text.chars().count();
-    if text.chars().any(char::is_control) {
+    if text.chars().any(|c| c.is_control() || turns_text(c)) {
         Err("must not hold control characters".to_owned())
     } else if (least..=most).contains(&length) {
         Ok(text.to_owned())
     } else {
         Err(format!("must have {least} to {most} characters"))
     }
+}
+
+/// Characters that change the direction of what follows (Unicode, UAX 9): with them one name can
+/// look like another.
+const fn turns_text(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl Fields {

@@ -7,6 +7,7 @@
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ pub(crate) struct Throttle {
 enum Door {
     Base,
     Tenant(TenantId),
+    /// A tenant that was tried from the base domain. Apart from its own host's: else a stranger who
+    /// guesses here would see there, by the brake, whether the address is one of its people.
+    Within(TenantId),
 }
 
 /// Too many failures lately: wait this many seconds.
@@ -108,7 +112,7 @@ impl Throttle {
     pub(crate) fn attempt_within(&self, tenant: TenantId, email: &Email) -> Option<Attempt> {
         let account = self
             .accounts
-            .seat_at_once(account(Door::Tenant(tenant), email), &self.clock)?;
+            .seat_at_once(account(Door::Within(tenant), email), &self.clock)?;
         Some(Attempt {
             account: Some(account),
             address: None,
@@ -233,6 +237,8 @@ const ADDRESS: Rule = Rule {
 const LONGEST_WAIT: u64 = 60;
 /// How long an attempt waits for those before it to end. They take an Argon2 hash each.
 const SEAT_WAIT: Duration = Duration::from_secs(5);
+/// How many wait for a seat at one account or address: each keeps a request of the whole program.
+const WAITING: u32 = 128;
 
 struct Counters<K> {
     entries: Cache<K, Arc<Entry>>,
@@ -241,6 +247,7 @@ struct Counters<K> {
 
 struct Entry {
     counter: Mutex<Counter>,
+    waiting: AtomicU32,
     seat_free: Notify,
 }
 
@@ -276,6 +283,7 @@ impl<K: Hash + Eq + Send + Sync + 'static> Counters<K> {
                     free: self.rule.free,
                     ..Counter::default()
                 }),
+                waiting: AtomicU32::new(0),
                 seat_free: Notify::new(),
             })
         })
@@ -300,12 +308,31 @@ impl<K: Hash + Eq + Send + Sync + 'static> Counters<K> {
                     Admission::Refused(too_many) => return Err(too_many),
                     Admission::Wait => {}
                 }
+                let _waiting = Waiting::at(&entry).ok_or(TooMany { retry_after: 1 })?;
                 free.await;
             }
         })
         .await
         .unwrap_or(Err(TooMany { retry_after: 1 }));
         seated.map(|()| Seat::taken(entry, clock))
+    }
+}
+
+/// One who waits for a seat, until this is dropped.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl<'a> Waiting<'a> {
+    /// None when enough wait already.
+    fn at(entry: &'a Entry) -> Option<Self> {
+        let before = entry.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Self(&entry.waiting);
+        (before < WAITING).then_some(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

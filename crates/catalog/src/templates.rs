@@ -97,6 +97,10 @@ pub async fn lock_by_schema(
     cluster: ClusterId,
     schema: &str,
 ) -> Result<Option<Template>, CatalogError> {
+    // The transaction stands still while the template is built, longer than others may.
+    sqlx::query!("SET LOCAL idle_in_transaction_session_timeout = '2min'")
+        .execute(&mut *conn)
+        .await?;
     template_query!(
         "WHERE cluster_id = $1 AND schema = $2 FOR UPDATE",
         cluster.as_uuid(),

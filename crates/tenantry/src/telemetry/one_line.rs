@@ -56,6 +56,8 @@ fn escaped(text: &str, colours: bool) -> Cow<'_, str> {
         '\x1b' => colours && is_colour(&body[at + 1..]),
         // Some viewers take these two for the end of a line.
         '\u{2028}' | '\u{2029}' => false,
+        // And these turn the text that follows around.
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
         c => !c.is_control(),
     };
     if body.char_indices().all(|(at, c)| is_good(at, c)) {

@@ -2,7 +2,7 @@
 //!
 //! The directory says which tenants an address may be of; the password is proven in each one's own
 //! database. A stranger learns neither whether a person is known nor in how many tenants: every
-//! refusal is one answer at one moment ([`until_refusal`]). The brake holds on both sides: a guess
+//! answer comes at one of few moments ([`until_moment`]). The brake holds on both sides: a guess
 //! here counts at the base domain and at each tenant that was tried.
 
 use std::time::Duration;
@@ -28,6 +28,13 @@ use crate::problem::Problem;
 use crate::sign_in::{Credentials, too_many, wrong};
 use crate::throttle::Attempt;
 use crate::told::Told;
+
+/// An answer to a right password is given at a multiple of this. Whoever has an account of their own
+/// under somebody's address would else see by the time how many other tenants were tried.
+const OPENED: Duration = Duration::from_millis(250);
+
+/// How long one tenant may take to say who somebody is: a customer can lock its own tables.
+const ASKED: Duration = Duration::from_secs(2);
 
 /// What a right password opened.
 pub(crate) struct Opened {
@@ -118,16 +125,18 @@ pub(crate) async fn open(
     if proven.tenants.is_empty() {
         attempt.failed();
         let floor = app.config.sign_in_floor;
-        tokio::time::sleep(until_refusal(arrived, app.clock.now(), floor)).await;
+        tokio::time::sleep(until_moment(arrived, app.clock.now(), floor)).await;
         return Err(wrong());
     }
     attempt.succeeded();
-    give_codes(app, proven).await
+    let opened = give_codes(app, proven).await;
+    tokio::time::sleep(until_moment(arrived, app.clock.now(), OPENED)).await;
+    opened
 }
 
-/// How long a refusal still waits: it is answered at a multiple of `floor` after its request arrived,
+/// How long an answer still waits: it is given at a multiple of `floor` after its request arrived,
 /// so that what was done in between, for nobody or for eight tenants, does not show.
-fn until_refusal(arrived: Timestamp, now: Timestamp, floor: Duration) -> Duration {
+fn until_moment(arrived: Timestamp, now: Timestamp, floor: Duration) -> Duration {
     let Ok(elapsed) = (now - arrived).to_std() else {
         // The clock was set back: the whole.
         return floor;
@@ -156,7 +165,7 @@ struct ProvenTenant {
 enum Outcome {
     Right(Box<ProvenTenant>),
     Wrong,
-    /// It could not be asked: its database is away, or its own brake holds.
+    /// It could not be asked: its database is away.
     NotAsked,
 }
 
@@ -201,7 +210,8 @@ async fn try_in(app: &App, listed: Listed, credentials: Credentials) -> Outcome 
         .throttle
         .attempt_within(listed.tenant_id, &credentials.email)
     else {
-        return Outcome::NotAsked;
+        // Not to be told from a wrong password: who sees that there is a brake sees that there is somebody.
+        return Outcome::Wrong;
     };
     match ask(app, &listed, credentials, attempt).await {
         Ok(Some((route, user, hash))) => Outcome::Right(Box::new(ProvenTenant {
@@ -233,7 +243,9 @@ async fn ask(
 ) -> Result<Option<(Route, UserId, PasswordHash)>, Problem> {
     let tenant = TenantRef::Id(listed.tenant_id);
     let route = app.router.resolve_tenant(&tenant).await?;
-    let found = person(app, &route, &credentials.email).await?;
+    let found = tokio::time::timeout(ASKED, person(app, &route, &credentials.email))
+        .await
+        .map_err(|_| Problem::new(ErrorKind::Unavailable, "SIGN_IN_UNAVAILABLE"))??;
     attempt.hashing();
     let (user, hash) = match found {
         Some((user, hash, true)) => (Some(user), hash),
@@ -327,7 +339,7 @@ mod tests {
         let clock = Clock::adjustable();
         let arrived = clock.now();
         let now = arrived + chrono::Duration::from_std(work).expect("a duration");
-        work + until_refusal(arrived, now, FLOOR)
+        work + until_moment(arrived, now, FLOOR)
     }
 
     #[test]
@@ -353,6 +365,6 @@ mod tests {
         let clock = Clock::adjustable();
         let arrived = clock.now();
         clock.advance(chrono::Duration::hours(-1));
-        assert_eq!(until_refusal(arrived, clock.now(), FLOOR), FLOOR);
+        assert_eq!(until_moment(arrived, clock.now(), FLOOR), FLOOR);
     }
 }
