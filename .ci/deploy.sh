@@ -48,7 +48,7 @@ unit() {
 scripts() {
     say "deploy/postgres/*.sh, .ci/*: bash -n"
     local script
-    for script in deploy/postgres/*.sh .ci/*; do
+    for script in deploy/postgres/*.sh .ci/run .ci/*.sh .ci/*/*.sh; do
         bash -n "$script"
     done
 }
@@ -128,11 +128,11 @@ context() {
         [[ -e $tmp/$path ]] || die "$file includes $included, which .dockerignore keeps out"
     done < <(cd "$tmp" && grep -rhHoE --include='*.rs' 'include_(str|bytes)!\("[^"]+"' crates |
         sed -E 's/:include_(str|bytes)!\("/:/; s/"$//')
-    # Relative to the folder of the crate: migrations that macros read.
+    # Relative to the folder of the crate: migrations that macros read. Tests are not built into the image.
     while IFS=: read -r file included; do
         path=$(cut -d/ -f1,2 <<<"$file")/$included
         [[ -e $tmp/$path ]] || die "$file reads $included, which .dockerignore keeps out"
-    done < <(cd "$tmp" && grep -rHoE --include='*.rs' --include='*.toml' '[("]\.\./\.\./[a-z-]+' crates/*/{src,sqlx.toml,build.rs} 2>/dev/null |
+    done < <(cd "$tmp" && grep -rHoE --include='*.rs' --include='*.toml' --exclude=tests.rs '[("]\.\./\.\./[a-z-]+' crates/*/{src,sqlx.toml,build.rs} 2>/dev/null |
         sed -E 's/:[("]/:/')
 }
 

@@ -159,7 +159,7 @@ for path, item in json.load(open(sys.argv[1]))["paths"].items():
 
 # What the server's log shows to have been done.
 succeeded() {
-    sed -nE 's/.*method=([A-Z]+) route="([^"]*)".*answered status=[23].*/\1 \2/p' "$tmp/log"
+    sed -nE 's/.*method="?([A-Z]+)"? route="([^"]*)".*answered status=[23].*/\1 \2/p' "$tmp/log"
 }
 
 die() {

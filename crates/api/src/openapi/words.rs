@@ -8,10 +8,10 @@ use tenantry_catalog::{operations, tenants};
 use utoipa::openapi::{Object, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// No control characters (Unicode's category Cc), nowhere.
-const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// No control characters (Unicode's category Cc) and none that turn text around, nowhere.
+const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]*$";
 /// The same, and something to be seen.
-const VISIBLE_LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+const VISIBLE_LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]*[^\s\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069][^\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]*$";
 
 macro_rules! words {
     ($($name:ident = $schema:expr;)+) => {

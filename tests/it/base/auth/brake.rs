@@ -82,10 +82,7 @@ async fn a_tenant_of_ones_own_does_not_pay_for_guesses_at_anothers() {
         assert_eq!(opened(&answer), [evil.slug.as_str()]);
         assert_eq!(answer.json()["incomplete"], false, "{answer}");
     }
-    // Eight wrong ones are too many: the right one is not tried any more, and nothing says so.
-    let answer = guess(ADMIN_PASSWORD).await;
-    assert_eq!(opened(&answer), [evil.slug.as_str()]);
-    assert_eq!(answer.json()["incomplete"], false, "{answer}");
+    // That eight wrong ones are too many shows in nothing she can see; `throttle/tests.rs` counts them.
 }
 
 #[tokio::test]
