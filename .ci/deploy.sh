@@ -132,8 +132,8 @@ context() {
     while IFS=: read -r file included; do
         path=$(cut -d/ -f1,2 <<<"$file")/$included
         [[ -e $tmp/$path ]] || die "$file reads $included, which .dockerignore keeps out"
-    done < <(cd "$tmp" && grep -rHoE --include='*.rs' --include='*.toml' --exclude=tests.rs '[("]\.\./\.\./[a-z-]+' crates/*/{src,sqlx.toml,build.rs} 2>/dev/null |
-        sed -E 's/:[("]/:/')
+    done < <(cd "$tmp" && grep -rHE --include='*.rs' --include='*.toml' --exclude=tests.rs '[("]\.\./\.\./[a-z-]+' crates/*/{src,sqlx.toml,build.rs} 2>/dev/null |
+        grep -v 'include_' | sed -nE 's/^([^:]*):.*[("](\.\.\/\.\.\/[a-z-]+).*/\1:\2/p')
 }
 
 say() {

@@ -29,7 +29,7 @@ fn find(global: &Global, here: &Path) -> Result<Target> {
         Failure::usage(
             "which control plane? no --url was given and no `tenantry dev` was found here",
         )
-        .next("run this in the folder where `tenantry dev` runs, or give --url and --token")
+        .next("run this where `tenantry dev` runs, name its folder with --data, or give --url and --token")
         .coded("NO_URL")
     })?;
     // A token is only for the server it was issued by: one found in a folder is not sent elsewhere.
