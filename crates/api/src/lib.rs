@@ -5,6 +5,8 @@
 //! host, `base/` has the one and `tenant/` the other. All URLs are in [`routes`], all layers in `stack`, and `problem` is the one
 //! place where an error becomes a response. There is no SQL here, and no connection to a tenant but
 //! those that the router leased.
+// An optimised build looks through the layers of middleware, one future in the other.
+#![recursion_limit = "256"]
 
 mod app;
 mod base;

@@ -1,5 +1,7 @@
 //! The program `tenantry`: the command line, the configuration, and the one place where all parts
 //! are put together. What the parts do is in the other crates.
+// An optimised build looks through the layers of middleware, one future in the other.
+#![recursion_limit = "256"]
 
 mod bench;
 mod bootstrap;
