@@ -329,7 +329,6 @@ pub async fn a_kind_that_is_about_the_fleet_runs_once(db: Db) {
     assert_eq!(other.expect("asked"), None);
 }
 
-/// Seen to fail with `idle_in_transaction_session_timeout` at a minute.
 pub async fn a_worker_that_stops_within_a_transaction_does_not_keep_its_locks(db: Db) {
     let url = format!(
         "postgres://{ADMIN}:{PASSWORD}@127.0.0.1:{}/{}",
