@@ -72,10 +72,9 @@ impl AcquireError {
         match self {
             Self::Busy(Limit::Tenant) => "TENANT_BUSY",
             Self::Busy(Limit::Cluster) => "POOL_EXHAUSTED",
-            Self::Unavailable
-            | Self::ServerDown { .. }
-            | Self::WrongDatabase
-            | Self::Fenced => "DATABASE_UNAVAILABLE",
+            Self::Unavailable | Self::ServerDown { .. } | Self::WrongDatabase | Self::Fenced => {
+                "DATABASE_UNAVAILABLE"
+            }
             Self::Resolve(error) => error.code(),
         }
     }

@@ -163,7 +163,10 @@ mod tests {
             .admit(tenant(), None)
             .expect("the first try")
             .failed(Failure::Unavailable);
-        assert_eq!(failures.admit(tenant(), None).err(), Some(Failure::Unavailable));
+        assert_eq!(
+            failures.admit(tenant(), None).err(),
+            Some(Failure::Unavailable)
+        );
         tokio::time::advance(FIRST).await;
         let probe = failures.admit(tenant(), None).expect("one probe");
         assert!(failures.admit(tenant(), None).is_err(), "and only one");

@@ -195,7 +195,8 @@ impl Cluster {
             let pool = state.pools.get(&generation.id);
             if let Some(idle) = pool.and_then(|pool| pool.idle.back()) {
                 let since = idle.open.idle_since;
-                let trusted = since.elapsed() < TRUSTED && state.suspect.is_none_or(|at| since > at);
+                let trusted =
+                    since.elapsed() < TRUSTED && state.suspect.is_none_or(|at| since > at);
                 if !passes && !trusted {
                     return Asked::Down;
                 }

@@ -249,11 +249,7 @@ impl State {
     }
 
     /// Takes a waiter out of the queue. Callers refresh.
-    pub(super) fn take_waiter(
-        &mut self,
-        pool: u64,
-        number: u64,
-    ) -> Option<oneshot::Sender<Grant>> {
+    pub(super) fn take_waiter(&mut self, pool: u64, number: u64) -> Option<oneshot::Sender<Grant>> {
         let waiter = self.pools.get_mut(&pool)?.waiters.remove(&number)?;
         self.waiting = self.waiting.saturating_sub(1);
         Some(waiter)
@@ -279,7 +275,10 @@ impl State {
         else {
             return Err(Limit::Cluster);
         };
-        debug_assert!(length > 1, "a queue that is longer than another and one more");
+        debug_assert!(
+            length > 1,
+            "a queue that is longer than another and one more"
+        );
         let pool = self.pools.get(&longest);
         let newest = pool.and_then(|pool| pool.waiters.last_key_value());
         if let Some(number) = newest.map(|(number, _)| *number)
@@ -451,5 +450,45 @@ impl After {
         if let Err(grant) = waiter.send(grant) {
             self.drop.push(grant);
         }
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// What the lists say is what the pools say, and nobody waits for what is free.
+    pub(super) fn is_consistent(&self) {
+        let sum = |of: fn(&Pool) -> usize| self.pools.values().map(of).sum::<usize>();
+        assert_eq!(self.open, sum(|pool| pool.total));
+        assert_eq!(self.opening, sum(|pool| pool.opening));
+        assert_eq!(self.closing, sum(|pool| pool.closing));
+        assert_eq!(self.waiting, sum(|pool| pool.waiters.len()));
+        assert_eq!(self.lru.len(), sum(|pool| pool.idle.len()));
+        let listed: Vec<_> = self
+            .pools
+            .values()
+            .map(|pool| pool.as_listed(&self.rules))
+            .collect();
+        let ready: BTreeSet<Turn> = listed.iter().filter_map(|listed| listed.turn).collect();
+        assert_eq!(self.ready, ready);
+        assert_eq!(self.wanted, listed.iter().map(|listed| listed.wants).sum::<usize>());
+        let waits = |(id, pool): (&u64, &Pool)| (pool.waiters.len(), *id);
+        let queues = self
+            .pools
+            .iter()
+            .map(waits)
+            .filter(|(waiters, _)| *waiters > 0);
+        assert_eq!(self.queues, queues.collect());
+        for pool in self.pools.values() {
+            assert!(pool.total > 0 || !pool.waiters.is_empty(), "an empty pool");
+            assert!(
+                pool.idle.is_empty() || pool.waiters.is_empty(),
+                "waits beside an idle one"
+            );
+        }
+        let room = self.open < self.limit && self.opening < self.rules.connects;
+        assert!(
+            self.ready.is_empty() || !room,
+            "somebody waits for what is free"
+        );
     }
 }
