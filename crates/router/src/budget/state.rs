@@ -470,7 +470,10 @@ impl State {
             .collect();
         let ready: BTreeSet<Turn> = listed.iter().filter_map(|listed| listed.turn).collect();
         assert_eq!(self.ready, ready);
-        assert_eq!(self.wanted, listed.iter().map(|listed| listed.wants).sum::<usize>());
+        assert_eq!(
+            self.wanted,
+            listed.iter().map(|listed| listed.wants).sum::<usize>()
+        );
         let waits = |(id, pool): (&u64, &Pool)| (pool.waiters.len(), *id);
         let queues = self
             .pools
