@@ -6,8 +6,9 @@ use sqlx::{Connection, Executor};
 use tenantry_router::{AcquireError, BreakerState, Config, Router};
 use tenantry_types::ClusterId;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use crate::home::{Home, Tenant, cluster_stats, conn, eventually, resolve, whoami};
+use crate::home::{Home, Tenant, cluster_stats, eventually, resolve, whoami};
 use crate::wire::Mode;
 use crate::world::execute;
 
@@ -273,6 +274,22 @@ pub async fn a_tenants_own_fault_is_not_its_clusters(home: Home) {
         }
         assert!(all_are_served(&router, &well).await, "round {round}");
     }
+    // Nor when nobody else is answered in between.
+    let before = home.cluster_wire.taken();
+    let begun = Instant::now();
+    while home.cluster_wire.taken() - before < 5 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "it is tried again"
+        );
+        let route = resolve(&router, &locked).await.expect("a route");
+        let outcome = router.acquire(&route).await;
+        assert!(
+            matches!(outcome, Err(AcquireError::Unavailable)),
+            "{outcome:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let stats = cluster_stats(&router, home.cluster);
     assert_eq!(stats.breaker_opened, 0, "{stats:?}");
     renaming.rollback().await.expect("undone");
@@ -281,6 +298,5 @@ pub async fn a_tenants_own_fault_is_not_its_clusters(home: Home) {
         router.acquire(&route).await.is_ok()
     })
     .await;
-    drop(conn(&router, &well[0]).await);
     router.shutdown().await;
 }
