@@ -140,6 +140,49 @@ pub async fn a_creation_during_a_search_is_not_overtaken_by_it(home: Home) {
     router.shutdown().await;
 }
 
+/// Tried: with the search in `cache.rs` outside of `and_try_compute_with`, all forty read.
+pub async fn one_load_serves_all_who_ask_and_two_names_share_a_pool(home: Home) {
+    let tenant = home.tenant("acme").await;
+    let (custom, number) = home.custom_domain(&tenant, "shop.acme.test").await;
+    let router = home.router(Home::config()).await;
+    router.wait_applied(number).await;
+    pause_loads(&home).await;
+    let mut gate = home.conn().await;
+    execute(&mut gate, "SELECT pg_advisory_lock(42)").await;
+    let asking: Vec<_> = (0..40)
+        .map(|number| {
+            let router = router.clone();
+            let host = match number % 2 {
+                0 => tenant.host(),
+                _ => custom.clone(),
+            };
+            tokio::spawn(async move { router.resolve(&host).await })
+        })
+        .collect();
+    eventually("one load for each name is under way", async || {
+        loads_waiting(&home).await == 2
+    })
+    .await;
+    let sent = home.catalog_wire.sent();
+    execute(&mut gate, "SELECT pg_advisory_unlock(42)").await;
+    for task in asking {
+        let route = task.await.expect("answered").expect("a route");
+        assert_eq!(route.tenant_id(), tenant.id);
+    }
+    // Forty readings would be some twenty thousand bytes.
+    let sent = home.catalog_wire.sent() - sent;
+    assert!(sent < 2_000, "{sent} bytes for what two had read already");
+    let mut first = conn(&router, &tenant).await;
+    let first_pid = pid(&mut first).await;
+    first.release();
+    let route = router.resolve(&custom).await.expect("a route");
+    let mut second = router.acquire(&route).await.expect("a connection");
+    assert_eq!(pid(&mut second).await, first_pid, "one pool");
+    second.release();
+    assert_eq!(router.stats().open, 1);
+    router.shutdown().await;
+}
+
 async fn deleted(home: &Home, config: Config, within: Duration) {
     let tenant = home.tenant("acme").await;
     let router = home.router(config).await;

@@ -45,7 +45,7 @@ async fn serve_all(router: &Router, tenants: &[Tenant]) {
 }
 
 /// The entries of twelve tenants in a cache of two. Tried: with an eviction listener on the cache
-/// that drains the entry's generation, the connections do not come back.
+/// that retires the entry's generation, the connections do not come back.
 pub async fn a_tenant_that_is_forgotten_keeps_its_connections(home: Home) {
     let tenants = home.tenants(12).await;
     let router = home

@@ -17,8 +17,8 @@ use tenantry_cluster::names::Logins;
 use tenantry_cluster::{Admin, Mark, names};
 use tenantry_router::{ClusterStats, Config, HostName, ResolveError, Route, Router, TenantConn};
 use tenantry_types::{
-    Clock, ClusterId, DatabaseId, DbName, Entropy, InstallationId, Plan, RoleName, RouterId,
-    Secret, Slug, TenantId,
+    Clock, ClusterId, DatabaseId, DbName, DomainName, Entropy, InstallationId, Plan, RoleName,
+    RouterId, Secret, Slug, TenantId,
 };
 use tenantry_vault::{Keyring, Place, scram};
 use tokio::time::Instant;
@@ -297,6 +297,23 @@ impl Home {
         change_log::append(&mut conn, tenant.id, Kind::Created)
             .await
             .expect("a change")
+    }
+
+    /// One more name of a tenant, with the row of the change log that says so.
+    pub async fn custom_domain(&self, tenant: &Tenant, name: &str) -> (HostName, i64) {
+        let mut conn = self.conn().await;
+        let domain = Domain {
+            name: name.to_owned(),
+            tenant_id: tenant.id,
+            kind: domains::Kind::Custom,
+            is_primary: false,
+        };
+        domains::insert(&mut conn, &domain).await.expect("a domain");
+        let number = change_log::append(&mut conn, tenant.id, Kind::Updated)
+            .await
+            .expect("a change");
+        let name = DomainName::parse(name).expect("a name");
+        (HostName::Custom(name), number)
     }
 
     pub fn seal(&self, tenant: &Tenant, password: &Secret) -> tenantry_vault::Sealed {

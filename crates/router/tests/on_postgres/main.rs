@@ -47,6 +47,7 @@ async fn on_real_databases() {
         changes {
             a_change_during_a_load_is_not_overtaken_by_it,
             a_creation_during_a_search_is_not_overtaken_by_it,
+            one_load_serves_all_who_ask_and_two_names_share_a_pool,
             a_deleted_tenant_is_known_at_once_by_notification,
             a_deleted_tenant_is_known_within_a_poll_without_notifications,
             a_lost_listener_is_made_up_for,
