@@ -14,7 +14,9 @@ const MEMORY: &str = "process_resident_memory_bytes";
 /// A name that nobody has had before, of one of the sorts that reach the router.
 fn host(number: usize) -> String {
     // Spread over the alphabet, as made-up names are (splitmix64).
-    let mut mixed = u64::try_from(number).expect("small").wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = u64::try_from(number)
+        .expect("small")
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     match number % 3 {
         0 => format!("x{mixed:016x}.localhost"),
@@ -42,7 +44,11 @@ fn flood(to: SocketAddr, from: usize, until: usize) {
             assert!(read > 0, "closed after {answers}");
             answers.push_str(std::str::from_utf8(&buffer[..read]).expect("text"));
         }
-        assert_eq!(answers.matches("HTTP/1.1 404").count(), some.len(), "{answers}");
+        assert_eq!(
+            answers.matches("HTTP/1.1 404").count(),
+            some.len(),
+            "{answers}"
+        );
     }
 }
 

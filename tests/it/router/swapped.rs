@@ -100,11 +100,19 @@ impl Load {
 
     /// Waits until so many more were answered with their own rows, and refused.
     async fn goes_on(&self, right: usize, refused: usize) {
-        let now = || (self.right.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed));
+        let now = || {
+            (
+                self.right.load(Ordering::Relaxed),
+                self.refused.load(Ordering::Relaxed),
+            )
+        };
         let before = now();
         wait::until(Duration::from_secs(60), "the load goes on", async || {
             let now = now();
-            assert!(!self.clients.iter().any(|client| client.is_finished()), "a wrong row");
+            assert!(
+                !self.clients.iter().any(|client| client.is_finished()),
+                "a wrong row"
+            );
             now.0 >= before.0 + right && now.1 >= before.1 + refused
         })
         .await;
