@@ -84,7 +84,6 @@ pub(crate) fn renew_at(tenant: TenantId, ttl: Duration) -> Instant {
 mod tests {
     use super::*;
 
-    /// Tried: with `renew_at` giving `now + ttl`, all are read again at one moment.
     #[tokio::test(start_paused = true)]
     async fn what_was_read_together_is_not_read_again_together_and_never_later() {
         let ttl = Duration::from_secs(100);

@@ -69,8 +69,6 @@ fn loads(metrics: &Metrics) -> f64 {
     metrics.sum("tenantry_router_loads_total", &[])
 }
 
-/// Tried: with `max_capacity` of the names that lead nowhere left out of `cache.rs` and a
-/// `negative_ttl` of an hour, the memory grows by 37 MB.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_thousand_made_up_hosts_cost_no_memory_and_no_connection() {
     let options = Options::default()

@@ -126,8 +126,6 @@ impl Load {
     }
 }
 
-/// Tried: with the comparison of the database's id left out of `connect.rs` in the router, the
-/// clients of the load read the other's people at once.
 #[tokio::test]
 async fn a_database_under_another_ones_name_is_not_used() {
     let dev = Dev::start();

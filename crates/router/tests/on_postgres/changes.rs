@@ -140,7 +140,6 @@ pub async fn a_creation_during_a_search_is_not_overtaken_by_it(home: Home) {
     router.shutdown().await;
 }
 
-/// Tried: with the search in `cache.rs` outside of `and_try_compute_with`, all forty read.
 pub async fn one_load_serves_all_who_ask_and_two_names_share_a_pool(home: Home) {
     let tenant = home.tenant("acme").await;
     let (custom, number) = home.custom_domain(&tenant, "shop.acme.test").await;

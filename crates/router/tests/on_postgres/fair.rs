@@ -103,6 +103,19 @@ pub async fn a_noisy_tenant_keeps_nobody_waiting(home: Home) {
     }
 }
 
+/// Somebody who asks and waits, as the so-manieth.
+async fn waiting(
+    router: &Router,
+    tenant: &Tenant,
+    number: usize,
+) -> JoinHandle<Result<TenantConn, AcquireError>> {
+    let route = resolve(router, tenant).await.expect("a route");
+    let asker = router.clone();
+    let asking = tokio::spawn(async move { asker.acquire(&route).await });
+    eventually("it waits", async || router.stats().waiting == number).await;
+    asking
+}
+
 pub async fn queues_have_an_end_and_who_leaves_makes_place(home: Home) {
     let (acme, other) = (home.tenant("acme").await, home.tenant("other").await);
     let router = home
@@ -115,16 +128,8 @@ pub async fn queues_have_an_end_and_who_leaves_makes_place(home: Home) {
         })
         .await;
     let held = conn(&router, &acme).await;
-    let ask =
-        async |tenant: &Tenant, number: usize| -> JoinHandle<Result<TenantConn, AcquireError>> {
-            let route = resolve(&router, tenant).await.expect("a route");
-            let router_too = router.clone();
-            let asking = tokio::spawn(async move { router_too.acquire(&route).await });
-            eventually("it waits", async || router.stats().waiting == number).await;
-            asking
-        };
-    let first = ask(&acme, 1).await;
-    let second = ask(&acme, 2).await;
+    let first = waiting(&router, &acme, 1).await;
+    let second = waiting(&router, &acme, 2).await;
     let route = resolve(&router, &acme).await.expect("a route");
     let begun = Instant::now();
     let refused = router.acquire(&route).await.expect_err("two wait already");
@@ -133,7 +138,7 @@ pub async fn queues_have_an_end_and_who_leaves_makes_place(home: Home) {
         (refused.code(), refused.retry_after().is_some()),
         ("TENANT_BUSY", true)
     );
-    let third = ask(&other, 3).await;
+    let third = waiting(&router, &other, 3).await;
     let route_other = resolve(&router, &other).await.expect("a route");
     let refused = router
         .acquire(&route_other)
@@ -151,7 +156,7 @@ pub async fn queues_have_an_end_and_who_leaves_makes_place(home: Home) {
     // A client that goes away is not waited for.
     first.abort();
     eventually("it left", async || router.stats().waiting == 2).await;
-    let fourth = ask(&acme, 3).await;
+    let fourth = waiting(&router, &acme, 3).await;
     held.release();
     for asking in [second, third, fourth] {
         let conn = timeout(Duration::from_secs(20), asking).await;
