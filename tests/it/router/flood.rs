@@ -86,7 +86,6 @@ async fn a_hundred_thousand_made_up_hosts_cost_no_memory_and_no_connection() {
     flood_all(dev.address(), 20_000, 120_000).await;
     let after = dev.metrics().await;
     let grown = after.sum(MEMORY, &[]) - before.sum(MEMORY, &[]);
-    println!("grown by {:.1} MB", grown / 1e6);
     assert!(grown < 8e6, "100,000 names cost {:.1} MB", grown / 1e6);
     let tenants = after.sum("tenantry_router_cached_tenants", &[]);
     assert!(tenants <= 2.0, "{tenants} tenants are remembered");

@@ -57,7 +57,6 @@ pub async fn many_tenants_one_after_another_fit_in_few_slots(home: Home) {
 
 /// The figure of research: five poolers serve 97 of 130 tenants on a server with 97 free slots, one
 /// client at a time, because the idle connections of the first keep them.
-///
 pub async fn all_of_130_tenants_are_served_on_97_slots(home: Home) {
     let folder = tempfile::Builder::new()
         .prefix("tenantry-router-")
