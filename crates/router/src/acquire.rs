@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::Router;
-use crate::budget::{Asked, Grant, Limit};
+use crate::budget::{Asked, Grant, Limit, Probe, Silence, Trouble, Want};
 use crate::conn::TenantConn;
 use crate::connect::OpenError;
 use crate::failures::Failure;
@@ -24,8 +24,6 @@ use crate::pools::{Lease, Open, Slot};
 use crate::resolve::{ResolveError, Route, served};
 use crate::session;
 
-/// An idle connection younger than this is handed out unasked, as long as nothing is suspect.
-const TRUSTED: Duration = Duration::from_secs(1);
 /// How long an idle connection may take to answer before it is given up.
 const ANSWER: Duration = Duration::from_secs(1);
 /// How often a route may turn out to be overtaken by changes before we give up.
@@ -40,6 +38,12 @@ pub enum AcquireError {
     /// The tenant's database cannot be reached.
     #[error("the tenant's database is not available")]
     Unavailable,
+    /// The tenant's server answered nobody lately, and nobody asks it just now.
+    #[error("the tenant's server does not answer")]
+    ServerDown {
+        /// When somebody will, about.
+        looks_in: Duration,
+    },
     /// Another database answered than the tenant's. Fails closed; an alarm was raised.
     #[error("the tenant's database could not be proven")]
     WrongDatabase,
@@ -68,7 +72,9 @@ impl AcquireError {
         match self {
             Self::Busy(Limit::Tenant) => "TENANT_BUSY",
             Self::Busy(Limit::Cluster) => "POOL_EXHAUSTED",
-            Self::Unavailable | Self::WrongDatabase | Self::Fenced => "DATABASE_UNAVAILABLE",
+            Self::Unavailable | Self::ServerDown { .. } | Self::WrongDatabase | Self::Fenced => {
+                "DATABASE_UNAVAILABLE"
+            }
             Self::Resolve(error) => error.code(),
         }
     }
@@ -78,6 +84,10 @@ impl AcquireError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Resolve(error) => error.retry_after(),
+            // In whole seconds, as `Retry-After` counts.
+            Self::ServerDown { looks_in } => {
+                Some(Duration::from_secs(looks_in.as_secs().saturating_add(1)))
+            }
             _ => Some(Duration::from_secs(1)),
         }
     }
@@ -92,6 +102,19 @@ enum NoLease {
     Failing(Failure),
     Busy(Limit),
     Unavailable,
+    /// Its server answers nobody.
+    Down(Duration),
+    /// The router ends.
+    Shut,
+}
+
+/// What came of asking an idle connection whether it is alive.
+enum Answer {
+    Alive(Lease),
+    /// Its end was seen, or something on it went wrong.
+    Broken,
+    /// Nothing came in time.
+    Silent,
 }
 
 impl Router {
@@ -133,6 +156,10 @@ impl Router {
                 Err(NoLease::Retired) => {}
                 Err(NoLease::Busy(limit)) => return Err(AcquireError::Busy(limit)),
                 Err(NoLease::Unavailable) => return Err(AcquireError::Unavailable),
+                Err(NoLease::Down(looks_in)) => {
+                    return Err(AcquireError::ServerDown { looks_in });
+                }
+                Err(NoLease::Shut) => return Err(ResolveError::Unavailable.into()),
                 Err(NoLease::Failing(failure)) => return Err(failure.into()),
                 Err(NoLease::Stale(error, _)) if !read_anew => {
                     read_anew = true;
@@ -194,9 +221,12 @@ impl Router {
 
     /// `final_try`: the route was read anew already, so that what is stale now stays so.
     async fn lease(&self, generation: &Arc<Generation>, final_try: bool) -> Result<Lease, NoLease> {
+        let cluster = &generation.cluster;
         let deadline = Instant::now() + self.inner.config.acquire_wait;
+        let mut probe: Option<Probe> = None;
+        let mut want = Want::Any;
         loop {
-            let grant = match generation.cluster.ask(generation) {
+            let grant = match cluster.ask(generation, want) {
                 Asked::Now(grant) => grant,
                 Asked::Wait(waiter) => {
                     let begun = Instant::now();
@@ -205,22 +235,52 @@ impl Router {
                     self.inner.acquires.waits.record(begun.elapsed());
                     granted.map_err(NoLease::Busy)?
                 }
+                Asked::Down => {
+                    probe = cluster.probe().map_err(NoLease::Down)?;
+                    if probe.is_some() {
+                        want = Want::Probe;
+                    }
+                    continue;
+                }
             };
             match grant {
+                Grant::Lease(lease) if lease.trusted => return Ok(lease),
                 Grant::Lease(lease) => {
-                    if let Some(lease) = still_there(lease).await {
-                        return Ok(lease);
+                    let begun = Instant::now();
+                    match still_there(lease).await {
+                        Answer::Alive(lease) => return Ok(lease),
+                        Answer::Broken => {}
+                        Answer::Silent => match want {
+                            Want::Any => match cluster.silent(begun) {
+                                Silence::OfOne => {}
+                                Silence::Probe(looks) => {
+                                    probe = Some(looks);
+                                    want = Want::New;
+                                }
+                                Silence::Down(pause) => return Err(NoLease::Down(pause)),
+                            },
+                            Want::Probe => want = Want::New,
+                            // There was no room for a new one, and this one is silent as well.
+                            Want::New => {
+                                let trouble = Trouble::Perhaps;
+                                cluster.failed(generation, trouble, probe.as_ref(), begun);
+                                return Err(NoLease::Unavailable);
+                            }
+                        },
                     }
                 }
-                Grant::Slot(slot) => return self.open(slot, final_try).await,
+                Grant::Slot(slot) => return self.open(slot, final_try, probe).await,
+                Grant::Busy(limit) => return Err(NoLease::Busy(limit)),
                 Grant::Retired => return Err(NoLease::Retired),
                 Grant::Failing => return Err(self.failing(generation.tenant)),
+                Grant::Down(pause) => return Err(NoLease::Down(pause)),
+                Grant::Shut => return Err(NoLease::Shut),
             }
         }
     }
 
     fn failing(&self, tenant: TenantId) -> NoLease {
-        match self.inner.failures.admit(tenant) {
+        match self.inner.failures.admit(tenant, None) {
             Err(failure) => NoLease::Failing(failure),
             Ok(_) => NoLease::Unavailable,
         }
@@ -228,49 +288,68 @@ impl Router {
 
     /// Opens a connection in a slot. It goes on when the one who asked goes away: what was begun
     /// holds its slot to the end, and the next one finds a connection.
-    async fn open(&self, slot: Slot, final_try: bool) -> Result<Lease, NoLease> {
+    async fn open(
+        &self,
+        slot: Slot,
+        final_try: bool,
+        probe: Option<Probe>,
+    ) -> Result<Lease, NoLease> {
         let (sender, receiver) = oneshot::channel();
         let router = self.clone();
         self.inner.tasks.spawn(async move {
             // What nobody takes goes back by being dropped.
-            let _ = sender.send(router.opened(slot, final_try).await);
+            let _ = sender.send(router.opened(slot, final_try, probe).await);
         });
         receiver.await.unwrap_or(Err(NoLease::Unavailable))
     }
 
-    async fn opened(&self, slot: Slot, final_try: bool) -> Result<Lease, NoLease> {
+    async fn opened(
+        &self,
+        slot: Slot,
+        final_try: bool,
+        probe: Option<Probe>,
+    ) -> Result<Lease, NoLease> {
         let generation = Arc::clone(&slot.generation);
-        let attempt = match self.inner.failures.admit(generation.tenant) {
+        let cluster = &generation.cluster;
+        let begun = Instant::now();
+        // While the server was down nobody could be reached, which is no tenant's fault.
+        let excused = match &probe {
+            Some(_) => Some(begun),
+            None => cluster.recovered_at(),
+        };
+        let attempt = match self.inner.failures.admit(generation.tenant, excused) {
             Ok(attempt) => attempt,
             Err(failure) => {
                 drop(slot);
-                generation.cluster.fail_waiters(&generation);
+                cluster.fail_waiters(&generation);
                 return Err(NoLease::Failing(failure));
             }
         };
         match self.inner.connector.open(&generation.place).await {
             Ok(fresh) => {
                 attempt.succeeded();
-                let open = Open {
-                    conn: fresh.conn,
-                    backend: fresh.backend,
-                    idle_since: Instant::now(),
-                    slot,
-                };
-                match generation.cluster.opened(open) {
+                match cluster.opened(Open::new(fresh.conn, fresh.backend, slot)) {
                     Grant::Lease(lease) => Ok(lease),
                     _ => Err(NoLease::Retired),
                 }
             }
             Err(error) => {
+                let server_down = match error.trouble() {
+                    None => false,
+                    Some(Trouble::Answered) => {
+                        cluster.lives();
+                        false
+                    }
+                    Some(trouble) => cluster.failed(&generation, trouble, probe.as_ref(), begun),
+                };
                 let failure = match &error {
                     OpenError::WrongDatabase { .. } => Failure::WrongDatabase,
                     OpenError::Refused { .. } => Failure::Fenced,
                     OpenError::Sealed(_) | OpenError::Unavailable(_) => Failure::Unavailable,
                 };
-                if failure == Failure::Unavailable || final_try {
+                if !server_down && (failure == Failure::Unavailable || final_try) {
                     attempt.failed(failure);
-                    generation.cluster.fail_waiters(&generation);
+                    cluster.fail_waiters(&generation);
                 }
                 // The server may still be busy with an attempt that took too long; one that it
                 // answered is over.
@@ -293,21 +372,24 @@ impl Router {
     }
 }
 
-/// Asks an idle connection whether it is alive, unless it was used a moment ago.
-async fn still_there(mut lease: Lease) -> Option<Lease> {
-    let idle_since = lease.get().idle_since;
-    let cluster = Arc::clone(&lease.generation().cluster);
-    if idle_since.elapsed() < TRUSTED && !cluster.is_suspect(idle_since) {
-        return Some(lease);
-    }
+/// Asks an idle connection whether it is alive.
+async fn still_there(mut lease: Lease) -> Answer {
     // Cancelled in between, the answer is still to come: not simply put back.
     lease.mark_used();
+    let cluster = Arc::clone(&lease.generation().cluster);
     match timeout(ANSWER, session::is_idle(&mut lease.get_mut().conn)).await {
-        Ok(Ok(true)) => Some(lease),
-        _ => {
-            // Those that are as old will be asked too. Dropped, it is looked at and ended.
+        Ok(Ok(true)) => {
+            cluster.lives();
+            Answer::Alive(lease)
+        }
+        // Those that are as old will be asked too. Dropped, it is looked at and ended.
+        Ok(_) => {
             cluster.suspect();
-            None
+            Answer::Broken
+        }
+        Err(_) => {
+            cluster.suspect();
+            Answer::Silent
         }
     }
 }

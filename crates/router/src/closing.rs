@@ -77,7 +77,10 @@ impl Closer {
         let generation = Arc::clone(open.generation());
         let cluster = &generation.cluster;
         match timeout(IDLE_PROOF, session::is_idle(&mut open.conn)).await {
-            Ok(Ok(true)) => return cluster.put_back(open, lease),
+            Ok(Ok(true)) => {
+                cluster.lives();
+                return cluster.put_back(open, lease);
+            }
             Ok(Ok(false)) => {
                 let ended = timeout(END, session::abort(&mut open.conn)).await;
                 self.account(generation.tenant, matches!(ended, Ok(Ok(()))));

@@ -1,16 +1,30 @@
 //! What can be set about a router.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use tenantry_types::DomainName;
+use tenantry_types::{DomainName, Plan};
+
+use crate::budget::Rules;
 
 /// The settings of a [`Router`](crate::Router). `Config::default()` has every default below.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The domains whose subdomains are tenants. Default: `localhost`.
     pub base_domains: Vec<DomainName>,
-    /// Connections that one tenant may hold at a time. Default: 10.
+    /// Connections that one tenant may hold at a time, unless its plan says otherwise. Default: 10.
     pub per_tenant_max: usize,
+    /// The same for the tenants on a plan. Default: none.
+    pub plan_max: HashMap<Plan, usize>,
+    /// Requests of one tenant that may wait for a connection; one more is told that the tenant is
+    /// busy. Default: 100.
+    pub waiters_per_tenant: usize,
+    /// The same over all tenants of a cluster. Where it is full, a tenant with a short queue takes
+    /// the place of the newest in the longest one. Default: 1,000.
+    pub waiters_per_cluster: usize,
+    /// Connections that are being opened on a cluster at a time, by one tenant no more than half of
+    /// them; so many can be open there that have not logged in yet. Default: 8.
+    pub connects_in_flight: usize,
     /// How long an unused connection is kept. Default: 60 s.
     pub idle: Duration,
     /// How long a request waits for a connection before it is told that there is none. Default: 3 s.
@@ -47,6 +61,10 @@ impl Default for Config {
         Self {
             base_domains: DomainName::parse("localhost").into_iter().collect(),
             per_tenant_max: 10,
+            plan_max: HashMap::new(),
+            waiters_per_tenant: 100,
+            waiters_per_cluster: 1_000,
+            connects_in_flight: 8,
             idle: Duration::from_secs(60),
             acquire_wait: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(3),
@@ -60,6 +78,22 @@ impl Default for Config {
             away: Duration::from_secs(300),
             drain_deadline: Duration::from_secs(3),
             budget_override: None,
+        }
+    }
+}
+
+impl Config {
+    /// How many connections a tenant on this plan may hold. The one place that knows.
+    pub(crate) fn connections_of(&self, plan: &Plan) -> usize {
+        let of_plan = self.plan_max.get(plan).copied();
+        of_plan.unwrap_or(self.per_tenant_max).max(1)
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            waiters_per_tenant: self.waiters_per_tenant,
+            waiters_per_cluster: self.waiters_per_cluster,
+            connects: self.connects_in_flight,
         }
     }
 }

@@ -15,6 +15,7 @@ use tenantry_types::{DatabaseId, DbName, InstallationId, RoleName, Secret};
 use tenantry_vault::{Place as SealedPlace, RouteKeys};
 use tokio::time::Instant;
 
+use crate::budget::Trouble;
 use crate::generation::Place;
 use crate::meters::Connects;
 use crate::pools::Backend;
@@ -79,6 +80,44 @@ pub(crate) enum OpenError {
     /// Anything else: unreachable, starting, full, slow.
     #[error("the database cannot be reached")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl OpenError {
+    /// What the failure says about the server; nothing, if nobody was asked.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Sealed(_) => None,
+            Self::WrongDatabase { .. } | Self::Refused { .. } => Some(Trouble::Answered),
+            Self::Unavailable(error) => Some(trouble_of(error.as_ref())),
+        }
+    }
+}
+
+/// A server that starts, stops or recovers says so (57P03). 53300 is said by one that is full, and
+/// for a limit of one login or database as well.
+fn trouble_of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Trouble {
+    use std::io::ErrorKind::{
+        ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable, NotFound,
+    };
+    let error = match error.downcast_ref::<TenantDbError>() {
+        Some(TenantDbError::Unavailable(error)) => Some(error),
+        Some(_) => return Trouble::Answered,
+        None => error.downcast_ref::<sqlx::Error>(),
+    };
+    match error {
+        Some(sqlx::Error::Io(error)) => match error.kind() {
+            ConnectionRefused | HostUnreachable | NetworkDown | NetworkUnreachable | NotFound => {
+                Trouble::Surely
+            }
+            _ => Trouble::Perhaps,
+        },
+        Some(sqlx::Error::Database(error)) => match error.code().as_deref() {
+            Some("57P03") => Trouble::Surely,
+            Some(code) if !code.starts_with("53") && !code.starts_with("57") => Trouble::Answered,
+            _ => Trouble::Perhaps,
+        },
+        _ => Trouble::Perhaps,
+    }
 }
 
 /// A proven connection and who serves it.

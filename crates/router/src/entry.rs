@@ -79,3 +79,22 @@ pub(crate) fn renew_at(tenant: TenantId, ttl: Duration) -> Instant {
     let [.., random] = tenant.as_uuid().into_bytes();
     Instant::now() + ttl - ttl.mul_f64(f64::from(random) / 2_560.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_together_is_not_read_again_together_and_never_later() {
+        let ttl = Duration::from_secs(100);
+        let now = Instant::now();
+        let times: std::collections::BTreeSet<Instant> = (0..=255)
+            .map(|last| renew_at(TenantId::from_uuid(uuid::Uuid::from_u128(last)), ttl))
+            .collect();
+        assert_eq!(times.len(), 256, "spread");
+        let earliest = times.first().copied().expect("some");
+        assert!(times.iter().all(|at| *at <= now + ttl), "downward only");
+        assert!(earliest >= now + ttl.mul_f64(0.9), "by up to a tenth");
+        assert!(earliest <= now + ttl.mul_f64(0.91));
+    }
+}

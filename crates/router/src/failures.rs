@@ -2,7 +2,8 @@
 //!
 //! Kept apart from the pools: a pool that was emptied and born again must not begin at the first
 //! try. While a tenant fails, one request at a time tries it; the others are told at once, so that
-//! a dead server costs a request microseconds and not a timeout.
+//! a tenant that cannot be reached costs a request microseconds and not a timeout. A server that
+//! answers none of its tenants is the breaker's business (`budget/breaker.rs`).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,6 +31,7 @@ pub(crate) struct Failures {
 struct Failing {
     times: u32,
     until: Instant,
+    at: Instant,
     probing: bool,
     what: Failure,
 }
@@ -61,9 +63,20 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Failures {
-    /// Whether opening a connection for this tenant may be tried now.
-    pub(crate) fn admit(&self, tenant: TenantId) -> Result<Attempt<'_>, Failure> {
+    /// Whether opening a connection for this tenant may be tried now. That it could not be reached
+    /// up to `excused` was not its fault.
+    pub(crate) fn admit(
+        &self,
+        tenant: TenantId,
+        excused: Option<Instant>,
+    ) -> Result<Attempt<'_>, Failure> {
         let mut failing = self.lock();
+        let is_excused = |entry: &Failing| {
+            entry.what == Failure::Unavailable && excused.is_some_and(|excused| entry.at <= excused)
+        };
+        if failing.get(&tenant).is_some_and(is_excused) {
+            failing.remove(&tenant);
+        }
         let probe = match failing.get_mut(&tenant) {
             None => false,
             Some(entry) if entry.probing || Instant::now() < entry.until => return Err(entry.what),
@@ -107,9 +120,11 @@ impl Attempt<'_> {
         let entry = failing.entry(self.tenant).or_insert(Failing {
             times: 0,
             until: now,
+            at: now,
             probing: false,
             what,
         });
+        entry.at = now;
         // Several that were under way at once when it began are one failure, not many.
         if entry.probing || now >= entry.until {
             entry.times = entry.times.saturating_add(1);
@@ -145,27 +160,50 @@ mod tests {
     async fn a_failing_tenant_is_tried_by_one_at_a_time_and_less_and_less_often() {
         let failures = Failures::default();
         failures
-            .admit(tenant())
+            .admit(tenant(), None)
             .expect("the first try")
             .failed(Failure::Unavailable);
-        assert_eq!(failures.admit(tenant()).err(), Some(Failure::Unavailable));
+        assert_eq!(
+            failures.admit(tenant(), None).err(),
+            Some(Failure::Unavailable)
+        );
         tokio::time::advance(FIRST).await;
-        let probe = failures.admit(tenant()).expect("one probe");
-        assert!(failures.admit(tenant()).is_err(), "and only one");
+        let probe = failures.admit(tenant(), None).expect("one probe");
+        assert!(failures.admit(tenant(), None).is_err(), "and only one");
         drop(probe);
         failures
-            .admit(tenant())
+            .admit(tenant(), None)
             .expect("a probe that gave up is replaced")
             .failed(Failure::Fenced);
         tokio::time::advance(FIRST).await;
         assert_eq!(
-            failures.admit(tenant()).err(),
+            failures.admit(tenant(), None).err(),
             Some(Failure::Fenced),
             "twice as long now"
         );
         tokio::time::advance(FIRST).await;
-        failures.admit(tenant()).expect("a probe").succeeded();
-        failures.admit(tenant()).expect("well again");
-        failures.admit(tenant()).expect("for everybody");
+        failures.admit(tenant(), None).expect("a probe").succeeded();
+        failures.admit(tenant(), None).expect("well again");
+        failures.admit(tenant(), None).expect("for everybody");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_the_servers_doing_is_forgiven_and_what_was_the_tenants_own_is_not() {
+        let failures = Failures::default();
+        for (what, forgiven) in [
+            (Failure::Unavailable, true),
+            (Failure::Fenced, false),
+            (Failure::WrongDatabase, false),
+        ] {
+            failures.forget(tenant());
+            let before = Instant::now();
+            tokio::time::advance(Duration::from_millis(1)).await;
+            let first = failures.admit(tenant(), None).expect("the first try");
+            first.failed(what);
+            let outcome = failures.admit(tenant(), Some(before)).err();
+            assert_eq!(outcome, Some(what), "it failed after that");
+            let outcome = failures.admit(tenant(), Some(Instant::now()));
+            assert_eq!(outcome.is_ok(), forgiven, "{what:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tenantry_types::{ClusterId, DatabaseId, DbName, RoleName, TenantId};
@@ -38,6 +38,8 @@ pub(crate) struct Generation {
     pub(crate) cluster: Arc<Cluster>,
     /// Told when a connection of a retired generation was given back.
     pub(crate) given_back: Notify,
+    /// Connections that the tenant may hold, by its plan. Written under the cluster's lock.
+    cap: AtomicUsize,
     /// Written under the cluster's lock, so that nothing is handed out after it was set.
     retired: AtomicBool,
     registry: Weak<Generations>,
@@ -47,6 +49,16 @@ impl Generation {
     /// Whether it gives out nothing any more. Certain only under the cluster's lock.
     pub(crate) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
+    }
+
+    /// How many connections the tenant may hold.
+    pub(crate) fn cap(&self) -> usize {
+        self.cap.load(Ordering::Relaxed)
+    }
+
+    /// For [`Cluster::set_cap`] alone.
+    pub(crate) fn set_cap(&self, cap: usize) {
+        self.cap.store(cap, Ordering::Relaxed);
     }
 
     /// For [`Cluster::retire`] alone.
@@ -101,6 +113,7 @@ impl Generations {
         tenant: TenantId,
         place: Place,
         read_at: i64,
+        cap: usize,
         cluster: &Arc<Cluster>,
     ) -> Placed {
         let living = self.get(tenant);
@@ -120,6 +133,7 @@ impl Generations {
             born_at: read_at,
             cluster: Arc::clone(cluster),
             given_back: Notify::new(),
+            cap: AtomicUsize::new(cap),
             retired: AtomicBool::new(false),
             registry: Arc::downgrade(self),
         });

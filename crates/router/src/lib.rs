@@ -46,7 +46,7 @@ mod tasks;
 mod versions;
 
 pub use acquire::AcquireError;
-pub use budget::Limit;
+pub use budget::{BreakerState, Limit};
 pub use config::Config;
 pub use conn::TenantConn;
 pub use connect::{Address, Expected};

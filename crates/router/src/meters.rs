@@ -95,7 +95,7 @@ impl Connects {
 pub(crate) struct Acquires {
     /// How long those waited that had to.
     pub(crate) waits: Histogram,
-    failures: [Counter; 6],
+    failures: [Counter; 7],
 }
 
 impl Acquires {
@@ -107,6 +107,7 @@ impl Acquires {
             "wrong_database",
             "login_refused",
             "not_served",
+            "server_down",
         ];
         Self {
             waits: histogram!(metric::ROUTER_WAIT_SECONDS.name),
@@ -123,6 +124,7 @@ impl Acquires {
             AcquireError::WrongDatabase => 3,
             AcquireError::Fenced => 4,
             AcquireError::Resolve(_) => 5,
+            AcquireError::ServerDown { .. } => 6,
         };
         self.failures[index].increment(1);
     }

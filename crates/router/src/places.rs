@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tenantry_catalog::routes::Route as Row;
-use tenantry_types::{ClusterId, TenantId};
+use tenantry_types::{ClusterId, Entropy, TenantId};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::budget::{Cluster, Count};
@@ -27,6 +27,7 @@ pub(crate) struct Places {
     progress: Arc<Progress>,
     config: Arc<Config>,
     tasks: Tasks,
+    entropy: Entropy,
 }
 
 /// What becomes of the leases of a generation that ends.
@@ -39,13 +40,19 @@ pub(crate) enum Drain {
 }
 
 impl Places {
-    pub(crate) fn new(config: Arc<Config>, progress: Arc<Progress>, tasks: Tasks) -> Self {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        progress: Arc<Progress>,
+        tasks: Tasks,
+        entropy: Entropy,
+    ) -> Self {
         Self {
             clusters: Mutex::default(),
             generations: Arc::default(),
             progress,
             config,
             tasks,
+            entropy,
         }
     }
 
@@ -54,9 +61,12 @@ impl Places {
     pub(crate) fn enter(&self, row: Row, ttl: Duration) -> Entry {
         let generation = place_of(&row).map(|place| {
             let cluster = self.cluster(&row);
+            let cap = self.config.connections_of(&row.plan);
             let placed = self
                 .generations
-                .of(row.tenant_id, place, row.read_at, &cluster);
+                .of(row.tenant_id, place, row.read_at, cap, &cluster);
+            // The plan may have changed and the place not: its connections stay.
+            cluster.set_cap(&placed.generation, cap);
             if let Some(former) = placed.replaced {
                 self.drain(&former, Drain::Cut);
             }
@@ -121,7 +131,12 @@ impl Places {
         let cluster = {
             let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(clusters.entry(row.cluster_id).or_insert_with(|| {
-                Arc::new(Cluster::new(self.config.per_tenant_max, self.tasks.clone()))
+                let rules = self.config.rules();
+                Arc::new(Cluster::new(
+                    rules,
+                    self.tasks.clone(),
+                    self.entropy.clone(),
+                ))
             }))
         };
         let budget = self.config.budget_override.unwrap_or(row.connection_budget);

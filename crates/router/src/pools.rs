@@ -21,7 +21,18 @@ pub(crate) struct Backend {
 /// Room for one connection of one generation on its cluster. Dropped when the server has ended it.
 pub(crate) struct Slot {
     pub(crate) generation: Arc<Generation>,
-    closing: bool,
+    phase: Phase,
+}
+
+/// What a slot is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// A connection is being opened, or the server may still be busy with an attempt.
+    Opening,
+    /// It is open.
+    Open,
+    /// It was idle and is being closed.
+    Closing,
 }
 
 impl Slot {
@@ -29,7 +40,7 @@ impl Slot {
     pub(crate) fn new(generation: Arc<Generation>) -> Self {
         Self {
             generation,
-            closing: false,
+            phase: Phase::Opening,
         }
     }
 }
@@ -38,7 +49,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.generation
             .cluster
-            .slot_free(&self.generation, self.closing);
+            .slot_free(&self.generation, self.phase);
     }
 }
 
@@ -46,18 +57,36 @@ impl Drop for Slot {
 pub(crate) struct Open {
     pub(crate) conn: PgConnection,
     pub(crate) backend: Backend,
+    pub(crate) opened_at: Instant,
     pub(crate) idle_since: Instant,
     pub(crate) slot: Slot,
 }
 
 impl Open {
+    /// What was just opened in a slot.
+    pub(crate) fn new(conn: PgConnection, backend: Backend, slot: Slot) -> Self {
+        let now = Instant::now();
+        Self {
+            conn,
+            backend,
+            opened_at: now,
+            idle_since: now,
+            slot,
+        }
+    }
+
     pub(crate) fn generation(&self) -> &Arc<Generation> {
         &self.slot.generation
     }
 
+    /// For the cluster alone, which counts it no longer among those that are being opened.
+    pub(crate) fn mark_open(&mut self) {
+        self.slot.phase = Phase::Open;
+    }
+
     /// For the cluster's state alone, which counts it among those that close.
     pub(crate) fn mark_closing(&mut self) {
-        self.slot.closing = true;
+        self.slot.phase = Phase::Closing;
     }
 }
 
@@ -66,6 +95,8 @@ pub(crate) struct Lease {
     open: Option<Open>,
     number: u64,
     used: bool,
+    /// It was in use a moment ago, or is new: no need to ask whether it is alive.
+    pub(crate) trusted: bool,
 }
 
 impl Lease {
@@ -75,6 +106,7 @@ impl Lease {
             open: Some(open),
             number,
             used: false,
+            trusted: true,
         }
     }
 

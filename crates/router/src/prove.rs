@@ -8,7 +8,6 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::{Connection, PgConnection};
 use tenantry_types::{DbName, ErrorKind, RoleName, Secret, TenantId};
-use tokio::time::Instant;
 
 use crate::Router;
 use crate::connect::{Address, Expected, Fresh, OpenError};
@@ -175,12 +174,7 @@ impl Router {
             return false;
         };
         let ProvenConn { conn, backend, .. } = proven;
-        let open = Open {
-            conn,
-            backend,
-            idle_since: Instant::now(),
-            slot,
-        };
+        let open = Open::new(conn, backend, slot);
         // A lease that was not used: dropped, it goes back to the pool.
         drop(generation.cluster.opened(open));
         true

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt;
 use sqlx::{Connection, PgPool};
 use tenantry_catalog::{CatalogError, change_log, routers};
 use tenantry_types::{Clock, ClusterId, Entropy, InstallationId, RouterId, TenantId};
@@ -11,6 +12,7 @@ use tenantry_vault::RouteKeys;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::{BreakerState, Cluster};
 use crate::cache::Cache;
 use crate::change_log::ChangeLog;
 use crate::closing::Closer;
@@ -26,6 +28,11 @@ use crate::registration::Registration;
 use crate::source::Source;
 use crate::tasks::Tasks;
 use crate::versions::Versions;
+
+/// How long a router that ends tries to end its connections.
+const END: Duration = Duration::from_secs(5);
+/// Connections of one cluster that it closes at a time.
+const CLOSING: usize = 16;
 
 /// Finds the tenant of a request and hands out proven connections to its database.
 ///
@@ -95,8 +102,14 @@ pub struct ClusterStats {
     pub leased: usize,
     /// Requests that wait for a connection.
     pub waiting: usize,
+    /// Of the slots: connections that are being opened.
+    pub connecting: usize,
     /// How many may be open.
     pub limit: usize,
+    /// Whether its server answers.
+    pub breaker: BreakerState,
+    /// How often it was found not to.
+    pub breaker_opened: u64,
     /// Idle connections closed so far because they were unused for too long.
     pub closed_idle: u64,
     /// … because another tenant needed their slot.
@@ -140,7 +153,12 @@ impl Router {
         let closer = Closer::new(Arc::clone(&connector), stop.clone());
         let tasks = Tasks::new(Arc::new(closer));
         let progress = Arc::new(Progress::starting_at(number));
-        let places = Places::new(Arc::clone(&config), Arc::clone(&progress), tasks.clone());
+        let places = Places::new(
+            Arc::clone(&config),
+            Arc::clone(&progress),
+            tasks.clone(),
+            entropy.clone(),
+        );
         let source = Source::new(catalog.clone());
         let versions = Versions::starting_at(number);
         let cache = Arc::new(Cache::new(Arc::clone(&config), source, places, versions));
@@ -270,20 +288,17 @@ impl Router {
         self.inner.stopping.store(true, Ordering::Release);
         self.inner.stop.cancel();
         let inner = &self.inner;
+        let clusters = inner.cache.places.clusters();
+        for cluster in &clusters {
+            cluster.shut();
+        }
         let deadline = Instant::now() + inner.config.drain_deadline;
         while inner.cache.places.count().leased > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        for cluster in inner.cache.places.clusters() {
-            let closing: Vec<_> = cluster
-                .take_all_idle()
-                .into_iter()
-                .map(|open| async move {
-                    let _ = timeout(Duration::from_secs(1), open.conn.close()).await;
-                })
-                .collect();
-            futures::future::join_all(closing).await;
-        }
+        // A server that does not answer must not keep the others' connections from being closed.
+        let ends = clusters.iter().map(|cluster| inner.end(cluster));
+        let _ = timeout(END, futures::future::join_all(ends)).await;
         inner.tasks.tracker.close();
         let _ = timeout(inner.config.drain_deadline, inner.tasks.tracker.wait()).await;
         if let Err(error) = inner.registration.remove().await {
@@ -296,6 +311,25 @@ impl Router {
 }
 
 impl Inner {
+    /// Ends what a cluster still has open: what is leased on the server, what is idle with a word,
+    /// a few at a time.
+    async fn end(&self, cluster: &Arc<Cluster>) {
+        for generation in cluster.in_use() {
+            let leased = cluster.leased(&generation);
+            tracing::info!(
+                tenant = %generation.tenant,
+                connections = leased.len(),
+                "ending connections that outlived the router"
+            );
+            self.tasks.closer.terminate(&generation, &leased).await;
+        }
+        futures::stream::iter(cluster.take_all_idle())
+            .for_each_concurrent(CLOSING, async |open| {
+                let _ = timeout(Duration::from_secs(1), open.conn.close()).await;
+            })
+            .await;
+    }
+
     fn begin(self: &Arc<Self>) {
         let (poll, stop) = (self.config.poll, &self.stop);
         self.tasks

@@ -260,6 +260,10 @@ async fn start_router(
     let router = tenantry_router::Config {
         base_domains: config.web.domains()?,
         per_tenant_max: settings.per_tenant_max,
+        plan_max: settings.plan_max.clone(),
+        waiters_per_tenant: settings.waiters_per_tenant,
+        waiters_per_cluster: settings.waiters_per_cluster,
+        connects_in_flight: settings.connects_in_flight,
         idle: settings.idle,
         acquire_wait: settings.acquire_wait,
         connect_timeout: settings.connect_timeout,

@@ -109,10 +109,19 @@ table! {
     ROUTER_BUDGET = Gauge, "tenantry_router_budget_limit_connections",
         ["cluster": "the cluster's name"],
         "The budget: how many connections may be open.";
+    ROUTER_CONNECTING = Gauge, "tenantry_router_connecting",
+        ["cluster": "the cluster's name"],
+        "Connections that are being opened, at most `router.connects_in_flight`.";
+    ROUTER_BREAKER = Gauge, "tenantry_router_breaker_state",
+        ["cluster": "the cluster's name", "state": "`closed` (its server answers), `half_open` (one request looks whether it is back), `open` (its tenants are told at once that it is not)"],
+        "1 for the state in which the cluster's breaker is.";
+    ROUTER_BREAKER_OPENED = Counter, "tenantry_router_breaker_opened_total",
+        ["cluster": "the cluster's name"],
+        "How often a cluster's server was found not to answer.";
     ROUTER_WAIT_SECONDS = Histogram(OF_CONNECTIONS), "tenantry_router_wait_duration_seconds", [],
         "How long requests waited for a connection, of those that had to.";
     ROUTER_REFUSALS = Counter, "tenantry_router_acquire_failures_total",
-        ["reason": "`tenant_busy`, `budget_full`, `unavailable`, `wrong_database`, `login_refused`, `not_served`"],
+        ["reason": "`tenant_busy`, `budget_full`, `unavailable`, `wrong_database`, `login_refused`, `not_served`, `server_down` (told at once while the breaker is open)"],
         "Requests that got no connection to their tenant's database.";
     ROUTER_CONNECTS = Counter, "tenantry_router_connects_total",
         ["outcome": "`proven`, `unavailable` (no answer, full, slow), `login_refused`, `wrong_database`, `sealed` (the keys do not open the password)"],

@@ -1,5 +1,6 @@
 //! From a host to the right database, and to no other.
 
 mod away;
+mod flood;
 mod hosts;
 mod swapped;

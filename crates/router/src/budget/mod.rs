@@ -1,43 +1,71 @@
 //! The slots of one cluster: how many connections this router may have open there, who holds them,
-//! who waits, and which idle connection goes first to make room.
+//! who waits, which idle connection goes first to make room, and whether its server answers at all.
 //!
 //! One lock per cluster, held for a few map operations and never across an await. Everything is
 //! bounded by the slots and the waiters of the cluster; nothing depends on how many tenants exist.
 //!
 //! - A slot is taken before a connection is begun and given back after the server has ended it.
+//! - A slot is given out only while fewer than `Rules::connects` connections are being opened: who
+//!   waits for that waits in the same queue, holding nothing.
 //! - A pool (the connections of one generation) is born with its first slot or waiter and freed
 //!   with its last.
-//! - The oldest waiter that can be served is served first. `ready` is the list of pools with
-//!   waiters below their own cap, in the order of their oldest waiter: another order (shares,
-//!   fairness between tenants) is a change to `ready` and to nothing else.
-//! - `limit` is this router's part of the cluster's budget. Today it is all of it.
+//! - Waiting is fair between tenants and in order within one: see [`state::Turn`]. It is bounded in
+//!   number here and in time by the one who waits.
+//! - `limit` is this router's part of the cluster's budget.
+//! - While the breaker is not closed, nobody waits and nobody connects but the one that looks
+//!   whether the server is back; connections that were in use a moment ago go on being used.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tenantry_types::ClusterId;
+use tenantry_types::{ClusterId, Entropy};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::generation::Generation;
-use crate::pools::{Backend, Lease, Open, Slot};
+use crate::pools::{Backend, Lease, Open, Phase, Slot};
 use crate::router::ClusterStats;
 use crate::tasks::Tasks;
 
+mod breaker;
+mod probe;
 mod state;
+#[cfg(test)]
+mod tests;
 mod waiter;
 
+pub use breaker::BreakerState;
+pub(crate) use breaker::Trouble;
+pub(crate) use probe::Probe;
 use state::{After, State, Why};
 pub(crate) use waiter::Waiter;
+
+/// An idle connection younger than this is handed out unasked, as long as nothing is suspect.
+const TRUSTED: Duration = Duration::from_secs(1);
 
 /// One cluster as this router sees it.
 pub(crate) struct Cluster {
     pub(crate) tasks: Tasks,
-    /// Connections that one tenant may hold.
-    cap: usize,
     /// Connections on top of the budget, for ending others: one at a time.
     pub(crate) reserve: Semaphore,
+    entropy: Entropy,
     state: Mutex<State>,
+}
+
+/// How many may do what at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) waiters_per_tenant: usize,
+    pub(crate) waiters_per_cluster: usize,
+    /// Connections that are being opened: the most that the server has not seen the login of.
+    pub(crate) connects: usize,
+}
+
+impl Rules {
+    /// One tenant whose database hangs must not keep all others from connecting.
+    fn connects_per_tenant(&self) -> usize {
+        self.connects.div_ceil(2)
+    }
 }
 
 /// What somebody who asked for a connection gets.
@@ -46,16 +74,45 @@ pub(crate) enum Grant {
     Lease(Lease),
     /// Room for a new one.
     Slot(Slot),
+    /// Too many wait.
+    Busy(Limit),
     /// The generation was retired meanwhile: resolve again.
     Retired,
     /// Opening a connection for this tenant just failed: do not try another.
     Failing,
+    /// The server does not answer; for about how long nobody looks.
+    Down(Duration),
+    /// The router ends.
+    Shut,
 }
 
 /// The answer to [`Cluster::ask`].
 pub(crate) enum Asked {
     Now(Grant),
     Wait(Waiter),
+    /// The server does not answer: only with a [`Probe`].
+    Down,
+}
+
+/// What somebody wants who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Any connection.
+    Any,
+    /// As one that holds the probe: idle connections too, though they have to be asked.
+    Probe,
+    /// As one that holds the probe and met a silent connection: a new one, if there is room.
+    New,
+}
+
+/// What an open connection that did not answer means.
+pub(crate) enum Silence {
+    /// The server answers others: this connection is dead and no more.
+    OfOne,
+    /// Nobody was answered meanwhile: go on with a new connection, for everybody.
+    Probe(Probe),
+    /// Somebody else is looking, or nobody is to.
+    Down(Duration),
 }
 
 /// Which limit was met.
@@ -77,12 +134,16 @@ pub(crate) struct Count {
 }
 
 impl Cluster {
-    pub(crate) fn new(cap: usize, tasks: Tasks) -> Self {
+    pub(crate) fn new(rules: Rules, tasks: Tasks, entropy: Entropy) -> Self {
+        let rules = Rules {
+            connects: rules.connects.max(1),
+            ..rules
+        };
         Self {
             tasks,
-            cap: cap.max(1),
             reserve: Semaphore::new(1),
-            state: Mutex::default(),
+            entropy,
+            state: Mutex::new(State::new(rules)),
         }
     }
 
@@ -96,24 +157,65 @@ impl Cluster {
         });
     }
 
+    /// How many connections a tenant may have changed. Idle ones beyond it are closed now, leased
+    /// ones when they come back.
+    pub(crate) fn set_cap(self: &Arc<Self>, generation: &Arc<Generation>, cap: usize) {
+        if generation.cap() == cap {
+            return;
+        }
+        self.with(|state, after| {
+            generation.set_cap(cap);
+            let beyond = |state: &State| {
+                let pool = state.pools.get(&generation.id);
+                pool.is_some_and(|pool| pool.held() > cap)
+            };
+            while beyond(state) {
+                let Some(open) = state.oldest_of(generation.id) else {
+                    break;
+                };
+                state.close(open, true, Why::Room, after);
+            }
+            state.refresh(generation.id);
+        });
+    }
+
     /// Asks for a connection of a generation.
-    pub(crate) fn ask(self: &Arc<Self>, generation: &Arc<Generation>) -> Asked {
-        self.with(|state, _| {
+    pub(crate) fn ask(self: &Arc<Self>, generation: &Arc<Generation>, want: Want) -> Asked {
+        self.with(|state, after| {
+            if state.shut {
+                return Asked::Now(Grant::Shut);
+            }
             if generation.is_retired() {
                 return Asked::Now(Grant::Retired);
             }
-            if let Some(lease) = state.take_idle(generation) {
-                return Asked::Now(Grant::Lease(lease));
-            }
-            let pool = state.pool(generation);
-            let room = pool.total < self.cap && pool.waiters.is_empty();
-            if room && state.open < state.limit && state.ready.is_empty() {
+            let passes = want != Want::Any || state.breaker.is_closed();
+            if want == Want::New && state.has_room(generation) {
                 return Asked::Now(Grant::Slot(state.take_slot(generation)));
             }
-            let number = state.tick();
+            let pool = state.pools.get(&generation.id);
+            if let Some(idle) = pool.and_then(|pool| pool.idle.back()) {
+                let since = idle.open.idle_since;
+                let trusted =
+                    since.elapsed() < TRUSTED && state.suspect.is_none_or(|at| since > at);
+                if !passes && !trusted {
+                    return Asked::Down;
+                }
+                if let Some(mut lease) = state.take_idle(generation) {
+                    lease.trusted = trusted;
+                    return Asked::Now(Grant::Lease(lease));
+                }
+            }
+            if !passes {
+                return Asked::Down;
+            }
+            if state.has_room(generation) {
+                return Asked::Now(Grant::Slot(state.take_slot(generation)));
+            }
+            if let Err(limit) = state.admit_waiter(generation, after) {
+                return Asked::Now(Grant::Busy(limit));
+            }
             let (sender, receiver) = oneshot::channel();
-            state.pool(generation).waiters.insert(number, sender);
-            state.refresh(generation.id, self.cap);
+            let number = state.wait(generation, sender);
             Asked::Wait(Waiter {
                 generation: Arc::clone(generation),
                 number,
@@ -125,22 +227,26 @@ impl Cluster {
     /// A slot if there is one without waiting and without closing anything.
     pub(crate) fn try_slot(self: &Arc<Self>, generation: &Arc<Generation>) -> Option<Slot> {
         self.with(|state, _| {
-            let total = state.pools.get(&generation.id).map_or(0, |pool| pool.total);
-            let free = state.open < state.limit && state.ready.is_empty() && total < self.cap;
-            (free && !generation.is_retired()).then(|| state.take_slot(generation))
+            let free = state.has_room(generation) && !state.shut && !generation.is_retired();
+            free.then(|| state.take_slot(generation))
         })
     }
 
     /// A new connection is open and proven: it becomes a lease, or is closed if its generation was
     /// retired meanwhile.
-    pub(crate) fn opened(self: &Arc<Self>, open: Open) -> Grant {
+    pub(crate) fn opened(self: &Arc<Self>, mut open: Open) -> Grant {
         self.with(|state, after| {
             let generation = Arc::clone(open.generation());
+            open.mark_open();
+            state.end_opening(generation.id);
+            state.breaker.lives(Instant::now());
             if generation.is_retired() {
                 state.close(open, true, Why::Retired, after);
                 return Grant::Retired;
             }
-            Grant::Lease(state.lease(open))
+            let lease = state.lease(open);
+            state.refresh(generation.id);
+            Grant::Lease(lease)
         })
     }
 
@@ -157,7 +263,7 @@ impl Cluster {
                 generation.given_back.notify_waiters();
                 return;
             }
-            state.put_idle(open, self.cap, after);
+            state.put_idle(open, after);
         });
     }
 
@@ -173,16 +279,21 @@ impl Cluster {
     }
 
     /// For the drop of a [`Slot`] alone: the server has ended the connection.
-    pub(crate) fn slot_free(self: &Arc<Self>, generation: &Arc<Generation>, closing: bool) {
+    pub(crate) fn slot_free(self: &Arc<Self>, generation: &Arc<Generation>, phase: Phase) {
         self.with(|state, _| {
             state.open = state.open.saturating_sub(1);
-            let closing = usize::from(closing);
-            state.closing = state.closing.saturating_sub(closing);
+            match phase {
+                Phase::Opening => state.end_opening(generation.id),
+                Phase::Open => {}
+                Phase::Closing => state.closing = state.closing.saturating_sub(1),
+            }
             if let Some(pool) = state.pools.get_mut(&generation.id) {
                 pool.total = pool.total.saturating_sub(1);
-                pool.closing = pool.closing.saturating_sub(closing);
+                if phase == Phase::Closing {
+                    pool.closing = pool.closing.saturating_sub(1);
+                }
             }
-            state.refresh(generation.id, self.cap);
+            state.refresh(generation.id);
         });
         if generation.is_retired() {
             generation.given_back.notify_waiters();
@@ -192,35 +303,100 @@ impl Cluster {
     /// Which of the two limits keeps this generation waiting.
     fn limit_met(self: &Arc<Self>, generation: &Generation) -> Limit {
         self.with(|state, _| match state.pools.get(&generation.id) {
-            Some(pool) if pool.total >= self.cap => Limit::Tenant,
+            Some(pool) if pool.total >= generation.cap() => Limit::Tenant,
             _ => Limit::Cluster,
         })
     }
 
     /// A waiter leaves the queue, served or not.
     fn leave(generation: &Arc<Generation>, number: u64) {
-        let cluster = &generation.cluster;
-        cluster.with(|state, _| {
-            if let Some(pool) = state.pools.get_mut(&generation.id) {
-                pool.waiters.remove(&number);
+        generation.cluster.with(|state, _| {
+            if state.take_waiter(generation.id, number).is_some() {
+                state.refresh(generation.id);
             }
-            state.refresh(generation.id, cluster.cap);
         });
     }
 
     /// Opening failed: whoever waits for this generation is told now and not after a timeout.
     pub(crate) fn fail_waiters(self: &Arc<Self>, generation: &Arc<Generation>) {
-        self.with(|state, after| state.dismiss(generation.id, self.cap, || Grant::Failing, after));
+        self.with(|state, after| state.dismiss(generation.id, || Grant::Failing, after));
+    }
+
+    /// The right to look whether the server is back, or for how long nobody will be let through.
+    /// Nothing, when it is back already.
+    pub(crate) fn probe(self: &Arc<Self>) -> Result<Option<Probe>, Duration> {
+        let number = self.with(|state, _| match state.breaker.is_closed() {
+            true => Ok(None),
+            false => state.breaker.probe(Instant::now()).map(Some),
+        })?;
+        Ok(number.map(|number| Probe::new(Arc::clone(self), number)))
+    }
+
+    /// For the drop of a [`Probe`] alone.
+    fn abandon(self: &Arc<Self>, probe: u64) {
+        self.with(|state, _| state.breaker.abandon(probe, Instant::now()));
+    }
+
+    /// The server gave a sign of life.
+    pub(crate) fn lives(self: &Arc<Self>) {
+        self.with(|state, _| state.breaker.lives(Instant::now()));
+    }
+
+    /// Opening a connection, begun at `begun`, failed in a way that says something about the server.
+    /// When that opens the breaker, whoever waits is told. `true`: it is not the tenant's trouble,
+    /// as far as is known.
+    pub(crate) fn failed(
+        self: &Arc<Self>,
+        generation: &Generation,
+        trouble: Trouble,
+        probe: Option<&Probe>,
+        begun: Instant,
+    ) -> bool {
+        let probe = probe.map(|probe| probe.number);
+        // 53 bits, as many as a float holds.
+        let random = u64::from_le_bytes(self.entropy.bytes()) >> 11;
+        let chance = random as f64 / (1_u64 << 53) as f64;
+        self.with(|state, after| {
+            let now = Instant::now();
+            let breaker = &mut state.breaker;
+            if breaker.failed(generation.tenant, trouble, probe, begun, now, chance) {
+                let pause = breaker.pauses_for(now);
+                state.dismiss_all(|| Grant::Down(pause), after);
+            }
+            !state.breaker.is_closed()
+        })
+    }
+
+    /// An open connection, asked at `begun`, did not answer.
+    pub(crate) fn silent(self: &Arc<Self>, begun: Instant) -> Silence {
+        let number = self.with(|state, after| {
+            let now = Instant::now();
+            state.suspect = Some(now);
+            if state.breaker.lived_since(begun) {
+                return Ok(None);
+            }
+            let probe = state.breaker.silent();
+            let pause = state.breaker.pauses_for(now);
+            if probe.is_some() {
+                state.dismiss_all(|| Grant::Down(pause), after);
+            }
+            probe.map(Some).ok_or(pause)
+        });
+        match number {
+            Ok(None) => Silence::OfOne,
+            Ok(Some(number)) => Silence::Probe(Probe::new(Arc::clone(self), number)),
+            Err(pause) => Silence::Down(pause),
+        }
+    }
+
+    /// Until when failures of tenants to connect were the server's doing.
+    pub(crate) fn recovered_at(self: &Arc<Self>) -> Option<Instant> {
+        self.with(|state, _| state.breaker.closed_at)
     }
 
     /// A connection of this cluster was found broken: those idle since before are asked first.
     pub(crate) fn suspect(self: &Arc<Self>) {
         self.with(|state, _| state.suspect = Some(Instant::now()));
-    }
-
-    /// Whether a connection, idle since then, must be asked before it is handed out.
-    pub(crate) fn is_suspect(self: &Arc<Self>, idle_since: Instant) -> bool {
-        self.with(|state, _| state.suspect.is_some_and(|at| idle_since <= at))
     }
 
     /// Retires a generation: nothing of it is handed out after this. Idle connections are closed,
@@ -231,7 +407,15 @@ impl Cluster {
             while let Some(open) = state.oldest_of(generation.id) {
                 state.close(open, true, Why::Retired, after);
             }
-            state.dismiss(generation.id, self.cap, || Grant::Retired, after);
+            state.dismiss(generation.id, || Grant::Retired, after);
+        });
+    }
+
+    /// The router ends: nothing is handed out any more, and whoever waits is told.
+    pub(crate) fn shut(self: &Arc<Self>) {
+        self.with(|state, after| {
+            state.shut = true;
+            state.dismiss_all(|| Grant::Shut, after);
         });
     }
 
@@ -250,7 +434,7 @@ impl Cluster {
     pub(crate) fn held(self: &Arc<Self>, generation: &Generation) -> usize {
         self.with(|state, _| {
             let pool = state.pools.get(&generation.id);
-            pool.map_or(0, |pool| pool.total.saturating_sub(pool.closing))
+            pool.map_or(0, state::Pool::held)
         })
     }
 
@@ -261,6 +445,14 @@ impl Cluster {
                 .pools
                 .get(&generation.id)
                 .map_or_else(Vec::new, |pool| pool.leased.values().copied().collect())
+        })
+    }
+
+    /// The generations of which something is leased, for the end of the router.
+    pub(crate) fn in_use(self: &Arc<Self>) -> Vec<Arc<Generation>> {
+        self.with(|state, _| {
+            let used = state.pools.values().filter(|pool| !pool.leased.is_empty());
+            used.map(|pool| Arc::clone(&pool.generation)).collect()
         })
     }
 
@@ -290,7 +482,7 @@ impl Cluster {
             open: state.open,
             idle: state.lru.len(),
             leased: state.pools.values().map(|pool| pool.leased.len()).sum(),
-            waiting: state.pools.values().map(|pool| pool.waiters.len()).sum(),
+            waiting: state.waiting,
         })
     }
 
@@ -302,7 +494,10 @@ impl Cluster {
             idle: count.idle,
             leased: count.leased,
             waiting: count.waiting,
+            connecting: state.opening,
             limit: state.limit,
+            breaker: state.breaker.state(),
+            breaker_opened: state.breaker.opened,
             closed_idle: state.closed[Why::Idle as usize],
             closed_for_room: state.closed[Why::Room as usize],
             closed_retired: state.closed[Why::Retired as usize],
@@ -316,7 +511,7 @@ impl Cluster {
         let result = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let result = f(&mut state, &mut after);
-            state.pump(self.cap, &mut after);
+            state.pump(&mut after);
             result
         };
         for open in after.close {

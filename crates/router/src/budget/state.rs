@@ -2,36 +2,66 @@
 //!
 //! Nothing here waits, and nothing that holds a slot is dropped here: a slot's drop takes the lock.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Grant;
+use super::breaker::Breaker;
+use super::{Grant, Limit, Rules};
 use crate::generation::Generation;
 use crate::pools::{Backend, Lease, Open, Slot};
 
-#[derive(Default)]
+/// A connection serves its own tenant's queue for this long before another tenant with as few
+/// connections gets its turn: less often than that, slots would be spent on connecting.
+const QUANTUM: Duration = Duration::from_millis(25);
+
 pub(super) struct State {
+    pub(super) rules: Rules,
     pub(super) limit: usize,
     /// The change number at which `limit` was read.
     pub(super) limit_at: i64,
     /// Slots taken: opening, leased, idle and closing.
     pub(super) open: usize,
+    /// Of these, connections that are being opened, and what is left of attempts that failed.
+    pub(super) opening: usize,
     /// Of these, idle connections that are being closed to make room.
     pub(super) closing: usize,
+    /// Waiters of all pools.
+    pub(super) waiting: usize,
     /// Numbers waiters, idle connections and leases in the order of their coming.
     pub(super) clock: u64,
     pub(super) pools: HashMap<u64, Pool>,
     /// Idle connections of all pools, oldest first: number -> pool.
     pub(super) lru: BTreeMap<u64, u64>,
-    /// Pools with waiters and below their cap: number of the oldest waiter -> pool.
-    pub(super) ready: BTreeMap<u64, u64>,
+    /// Pools with waiters that may have one more connection; the first one's turn it is.
+    pub(super) ready: BTreeSet<Turn>,
+    /// How many connections the pools in `ready` could use.
+    pub(super) wanted: usize,
+    /// Pools with waiters by how many: (waiters, pool).
+    pub(super) queues: BTreeSet<(usize, u64)>,
     /// A connection was found broken at this moment; what has been idle since before is suspect.
     pub(super) suspect: Option<Instant>,
+    pub(super) breaker: Breaker,
+    /// The router ends: nobody gets anything.
+    pub(super) shut: bool,
     /// Connections closed so far, by [`Why`].
     pub(super) closed: [u64; 3],
+}
+
+/// When it is a pool's turn: first those with the fewest connections; among them the one that got
+/// something longest ago, or, if it got nothing since it began to wait, that has waited longest.
+///
+/// So nobody is starved. A pool that waits keeps its place while every pool that is served, or comes
+/// anew, moves behind it; only pools with fewer connections go before it, and with each one more
+/// those have no longer fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    pub(super) held: usize,
+    pub(super) since: u64,
+    pub(super) pool: u64,
 }
 
 /// Why a connection that nobody uses is closed.
@@ -39,7 +69,7 @@ pub(super) struct State {
 pub(super) enum Why {
     /// Unused for too long.
     Idle,
-    /// Another pool needs its slot, or the budget shrank.
+    /// Another pool needs its slot, or the budget or the tenant's part of it shrank.
     Room,
     /// Its generation is retired.
     Retired,
@@ -48,12 +78,23 @@ pub(super) enum Why {
 pub(super) struct Pool {
     pub(super) generation: Arc<Generation>,
     pub(super) total: usize,
+    pub(super) opening: usize,
     pub(super) closing: usize,
     /// Oldest in front; the newest is taken, so that the rest can age.
     pub(super) idle: VecDeque<Idle>,
     pub(super) leased: HashMap<u64, Backend>,
-    pub(super) waiters: BTreeMap<u64, oneshot::Sender<Grant>>,
-    pub(super) ready_as: Option<u64>,
+    waiters: BTreeMap<u64, oneshot::Sender<Grant>>,
+    /// The number of what it was given last.
+    served: u64,
+    /// As `ready`, `wanted` and `queues` have it.
+    listed: Listed,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Listed {
+    turn: Option<Turn>,
+    wants: usize,
+    waiters: usize,
 }
 
 pub(super) struct Idle {
@@ -70,8 +111,65 @@ pub(super) struct After {
     pub(super) drop: Vec<Grant>,
 }
 
+impl Pool {
+    /// Connections that are of use to it: all but those that are closing.
+    pub(super) fn held(&self) -> usize {
+        self.total.saturating_sub(self.closing)
+    }
+
+    /// Whether it may have one more connection, as far as it is concerned.
+    fn may_open(&self, rules: &Rules) -> bool {
+        self.total < self.generation.cap() && self.opening < rules.connects_per_tenant()
+    }
+
+    fn turn(&self, held: usize) -> Option<Turn> {
+        let (oldest, _) = self.waiters.first_key_value()?;
+        Some(Turn {
+            held,
+            since: self.served.max(*oldest),
+            pool: self.generation.id,
+        })
+    }
+
+    fn as_listed(&self, rules: &Rules) -> Listed {
+        let turn = self.turn(self.held()).filter(|_| self.may_open(rules));
+        let room = self.generation.cap().saturating_sub(self.total);
+        let permits = rules.connects_per_tenant().saturating_sub(self.opening);
+        Listed {
+            turn,
+            wants: match turn {
+                Some(_) => self.waiters.len().min(room).min(permits),
+                None => 0,
+            },
+            waiters: self.waiters.len(),
+        }
+    }
+}
+
 impl State {
-    pub(super) fn tick(&mut self) -> u64 {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            limit: 0,
+            limit_at: 0,
+            open: 0,
+            opening: 0,
+            closing: 0,
+            waiting: 0,
+            clock: 0,
+            pools: HashMap::new(),
+            lru: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            wanted: 0,
+            queues: BTreeSet::new(),
+            suspect: None,
+            breaker: Breaker::default(),
+            shut: false,
+            closed: [0; 3],
+        }
+    }
+
+    fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
     }
@@ -81,18 +179,44 @@ impl State {
         self.pools.entry(generation.id).or_insert_with(|| Pool {
             generation: Arc::clone(generation),
             total: 0,
+            opening: 0,
             closing: 0,
             idle: VecDeque::new(),
             leased: HashMap::new(),
             waiters: BTreeMap::new(),
-            ready_as: None,
+            served: 0,
+            listed: Listed::default(),
         })
+    }
+
+    /// Whether a slot can be had at once, without closing anything and without passing anybody.
+    pub(super) fn has_room(&self, generation: &Arc<Generation>) -> bool {
+        let pool = self.pools.get(&generation.id);
+        self.open < self.limit
+            && self.opening < self.rules.connects
+            && self.ready.is_empty()
+            && pool.map_or(generation.cap() > 0, |pool| {
+                pool.waiters.is_empty() && pool.may_open(&self.rules)
+            })
     }
 
     pub(super) fn take_slot(&mut self, generation: &Arc<Generation>) -> Slot {
         self.open += 1;
-        self.pool(generation).total += 1;
+        self.opening += 1;
+        let number = self.tick();
+        let pool = self.pool(generation);
+        pool.total += 1;
+        pool.opening += 1;
+        pool.served = number;
         Slot::new(Arc::clone(generation))
+    }
+
+    /// An attempt to connect is over.
+    pub(super) fn end_opening(&mut self, pool: u64) {
+        self.opening = self.opening.saturating_sub(1);
+        if let Some(pool) = self.pools.get_mut(&pool) {
+            pool.opening = pool.opening.saturating_sub(1);
+        }
     }
 
     /// The newest idle connection of a generation, as a lease.
@@ -105,37 +229,101 @@ impl State {
     pub(super) fn lease(&mut self, open: Open) -> Lease {
         let number = self.tick();
         let generation = Arc::clone(open.generation());
-        self.pool(&generation).leased.insert(number, open.backend);
+        let pool = self.pool(&generation);
+        pool.leased.insert(number, open.backend);
+        pool.served = number;
         Lease::new(open, number)
     }
 
-    /// A connection that nobody uses: to the oldest waiter if that is one of its own pool, closed
-    /// for the oldest waiter if that is another's and all slots are taken, else kept.
-    pub(super) fn put_idle(&mut self, open: Open, cap: usize, after: &mut After) {
-        let generation = Arc::clone(open.generation());
-        let own = self
-            .pool(&generation)
-            .waiters
-            .first_key_value()
-            .map(|(number, _)| *number);
-        let other = self.ready.first_key_value().map(|(number, _)| *number);
-        let full = self.open >= self.limit;
-        let for_another = full
-            && other.is_some_and(|other| own.is_none_or(|own| other < own))
-            && !self.is_covered(cap);
-        if for_another {
-            self.close(open, false, Why::Room, after);
-            return;
+    /// Somebody begins to wait; the number is needed to leave.
+    pub(super) fn wait(
+        &mut self,
+        generation: &Arc<Generation>,
+        sender: oneshot::Sender<Grant>,
+    ) -> u64 {
+        let number = self.tick();
+        self.pool(generation).waiters.insert(number, sender);
+        self.waiting += 1;
+        self.refresh(generation.id);
+        number
+    }
+
+    /// Takes a waiter out of the queue. Callers refresh.
+    pub(super) fn take_waiter(&mut self, pool: u64, number: u64) -> Option<oneshot::Sender<Grant>> {
+        let waiter = self.pools.get_mut(&pool)?.waiters.remove(&number)?;
+        self.waiting = self.waiting.saturating_sub(1);
+        Some(waiter)
+    }
+
+    /// Whether one more may wait for this generation. Where the cluster's queue is full, the newest
+    /// of the longest queue goes for one with a shorter queue: a tenant that asks for much fills its
+    /// own place and not everybody's.
+    pub(super) fn admit_waiter(
+        &mut self,
+        generation: &Generation,
+        after: &mut After,
+    ) -> Result<(), Limit> {
+        let own = self.pools.get(&generation.id);
+        let own = own.map_or(0, |pool| pool.waiters.len());
+        if own >= self.rules.waiters_per_tenant {
+            return Err(Limit::Tenant);
         }
-        let waiter = own.and_then(|own| self.pool(&generation).waiters.remove(&own));
-        if let Some(waiter) = waiter {
+        if self.waiting < self.rules.waiters_per_cluster {
+            return Ok(());
+        }
+        let Some(&(length, longest)) = self.queues.last().filter(|(length, _)| *length > own + 1)
+        else {
+            return Err(Limit::Cluster);
+        };
+        debug_assert!(
+            length > 1,
+            "a queue that is longer than another and one more"
+        );
+        let pool = self.pools.get(&longest);
+        let newest = pool.and_then(|pool| pool.waiters.last_key_value());
+        if let Some(number) = newest.map(|(number, _)| *number)
+            && let Some(waiter) = self.take_waiter(longest, number)
+        {
+            after.give(waiter, Grant::Busy(Limit::Cluster));
+        }
+        self.refresh(longest);
+        Ok(())
+    }
+
+    /// A connection that nobody uses: closed if its tenant has too many or it is another's turn and
+    /// all slots are taken; else to the oldest waiter of its own pool, or kept.
+    pub(super) fn put_idle(&mut self, open: Open, after: &mut After) {
+        let generation = Arc::clone(open.generation());
+        let id = generation.id;
+        let pool = self.pool(&generation);
+        let held = pool.held();
+        if held > generation.cap() {
+            return self.close(open, true, Why::Room, after);
+        }
+        // As if it had been given back already.
+        let own = pool.turn(held.saturating_sub(1));
+        if self.open >= self.limit && !self.is_covered() {
+            let other = self.ready.iter().find(|turn| turn.pool != id);
+            let yields = other.is_some_and(|other| {
+                own.is_none_or(|own| {
+                    let young = || open.opened_at.elapsed() < QUANTUM;
+                    *other < own && !(other.held == own.held && young())
+                })
+            });
+            if yields {
+                return self.close(open, false, Why::Room, after);
+            }
+        }
+        // Mostly nobody waits, and this is on every request's way.
+        let oldest = own.and_then(|_| self.pool(&generation).waiters.keys().next().copied());
+        if let Some(waiter) = oldest.and_then(|number| self.take_waiter(id, number)) {
             let lease = self.lease(open);
             after.give(waiter, Grant::Lease(lease));
-            self.refresh(generation.id, cap);
+            self.refresh(id);
             return;
         }
         let number = self.tick();
-        self.lru.insert(number, generation.id);
+        self.lru.insert(number, id);
         self.pool(&generation).idle.push_back(Idle { number, open });
     }
 
@@ -163,9 +351,11 @@ impl State {
         self.closed[why as usize] += 1;
         open.mark_closing();
         self.closing += 1;
-        if let Some(pool) = self.pools.get_mut(&open.generation().id) {
+        let id = open.generation().id;
+        if let Some(pool) = self.pools.get_mut(&id) {
             pool.closing += 1;
         }
+        self.refresh(id);
         if quietly && self.ready.is_empty() && self.open < self.limit {
             after.close_quietly.push(open);
         } else {
@@ -174,87 +364,134 @@ impl State {
     }
 
     /// Sends every waiter of a pool away.
-    pub(super) fn dismiss(
-        &mut self,
-        pool: u64,
-        cap: usize,
-        grant: impl Fn() -> Grant,
-        after: &mut After,
-    ) {
-        if let Some(pool) = self.pools.get_mut(&pool) {
-            for (_, waiter) in std::mem::take(&mut pool.waiters) {
+    pub(super) fn dismiss(&mut self, id: u64, grant: impl Fn() -> Grant, after: &mut After) {
+        if let Some(pool) = self.pools.get_mut(&id) {
+            let waiters = std::mem::take(&mut pool.waiters);
+            self.waiting = self.waiting.saturating_sub(waiters.len());
+            for (_, waiter) in waiters {
                 after.give(waiter, grant());
             }
         }
-        self.refresh(pool, cap);
+        self.refresh(id);
     }
 
-    /// Brings `ready` up to date with a pool that changed, and frees a pool that is empty.
-    pub(super) fn refresh(&mut self, id: u64, cap: usize) {
+    /// Sends every waiter away.
+    pub(super) fn dismiss_all(&mut self, grant: impl Fn() -> Grant, after: &mut After) {
+        while let Some((_, pool)) = self.queues.last().copied() {
+            self.dismiss(pool, &grant, after);
+        }
+    }
+
+    /// Brings the lists up to date with a pool that changed, and frees a pool that is empty.
+    pub(super) fn refresh(&mut self, id: u64) {
         let Some(pool) = self.pools.get_mut(&id) else {
             return;
         };
-        let oldest = pool.waiters.first_key_value().map(|(number, _)| *number);
-        let wanted = oldest.filter(|_| pool.total < cap);
-        if pool.ready_as != wanted {
-            if let Some(number) = pool.ready_as {
-                self.ready.remove(&number);
+        let is = pool.as_listed(&self.rules);
+        let was = std::mem::replace(&mut pool.listed, is);
+        let empty = pool.total == 0 && pool.waiters.is_empty();
+        if was.turn != is.turn {
+            if let Some(turn) = was.turn {
+                self.ready.remove(&turn);
             }
-            if let Some(number) = wanted {
-                self.ready.insert(number, id);
-            }
-            pool.ready_as = wanted;
+            self.ready.extend(is.turn);
         }
-        if pool.total == 0 && pool.waiters.is_empty() {
+        self.wanted = (self.wanted + is.wants).saturating_sub(was.wants);
+        if was.waiters != is.waiters {
+            self.queues.remove(&(was.waiters, id));
+            if is.waiters > 0 {
+                self.queues.insert((is.waiters, id));
+            }
+        }
+        if empty {
             self.pools.remove(&id);
         }
     }
 
     /// Gives free slots to those who wait, and begins to make room for the rest.
-    pub(super) fn pump(&mut self, cap: usize, after: &mut After) {
+    pub(super) fn pump(&mut self, after: &mut After) {
         while self.open.saturating_sub(self.closing) > self.limit {
             let Some(open) = self.oldest() else { break };
             self.close(open, false, Why::Room, after);
         }
-        while self.open < self.limit {
-            let Some((number, id)) = self.ready.first_key_value().map(|(n, id)| (*n, *id)) else {
+        while self.open < self.limit && self.opening < self.rules.connects {
+            let Some(Turn { pool: id, .. }) = self.ready.first().copied() else {
                 break;
             };
-            let Some(pool) = self.pools.get_mut(&id) else {
+            let Some(pool) = self.pools.get(&id) else {
                 break;
             };
             let generation = Arc::clone(&pool.generation);
-            let waiter = pool.waiters.remove(&number);
+            let oldest = pool.waiters.first_key_value().map(|(number, _)| *number);
+            let waiter = oldest.and_then(|number| self.take_waiter(id, number));
             let slot = self.take_slot(&generation);
             match waiter {
                 Some(waiter) => after.give(waiter, Grant::Slot(slot)),
                 None => after.drop.push(Grant::Slot(slot)),
             }
-            self.refresh(id, cap);
+            self.refresh(id);
         }
-        while !self.ready.is_empty() && !self.is_covered(cap) {
+        while !self.ready.is_empty() && !self.is_covered() {
             let Some(open) = self.oldest() else { break };
             self.close(open, false, Why::Room, after);
         }
     }
 
-    /// Whether as many slots are about to become free as waiters could use.
-    fn is_covered(&self, cap: usize) -> bool {
-        let mut wanted = 0;
-        for pool in self.ready.values().filter_map(|id| self.pools.get(id)) {
-            wanted += pool.waiters.len().min(cap.saturating_sub(pool.total));
-            if wanted > self.closing {
-                return false;
-            }
-        }
-        true
+    /// Whether as many slots are free or about to become free as waiters could use now: no more
+    /// than may connect at a time.
+    fn is_covered(&self) -> bool {
+        let free = self.limit.saturating_sub(self.open);
+        free + self.closing >= self.wanted.min(self.rules.connects)
     }
 }
 
 impl After {
-    fn give(&mut self, waiter: oneshot::Sender<Grant>, grant: Grant) {
+    pub(super) fn give(&mut self, waiter: oneshot::Sender<Grant>, grant: Grant) {
         if let Err(grant) = waiter.send(grant) {
             self.drop.push(grant);
         }
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// What the lists say is what the pools say, and nobody waits for what is free.
+    pub(super) fn is_consistent(&self) {
+        let sum = |of: fn(&Pool) -> usize| self.pools.values().map(of).sum::<usize>();
+        assert_eq!(self.open, sum(|pool| pool.total));
+        assert_eq!(self.opening, sum(|pool| pool.opening));
+        assert_eq!(self.closing, sum(|pool| pool.closing));
+        assert_eq!(self.waiting, sum(|pool| pool.waiters.len()));
+        assert_eq!(self.lru.len(), sum(|pool| pool.idle.len()));
+        let listed: Vec<_> = self
+            .pools
+            .values()
+            .map(|pool| pool.as_listed(&self.rules))
+            .collect();
+        let ready: BTreeSet<Turn> = listed.iter().filter_map(|listed| listed.turn).collect();
+        assert_eq!(self.ready, ready);
+        assert_eq!(
+            self.wanted,
+            listed.iter().map(|listed| listed.wants).sum::<usize>()
+        );
+        let waits = |(id, pool): (&u64, &Pool)| (pool.waiters.len(), *id);
+        let queues = self
+            .pools
+            .iter()
+            .map(waits)
+            .filter(|(waiters, _)| *waiters > 0);
+        assert_eq!(self.queues, queues.collect());
+        for pool in self.pools.values() {
+            assert!(pool.total > 0 || !pool.waiters.is_empty(), "an empty pool");
+            assert!(
+                pool.idle.is_empty() || pool.waiters.is_empty(),
+                "waits beside an idle one"
+            );
+        }
+        let room = self.open < self.limit && self.opening < self.rules.connects;
+        assert!(
+            self.ready.is_empty() || !room,
+            "somebody waits for what is free"
+        );
     }
 }

@@ -7,7 +7,7 @@ use tenantry_catalog::tenants::TenantRef;
 use tenantry_router::{AcquireError, Config, ResolveError};
 use tokio::time::{Instant, timeout};
 
-use crate::home::{Home, Tenant, conn, eventually, pid, resolve};
+use crate::home::{Home, conn, eventually, pid, resolve, update_plan};
 use crate::world::{execute, one};
 
 /// Makes every reading of `routes` wait for advisory lock 42 *after* its snapshot was taken: what it
@@ -20,7 +20,7 @@ async fn pause_loads(home: &Home) {
          BEGIN PERFORM pg_advisory_lock_shared(42); PERFORM pg_advisory_unlock_shared(42);
          RETURN true; END $$;
          ALTER VIEW routes RENAME TO routes_at_once;
-         CREATE VIEW routes AS SELECT * FROM routes_at_once WHERE pause();
+         CREATE VIEW routes AS SELECT * FROM routes_at_once WHERE (SELECT pause());
          DO $$ DECLARE r text; BEGIN
            FOR r IN SELECT DISTINCT grantee FROM information_schema.role_table_grants
                     WHERE table_name = 'routes_at_once' AND grantee <> 'PUBLIC'
@@ -63,11 +63,11 @@ pub async fn a_change_during_a_load_is_not_overtaken_by_it(home: Home) {
         })
         .await;
         let number = home.set_status(tenant, "suspended", Kind::Fenced).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
         // The removal waits for a load of the tenant. A load of a name cannot be waited for: which
         // tenant it will find is not known yet; what it finds is refused for its number.
+        let applied = timeout(Duration::from_millis(500), router.wait_applied(number)).await;
         assert_eq!(
-            router.applied() < number,
+            applied.is_err(),
             of_id,
             "whether the row waits for the load"
         );
@@ -85,6 +85,100 @@ pub async fn a_change_during_a_load_is_not_overtaken_by_it(home: Home) {
             suspended
         );
     }
+    router.shutdown().await;
+}
+
+/// Tried: with `absent_is_fresh` in `versions.rs` always true, the name goes on leading nowhere.
+pub async fn a_creation_during_a_search_is_not_overtaken_by_it(home: Home) {
+    let hour = Duration::from_secs(3600);
+    let router = home
+        .router(Config {
+            negative_ttl: hour,
+            ..Home::config()
+        })
+        .await;
+    pause_loads(&home).await;
+    let mut gate = home.conn().await;
+    for (slug, of_id) in [("by-host", false), ("by-id", true)] {
+        let tenant = home.database(slug).await;
+        execute(&mut gate, "SELECT pg_advisory_lock(42)").await;
+        let asking = tokio::spawn({
+            let (router, tenant) = (router.clone(), tenant.clone());
+            async move {
+                match of_id {
+                    true => router.resolve_tenant(&TenantRef::Id(tenant.id)).await,
+                    false => resolve(&router, &tenant).await,
+                }
+            }
+        });
+        eventually("the search is under way", async || {
+            loads_waiting(&home).await == 1
+        })
+        .await;
+        let number = home
+            .register(&tenant, tenantry_catalog::tenants::Status::Active)
+            .await;
+        if !of_id {
+            // What it will find cannot be known: the row does not wait for it.
+            timeout(Duration::from_secs(2), router.wait_applied(number))
+                .await
+                .expect("applied during the search");
+        }
+        execute(&mut gate, "SELECT pg_advisory_unlock(42)").await;
+        let answer = asking.await.expect("answered");
+        timeout(Duration::from_secs(2), router.wait_applied(number))
+            .await
+            .expect("applied");
+        if !of_id {
+            assert_eq!(answer.map(|route| route.tenant_id()), Ok(tenant.id));
+        }
+        let after = resolve(&router, &tenant).await;
+        assert_eq!(after.map(|route| route.tenant_id()), Ok(tenant.id));
+        let by_id = router.resolve_tenant(&TenantRef::Id(tenant.id)).await;
+        assert_eq!(by_id.map(|route| route.tenant_id()), Ok(tenant.id));
+    }
+    router.shutdown().await;
+}
+
+pub async fn one_load_serves_all_who_ask_and_two_names_share_a_pool(home: Home) {
+    let tenant = home.tenant("acme").await;
+    let (custom, number) = home.custom_domain(&tenant, "shop.acme.test").await;
+    let router = home.router(Home::config()).await;
+    router.wait_applied(number).await;
+    pause_loads(&home).await;
+    let mut gate = home.conn().await;
+    execute(&mut gate, "SELECT pg_advisory_lock(42)").await;
+    let asking: Vec<_> = (0..40)
+        .map(|number| {
+            let router = router.clone();
+            let host = match number % 2 {
+                0 => tenant.host(),
+                _ => custom.clone(),
+            };
+            tokio::spawn(async move { router.resolve(&host).await })
+        })
+        .collect();
+    eventually("one load for each name is under way", async || {
+        loads_waiting(&home).await == 2
+    })
+    .await;
+    let sent = home.catalog_wire.sent();
+    execute(&mut gate, "SELECT pg_advisory_unlock(42)").await;
+    for task in asking {
+        let route = task.await.expect("answered").expect("a route");
+        assert_eq!(route.tenant_id(), tenant.id);
+    }
+    // Forty readings would be some twenty thousand bytes.
+    let sent = home.catalog_wire.sent() - sent;
+    assert!(sent < 2_000, "{sent} bytes for what two had read already");
+    let mut first = conn(&router, &tenant).await;
+    let first_pid = pid(&mut first).await;
+    first.release();
+    let route = router.resolve(&custom).await.expect("a route");
+    let mut second = router.acquire(&route).await.expect("a connection");
+    assert_eq!(pid(&mut second).await, first_pid, "one pool");
+    second.release();
+    assert_eq!(router.stats().open, 1);
     router.shutdown().await;
 }
 
@@ -280,18 +374,4 @@ pub async fn an_update_keeps_connections_and_a_migration_retires_them(home: Home
     );
     drop(next);
     router.shutdown().await;
-}
-
-async fn update_plan(home: &Home, tenant: &Tenant, plan: &str) -> i64 {
-    let mut conn = home.conn().await;
-    let update = format!(
-        "BEGIN; UPDATE tenants SET plan = '{plan}' WHERE id = '{}'",
-        tenant.id
-    );
-    execute(&mut conn, &update).await;
-    let number = tenantry_catalog::change_log::append(&mut conn, tenant.id, Kind::Updated)
-        .await
-        .expect("a change");
-    execute(&mut conn, "COMMIT").await;
-    number
 }

@@ -15,10 +15,10 @@ use tenantry_catalog::{router_login, routers};
 use tenantry_cluster::logins::{LoginKind, NewLogin};
 use tenantry_cluster::names::Logins;
 use tenantry_cluster::{Admin, Mark, names};
-use tenantry_router::{Config, HostName, ResolveError, Route, Router, TenantConn};
+use tenantry_router::{ClusterStats, Config, HostName, ResolveError, Route, Router, TenantConn};
 use tenantry_types::{
-    Clock, ClusterId, DatabaseId, DbName, Entropy, InstallationId, Plan, RoleName, RouterId,
-    Secret, Slug, TenantId,
+    Clock, ClusterId, DatabaseId, DbName, DomainName, Entropy, InstallationId, Plan, RoleName,
+    RouterId, Secret, Slug, TenantId,
 };
 use tenantry_vault::{Keyring, Place, scram};
 use tokio::time::Instant;
@@ -27,7 +27,10 @@ use crate::wire::Wire;
 use crate::world::{World, execute, one};
 
 pub struct Home {
+    /// The server of the tenants.
     pub world: Arc<World>,
+    /// The server of the catalog: the same, unless a case is about the tenants' whole server.
+    catalog_world: Arc<World>,
     pub catalog: String,
     pub catalog_wire: Wire,
     pub cluster_wire: Wire,
@@ -52,11 +55,16 @@ pub struct Tenant {
 
 impl Home {
     pub async fn new(world: Arc<World>) -> Self {
+        Self::apart(Arc::clone(&world), world).await
+    }
+
+    /// With the catalog on one server and the tenants on another.
+    pub async fn apart(catalog_world: Arc<World>, world: Arc<World>) -> Self {
         let (clock, entropy) = (Clock::system(), Entropy::system());
         let keys = Keyring::generate(&entropy);
         let home = Self {
-            catalog: world.catalog().await,
-            catalog_wire: Wire::to(world.port).await,
+            catalog: catalog_world.catalog().await,
+            catalog_wire: Wire::to(catalog_world.port).await,
             cluster_wire: Wire::to(world.port).await,
             // Random from the first digit on: it names the router's login, and cases run at once.
             installation: InstallationId::from_uuid(uuid::Uuid::from_bytes(entropy.bytes())),
@@ -65,24 +73,41 @@ impl Home {
             clock,
             entropy,
             world,
+            catalog_world,
         };
-        let mut conn = home.conn().await;
-        let admin = home
+        home.insert_cluster(home.cluster, "main", home.cluster_wire.port)
+            .await;
+        home
+    }
+
+    /// One more cluster: the same server, through a wire of its own.
+    pub async fn second_cluster(&self) -> (ClusterId, Wire) {
+        let (id, wire) = (
+            ClusterId::generate(&self.clock, &self.entropy),
+            Wire::to(self.world.port).await,
+        );
+        self.insert_cluster(id, "second", wire.port).await;
+        (id, wire)
+    }
+
+    async fn insert_cluster(&self, id: ClusterId, name: &str, port: u16) {
+        let mut conn = self.conn().await;
+        let admin = self
             .keys
             .admin()
             .seal(
-                &home.entropy,
-                &Place::cluster_admin(home.cluster),
+                &self.entropy,
+                &Place::cluster_admin(id),
                 &Secret::new("unused"),
             )
             .expect("sealed");
         clusters::insert(
             &mut conn,
             &NewCluster {
-                id: home.cluster,
-                name: "main",
+                id,
+                name,
                 host: "127.0.0.1",
-                port: home.cluster_wire.port,
+                port,
                 maintenance_db: "postgres",
                 tls: TlsMode::Disable,
                 admin_login: "tenantry_admin",
@@ -92,7 +117,6 @@ impl Home {
         )
         .await
         .expect("a cluster");
-        home
     }
 
     /// Settings with which nothing happens by itself within a test, save for notifications.
@@ -143,7 +167,7 @@ impl Home {
 
     /// The catalog, not through the wire, as a login that may do everything.
     pub async fn conn(&self) -> PgConnection {
-        self.world.connect("postgres", &self.catalog).await
+        self.catalog_world.connect("postgres", &self.catalog).await
     }
 
     pub fn admin(&self) -> Admin {
@@ -154,6 +178,20 @@ impl Home {
         let tenant = self.database(slug).await;
         self.register(&tenant, Status::Active).await;
         tenant
+    }
+
+    pub async fn tenant_on(&self, cluster: ClusterId, slug: &str) -> Tenant {
+        let tenant = self.database(slug).await;
+        self.register_on(cluster, &tenant, Status::Active).await;
+        tenant
+    }
+
+    pub async fn tenants(&self, count: usize) -> Vec<Tenant> {
+        let mut tenants = Vec::new();
+        for number in 0..count {
+            tenants.push(self.tenant(&format!("t{number}")).await);
+        }
+        tenants
     }
 
     /// A tenant's database and logins, without the catalog's rows.
@@ -213,6 +251,10 @@ impl Home {
 
     /// The catalog's rows of a tenant, with the row of the change log that says so.
     pub async fn register(&self, tenant: &Tenant, status: Status) -> i64 {
+        self.register_on(self.cluster, tenant, status).await
+    }
+
+    async fn register_on(&self, cluster: ClusterId, tenant: &Tenant, status: Status) -> i64 {
         let mut conn = self.conn().await;
         let new = NewTenant {
             id: tenant.id,
@@ -221,7 +263,7 @@ impl Home {
             plan: &Plan::default(),
             status,
             metadata: &json!({}),
-            cluster_id: self.cluster,
+            cluster_id: cluster,
         };
         tenants::insert(&mut conn, &new).await.expect("a tenant");
         let domain = Domain {
@@ -233,7 +275,7 @@ impl Home {
         domains::insert(&mut conn, &domain).await.expect("a domain");
         let new = NewDatabase {
             id: tenant.database,
-            cluster_id: self.cluster,
+            cluster_id: cluster,
             name: &tenant.db,
             operation_id: None,
             schema: "test",
@@ -255,6 +297,23 @@ impl Home {
         change_log::append(&mut conn, tenant.id, Kind::Created)
             .await
             .expect("a change")
+    }
+
+    /// One more name of a tenant, with the row of the change log that says so.
+    pub async fn custom_domain(&self, tenant: &Tenant, name: &str) -> (HostName, i64) {
+        let mut conn = self.conn().await;
+        let domain = Domain {
+            name: name.to_owned(),
+            tenant_id: tenant.id,
+            kind: domains::Kind::Custom,
+            is_primary: false,
+        };
+        domains::insert(&mut conn, &domain).await.expect("a domain");
+        let number = change_log::append(&mut conn, tenant.id, Kind::Updated)
+            .await
+            .expect("a change");
+        let name = DomainName::parse(name).expect("a name");
+        (HostName::Custom(name), number)
     }
 
     pub fn seal(&self, tenant: &Tenant, password: &Secret) -> tenantry_vault::Sealed {
@@ -353,6 +412,28 @@ pub async fn whoami(conn: &mut PgConnection) -> Result<String, sqlx::Error> {
     sqlx::query_scalar("SELECT slug FROM whoami")
         .fetch_one(conn)
         .await
+}
+
+/// How the router is doing on one cluster.
+pub fn cluster_stats(router: &Router, cluster: ClusterId) -> ClusterStats {
+    let all = router.cluster_stats();
+    let of_it = all.into_iter().find(|stats| stats.cluster == cluster);
+    of_it.expect("a cluster that was met")
+}
+
+/// Sets a tenant's plan together with its row of the change log.
+pub async fn update_plan(home: &Home, tenant: &Tenant, plan: &str) -> i64 {
+    let mut conn = home.conn().await;
+    let update = format!(
+        "BEGIN; UPDATE tenants SET plan = '{plan}' WHERE id = '{}'",
+        tenant.id
+    );
+    execute(&mut conn, &update).await;
+    let number = change_log::append(&mut conn, tenant.id, Kind::Updated)
+        .await
+        .expect("a change");
+    execute(&mut conn, "COMMIT").await;
+    number
 }
 
 /// Waits until something holds, and fails when it does not within five seconds.

@@ -15,7 +15,10 @@ mod budget;
 mod changes;
 mod draining;
 mod dropping;
+mod evicting;
 mod failing;
+mod fair;
+mod hanging;
 mod home;
 mod identity;
 mod product;
@@ -43,6 +46,8 @@ async fn on_real_databases() {
         }
         changes {
             a_change_during_a_load_is_not_overtaken_by_it,
+            a_creation_during_a_search_is_not_overtaken_by_it,
+            one_load_serves_all_who_ask_and_two_names_share_a_pool,
             a_deleted_tenant_is_known_at_once_by_notification,
             a_deleted_tenant_is_known_within_a_poll_without_notifications,
             a_lost_listener_is_made_up_for,
@@ -58,6 +63,22 @@ async fn on_real_databases() {
             many_tenants_one_after_another_fit_in_few_slots,
             a_storm_never_exceeds_the_budget,
             waiting_is_bounded_and_in_order,
+            all_of_130_tenants_are_served_on_97_slots,
+        }
+        fair {
+            a_noisy_tenant_keeps_nobody_waiting,
+            queues_have_an_end_and_who_leaves_makes_place,
+            a_plan_says_how_many_and_a_new_one_ends_nothing,
+        }
+        hanging {
+            a_silent_cluster_costs_a_healthy_one_nothing,
+            a_cluster_that_answers_nobody_fails_fast_and_comes_back,
+            a_cluster_that_falls_silent_is_asked_once,
+            a_tenants_own_fault_is_not_its_clusters,
+        }
+        evicting {
+            a_tenant_that_is_forgotten_keeps_its_connections,
+            room_is_made_of_idle_connections_alone,
         }
         dropping {
             a_connection_comes_back_unless_it_was_left_in_the_middle,
@@ -66,6 +87,7 @@ async fn on_real_databases() {
         draining {
             a_disconnect_waits_for_a_query_and_ends_it_at_the_deadline,
             shutdown_closes_deregisters_and_refuses,
+            shutdown_tells_who_waits_and_ends_what_stays,
         }
         failing {
             a_server_that_hangs_or_refuses_fails_fast_after_the_first_try,

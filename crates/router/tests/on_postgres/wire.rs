@@ -21,6 +21,7 @@ pub struct Wire {
     pub port: u16,
     mode: watch::Sender<Mode>,
     sent: Arc<AtomicU64>,
+    taken: Arc<AtomicU64>,
 }
 
 impl Wire {
@@ -29,20 +30,32 @@ impl Wire {
         let port = listener.local_addr().expect("bound").port();
         let mode = watch::Sender::new(Mode::Open);
         let sent = Arc::new(AtomicU64::new(0));
-        let (modes, count) = (mode.subscribe(), Arc::clone(&sent));
+        let taken = Arc::new(AtomicU64::new(0));
+        let (modes, count, connections) = (mode.subscribe(), Arc::clone(&sent), Arc::clone(&taken));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::Relaxed);
                 if *modes.borrow() == Mode::Cut || modes.has_changed().is_err() {
                     continue;
                 }
                 tokio::spawn(pass(client, target, modes.clone(), Arc::clone(&count)));
             }
         });
-        Self { port, mode, sent }
+        Self {
+            port,
+            mode,
+            sent,
+            taken,
+        }
     }
 
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    /// Connections that clients have made.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Bytes that clients have sent.

@@ -88,7 +88,7 @@ async fn all(port: u16, cases: Vec<(&'static str, Case)>) -> Vec<&'static str> {
 }
 
 impl World {
-    async fn new(port: u16) -> Self {
+    pub async fn new(port: u16) -> Self {
         let world = Self {
             port,
             template: db("tenant_template"),

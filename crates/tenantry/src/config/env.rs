@@ -153,6 +153,18 @@ fn shaped(shape: Shape, text: &str) -> Value {
             .trim()
             .parse::<u64>()
             .map_or_else(|_| text.into(), Value::from),
+        Shape::Numbers => {
+            let pairs = text.split(',').filter(|pair| !pair.trim().is_empty());
+            let read = pairs.map(|pair| {
+                let (name, number) = pair.split_once('=')?;
+                let number = number.trim().parse::<u64>().ok()?;
+                Some((name.trim().to_owned(), Value::from(number)))
+            });
+            match read.collect::<Option<Dict>>() {
+                Some(dict) => Value::from(dict),
+                None => text.into(),
+            }
+        }
         Shape::Switch => match text.trim() {
             "true" | "1" => true.into(),
             "false" | "0" => false.into(),

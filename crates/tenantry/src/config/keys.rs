@@ -34,6 +34,8 @@ pub enum Shape {
     Number,
     /// `true` or `false`.
     Switch,
+    /// Names with a whole number each: a table in the file, `name=1,other=2` in a variable.
+    Numbers,
 }
 
 impl Key {
@@ -71,7 +73,7 @@ const fn key(path: &'static str, shape: Shape, default: &'static str, about: &'s
     }
 }
 
-use Shape::{Duration, List, Number, Switch, Text};
+use Shape::{Duration, List, Number, Numbers, Switch, Text};
 
 /// All settings.
 #[rustfmt::skip]
@@ -98,7 +100,11 @@ pub const KEYS: &[Key] = &[
     key("spares", Number, "2", "How many databases are kept ready on each cluster, so that a sign-up need not wait for a clone; 0 makes each when it is needed."),
     key("request_timeout", Duration, "30s", "The longest that one request may take."),
     key("body_limit", Number, "262144", "The largest request body, in bytes."),
-    key("router.per_tenant_max", Number, "10", "The most connections of one tenant."),
+    key("router.per_tenant_max", Number, "10", "The most connections of one tenant, unless its plan has a number of its own."),
+    key("router.plan_max", Numbers, "none", "The most connections of a tenant, by its plan.").example("pro=20,enterprise=40"),
+    key("router.waiters_per_tenant", Number, "100", "How many requests of one tenant may wait for a connection; one more is answered TENANT_BUSY."),
+    key("router.waiters_per_cluster", Number, "1000", "The same over all tenants of a cluster; where it is full, the newest of the longest queue is answered POOL_EXHAUSTED."),
+    key("router.connects_in_flight", Number, "8", "How many connections are opened on one cluster at a time, by one tenant half of them."),
     key("router.idle", Duration, "1m", "How long an unused connection is kept."),
     key("router.acquire_wait", Duration, "3s", "How long a request waits for a connection."),
     key("router.connect_timeout", Duration, "3s", "How long opening a connection may take."),

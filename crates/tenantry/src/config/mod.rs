@@ -176,6 +176,23 @@ mod tests {
     }
 
     #[test]
+    fn connections_by_plan_are_a_table_or_pairs() {
+        let pro = tenantry_types::Plan::parse("pro").expect("a plan");
+        let file = load("[router.plan_max]\npro = 20", &[], Overrides::default());
+        let variables = [("TENANTRY_ROUTER_PLAN_MAX", "pro = 20, free=2")];
+        let variable = load("", &variables, Overrides::default());
+        for (config, plans) in [(file, 1), (variable, 2)] {
+            let config = config.expect("a configuration");
+            assert_eq!(config.router.plan_max.len(), plans);
+            assert_eq!(config.router.plan_max[&pro], 20);
+        }
+        for bad in ["pro", "pro=many", "Pro Plan=3", "pro=-1"] {
+            let text = refused("", &[("TENANTRY_ROUTER_PLAN_MAX", bad)]);
+            assert!(text.contains("PLAN_MAX"), "{text}");
+        }
+    }
+
+    #[test]
     fn trusted_proxies_are_addresses_and_networks() {
         let proxies = |text: &str| {
             let variables = [("TENANTRY_TRUSTED_PROXIES", text)];

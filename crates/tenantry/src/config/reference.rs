@@ -64,7 +64,8 @@ not in these lists is refused with the nearest known name, and an empty variable
 `deploy/tenantry.example.toml` is a file to begin with; `tenantry config` prints this list.
 
 Durations are written with a unit: `250ms`, `15m`, `7d`, `1h 30m`. Lists are arrays in the file and
-texts between commas in a variable. Secrets belong into a file that only the service can read, or
+texts between commas in a variable; names with numbers are a table in the file and `name=1,other=2`
+in a variable. Secrets belong into a file that only the service can read, or
 into its environment; they appear in no log and on no command line.
 ";
 
@@ -122,6 +123,7 @@ fn shape(shape: Shape) -> &'static str {
         Shape::List => "list",
         Shape::Number => "number",
         Shape::Switch => "`true` or `false`",
+        Shape::Numbers => "names with numbers",
     }
 }
 
@@ -142,6 +144,7 @@ fn value(key: &Key) -> String {
     match key.shape {
         Shape::Number | Shape::Switch => text.to_owned(),
         Shape::Text | Shape::Duration => format!("{text:?}"),
+        Shape::Numbers => format!("{{ {} }}", text.replace('=', " = ").replace(',', ", ")),
         Shape::List => {
             let mut list = String::from("[");
             for (at, item) in text.split(',').enumerate() {

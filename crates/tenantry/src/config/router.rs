@@ -1,8 +1,11 @@
 //! Connections to tenants' databases: the `[router]` table.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use tenantry_types::Plan;
 
 /// Sizes and times of the router.
 #[derive(Clone, Debug, Deserialize)]
@@ -10,6 +13,15 @@ use serde::Deserialize;
 pub struct RouterSettings {
     /// 10.
     pub per_tenant_max: usize,
+    /// None.
+    #[serde(deserialize_with = "by_plan")]
+    pub plan_max: HashMap<Plan, usize>,
+    /// 100.
+    pub waiters_per_tenant: usize,
+    /// 1000.
+    pub waiters_per_cluster: usize,
+    /// 8.
+    pub connects_in_flight: usize,
     /// 1m.
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub idle: Duration,
@@ -49,6 +61,10 @@ impl Default for RouterSettings {
     fn default() -> Self {
         Self {
             per_tenant_max: 10,
+            plan_max: HashMap::new(),
+            waiters_per_tenant: 100,
+            waiters_per_cluster: 1_000,
+            connects_in_flight: 8,
             idle: Duration::from_secs(60),
             acquire_wait: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(3),
@@ -63,4 +79,14 @@ impl Default for RouterSettings {
             drain_deadline: Duration::from_secs(3),
         }
     }
+}
+
+fn by_plan<'de, D: Deserializer<'de>>(from: D) -> Result<HashMap<Plan, usize>, D::Error> {
+    HashMap::<String, usize>::deserialize(from)?
+        .into_iter()
+        .map(|(name, most)| match Plan::parse(&name) {
+            Ok(plan) => Ok((plan, most)),
+            Err(error) => Err(D::Error::custom(format!("`{name}` {error}"))),
+        })
+        .collect()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use metrics::{counter, gauge};
 use sqlx::PgPool;
 use tenantry_catalog::clusters;
-use tenantry_router::{ClusterStats, Router};
+use tenantry_router::{BreakerState, ClusterStats, Router};
 use tenantry_types::{Clock, ClusterId, metric};
 
 /// How often a cluster that has no name yet is looked up.
@@ -115,6 +115,17 @@ fn cluster(name: &str, stats: &ClusterStats) {
         gauge!(metric::ROUTER_CONNECTIONS.name, "cluster" => name(), "state" => state)
             .set(count as f64);
     }
+    for (state, is) in [
+        ("closed", BreakerState::Closed),
+        ("half_open", BreakerState::HalfOpen),
+        ("open", BreakerState::Open),
+    ] {
+        gauge!(metric::ROUTER_BREAKER.name, "cluster" => name(), "state" => state)
+            .set(u8::from(stats.breaker == is));
+    }
+    counter!(metric::ROUTER_BREAKER_OPENED.name, "cluster" => name())
+        .absolute(stats.breaker_opened);
+    gauge!(metric::ROUTER_CONNECTING.name, "cluster" => name()).set(stats.connecting as f64);
     gauge!(metric::ROUTER_WAITING.name, "cluster" => name()).set(stats.waiting as f64);
     gauge!(metric::ROUTER_BUDGET_USED.name, "cluster" => name()).set(stats.open as f64);
     gauge!(metric::ROUTER_BUDGET.name, "cluster" => name()).set(stats.limit as f64);
