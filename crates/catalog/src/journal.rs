@@ -82,6 +82,45 @@ pub async fn append(
     Ok(done.rows_affected() == 1)
 }
 
+/// Appends in one statement that a step was done, that the next one is begun, or both; otherwise as
+/// [`append`].
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn advance(
+    conn: &mut PgConnection,
+    operation: OperationId,
+    fence: i64,
+    done: Option<&str>,
+    started: Option<&str>,
+) -> Result<bool, CatalogError> {
+    let appended = sqlx::query!(
+        "WITH lines AS (
+           SELECT row_number() OVER (ORDER BY place) AS n, step, event
+           FROM (VALUES (1, $3::text, 'done'), (2, $4::text, 'started')) AS v (place, step, event)
+           WHERE step IS NOT NULL
+         ), held AS (
+           UPDATE operations
+           SET steps = steps + (SELECT count(*) FROM lines), updated_at = clock_timestamp()
+           WHERE id = $1 AND fence = $2 AND status IN ('running', 'undoing')
+           RETURNING id, steps
+         )
+         INSERT INTO operation_steps (operation_id, seq, step, event, fence, at, detail)
+         SELECT id, steps - (SELECT count(*) FROM lines) + n, step, event, $2, clock_timestamp(), '{}'
+         FROM held, lines
+         WHERE set_config('synchronous_commit', 'off', true) = 'off'
+         ORDER BY n",
+        operation.as_uuid(),
+        fence,
+        done,
+        started,
+    )
+    .execute(conn)
+    .await?;
+    let lines = u64::from(done.is_some()) + u64::from(started.is_some());
+    Ok(appended.rows_affected() == lines)
+}
+
 /// The whole journal of an operation, in order.
 ///
 /// # Errors
