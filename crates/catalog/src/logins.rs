@@ -69,27 +69,6 @@ pub async fn insert_all(conn: &mut PgConnection, logins: &[Login]) -> Result<(),
     Ok(())
 }
 
-/// Records a login's new name. `false`: no such login.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn rename(
-    conn: &mut PgConnection,
-    database: DatabaseId,
-    role: LoginRole,
-    new_name: &RoleName,
-) -> Result<bool, CatalogError> {
-    let done = sqlx::query!(
-        "UPDATE logins SET name = $3 WHERE database_id = $1 AND role = $2",
-        database.as_uuid(),
-        role.as_str(),
-        new_name.as_str(),
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
 /// Records a login's new password. `false`: no such login.
 ///
 /// # Errors
@@ -106,25 +85,6 @@ pub async fn set_secret(
         role.as_str(),
         sealed.key_id,
         sealed.bytes,
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Forgets a login's password, which was handed out. `false`: no such login.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn forget_secret(
-    conn: &mut PgConnection,
-    database: DatabaseId,
-    role: LoginRole,
-) -> Result<bool, CatalogError> {
-    let done = sqlx::query!(
-        "UPDATE logins SET key_id = NULL, sealed = NULL WHERE database_id = $1 AND role = $2",
-        database.as_uuid(),
-        role.as_str(),
     )
     .execute(conn)
     .await?;

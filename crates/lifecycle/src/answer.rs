@@ -181,11 +181,7 @@ pub(crate) fn seal(
         .map_err(|error| place::vault_failure(&error))
 }
 
-fn open(
-    deps: &Deps,
-    operation: OperationId,
-    sealed: &Sealed,
-) -> Result<Answer, StartError> {
+fn open(deps: &Deps, operation: OperationId, sealed: &Sealed) -> Result<Answer, StartError> {
     let text = deps
         .admin_keys
         .open(&Place::operation_secret(operation, ANSWER), sealed)
