@@ -95,21 +95,17 @@ pub async fn advance(
     started: Option<&str>,
 ) -> Result<bool, CatalogError> {
     let appended = sqlx::query!(
-        "WITH lines AS (
-           SELECT row_number() OVER (ORDER BY place) AS n, step, event
-           FROM (VALUES (1, $3::text, 'done'), (2, $4::text, 'started')) AS v (place, step, event)
-           WHERE step IS NOT NULL
-         ), held AS (
+        "WITH held AS (
            UPDATE operations
-           SET steps = steps + (SELECT count(*) FROM lines), updated_at = clock_timestamp()
+           SET steps = steps + num_nonnulls($3::text, $4::text), updated_at = clock_timestamp()
            WHERE id = $1 AND fence = $2 AND status IN ('running', 'undoing')
            RETURNING id, steps
          )
          INSERT INTO operation_steps (operation_id, seq, step, event, fence, at, detail)
-         SELECT id, steps - (SELECT count(*) FROM lines) + n, step, event, $2, clock_timestamp(), '{}'
-         FROM held, lines
-         WHERE set_config('synchronous_commit', 'off', true) = 'off'
-         ORDER BY n",
+         SELECT id, steps - later, line.step, event, $2, clock_timestamp(), '{}'
+         FROM held, (VALUES ($3::text, 'done', num_nonnulls($4::text)), ($4::text, 'started', 0))
+                AS line (step, event, later)
+         WHERE line.step IS NOT NULL AND set_config('synchronous_commit', 'off', true) = 'off'",
         operation.as_uuid(),
         fence,
         done,
