@@ -11,9 +11,14 @@ use tenantry_types::Secret;
 use crate::CatalogError;
 
 /// How long a request waits for a connection. Short, so that a catalog that is down is a quick 503
-/// and not a pile of waiting requests. The pool pings a connection within this time before it
-/// hands it out, so that a server that hangs is found too.
+/// and not a pile of waiting requests.
 const ACQUIRE: Duration = Duration::from_secs(2);
+
+/// A connection that lay idle for so long is pinged, within [`ACQUIRE`], before it is handed out, so
+/// that a server that went away or hangs is found. One that was used a moment ago is as likely to be
+/// alive as one that is pinged now: a piece of work takes a connection many times, and each time
+/// would be a round trip more.
+const PINGED_AFTER: Duration = Duration::from_secs(1);
 
 /// No statement of this crate takes seconds; one that does must not hold its connection for ever.
 const STATEMENT: &str = "15s";
@@ -51,5 +56,14 @@ pub async fn connect(
     Ok(PgPoolOptions::new()
         .max_connections(max)
         .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .before_acquire(|conn, meta| {
+            Box::pin(async move {
+                if meta.idle_for >= PINGED_AFTER {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options))
 }

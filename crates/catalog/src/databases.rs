@@ -350,7 +350,7 @@ pub async fn name_taken(
     .await?)
 }
 
-fn name_error(error: sqlx::Error, name: &DbName) -> NameError {
+pub(crate) fn name_error(error: sqlx::Error, name: &DbName) -> NameError {
     if violated(&error) == Some("databases_name_key") {
         NameError::NameTaken(name.clone())
     } else {

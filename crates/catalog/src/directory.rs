@@ -241,35 +241,3 @@ pub async fn set_compared(
     .await?;
     Ok(done.rows_affected() == 1)
 }
-
-/// Lists the first person of a new tenant, if it has one, and says that this is everybody, so that
-/// nobody has to open its database to see. One statement: a birth waits for it.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn list_first(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    key: &str,
-    hash: Option<&AddressHash>,
-    next: Duration,
-) -> Result<(), CatalogError> {
-    sqlx::query!(
-        "WITH listed AS (
-             INSERT INTO directory (address_hash, tenant_id, key_name)
-             SELECT $4::bytea, $1, $2 WHERE $4::bytea IS NOT NULL
-             ON CONFLICT (address_hash, tenant_id) DO UPDATE
-             SET key_name = excluded.key_name, written_at = clock_timestamp()
-         )
-         UPDATE tenants
-         SET directory_key = $2, directory_due_at = clock_timestamp() + make_interval(secs => $3)
-         WHERE id = $1",
-        tenant.as_uuid(),
-        key,
-        next.as_secs_f64(),
-        hash.map(AddressHash::as_slice),
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}

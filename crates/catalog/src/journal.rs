@@ -82,6 +82,41 @@ pub async fn append(
     Ok(done.rows_affected() == 1)
 }
 
+/// Appends in one statement that a step was done, that the next one is begun, or both; otherwise as
+/// [`append`].
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn advance(
+    conn: &mut PgConnection,
+    operation: OperationId,
+    fence: i64,
+    done: Option<&str>,
+    started: Option<&str>,
+) -> Result<bool, CatalogError> {
+    let appended = sqlx::query!(
+        "WITH held AS (
+           UPDATE operations
+           SET steps = steps + num_nonnulls($3::text, $4::text), updated_at = clock_timestamp()
+           WHERE id = $1 AND fence = $2 AND status IN ('running', 'undoing')
+           RETURNING id, steps
+         )
+         INSERT INTO operation_steps (operation_id, seq, step, event, fence, at, detail)
+         SELECT id, steps - later, line.step, event, $2, clock_timestamp(), '{}'
+         FROM held, (VALUES ($3::text, 'done', num_nonnulls($4::text)), ($4::text, 'started', 0))
+                AS line (step, event, later)
+         WHERE line.step IS NOT NULL AND set_config('synchronous_commit', 'off', true) = 'off'",
+        operation.as_uuid(),
+        fence,
+        done,
+        started,
+    )
+    .execute(conn)
+    .await?;
+    let lines = u64::from(done.is_some()) + u64::from(started.is_some());
+    Ok(appended.rows_affected() == lines)
+}
+
 /// The whole journal of an operation, in order.
 ///
 /// # Errors

@@ -10,6 +10,7 @@
 mod words;
 
 pub mod audit;
+pub mod births;
 pub mod change_log;
 mod close;
 pub mod clusters;

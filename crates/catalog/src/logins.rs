@@ -6,6 +6,7 @@
 use sqlx::PgConnection;
 use tenantry_types::{DatabaseId, RoleName};
 use tenantry_vault::Sealed;
+use uuid::Uuid;
 
 use crate::CatalogError;
 use crate::error::Row;
@@ -40,38 +41,32 @@ pub struct Login {
 /// # Errors
 /// When the catalog does not answer.
 pub async fn insert(conn: &mut PgConnection, login: &Login) -> Result<(), CatalogError> {
+    insert_all(conn, std::slice::from_ref(login)).await
+}
+
+/// Inserts logins in one statement.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn insert_all(conn: &mut PgConnection, logins: &[Login]) -> Result<(), CatalogError> {
+    let databases: Vec<Uuid> = logins.iter().map(|l| l.database_id.as_uuid()).collect();
+    let roles: Vec<&str> = logins.iter().map(|l| l.role.as_str()).collect();
+    let names: Vec<&str> = logins.iter().map(|l| l.name.as_str()).collect();
+    let sealed = || logins.iter().map(|l| l.sealed.as_ref());
+    let keys: Vec<Option<&str>> = sealed().map(|s| s.map(|s| s.key_id.as_str())).collect();
+    let bytes: Vec<Option<&[u8]>> = sealed().map(|s| s.map(|s| s.bytes.as_slice())).collect();
     sqlx::query!(
-        "INSERT INTO logins (database_id, role, name, key_id, sealed) VALUES ($1, $2, $3, $4, $5)",
-        login.database_id.as_uuid(),
-        login.role.as_str(),
-        login.name.as_str(),
-        login.sealed.as_ref().map(|sealed| sealed.key_id.as_str()),
-        login.sealed.as_ref().map(|sealed| sealed.bytes.as_slice()),
+        "INSERT INTO logins (database_id, role, name, key_id, sealed)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[])",
+        &databases,
+        &roles as &[&str],
+        &names as &[&str],
+        &keys as &[Option<&str>],
+        &bytes as &[Option<&[u8]>],
     )
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// Records a login's new name. `false`: no such login.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn rename(
-    conn: &mut PgConnection,
-    database: DatabaseId,
-    role: LoginRole,
-    new_name: &RoleName,
-) -> Result<bool, CatalogError> {
-    let done = sqlx::query!(
-        "UPDATE logins SET name = $3 WHERE database_id = $1 AND role = $2",
-        database.as_uuid(),
-        role.as_str(),
-        new_name.as_str(),
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
 }
 
 /// Records a login's new password. `false`: no such login.
@@ -90,25 +85,6 @@ pub async fn set_secret(
         role.as_str(),
         sealed.key_id,
         sealed.bytes,
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Forgets a login's password, which was handed out. `false`: no such login.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn forget_secret(
-    conn: &mut PgConnection,
-    database: DatabaseId,
-    role: LoginRole,
-) -> Result<bool, CatalogError> {
-    let done = sqlx::query!(
-        "UPDATE logins SET key_id = NULL, sealed = NULL WHERE database_id = $1 AND role = $2",
-        database.as_uuid(),
-        role.as_str(),
     )
     .execute(conn)
     .await?;

@@ -57,9 +57,10 @@ pub async fn get(
     .await?)
 }
 
-/// A secret for the one who asked, and a note that it was given. Unless it may be given `again`, of
-/// two who ask one gets it, and later ones nothing. Does not wait for the disk: after a crash of the
-/// server in the same moment the one who may not have got the answer can ask once more.
+/// A secret for the one who asked. Unless it may be given `again`, of two who ask one gets it, and
+/// later ones nothing: it is removed with the giving, or only noted as given where an idempotency
+/// key can still ask for it. Does not wait for the disk: after a crash of the server in the same
+/// moment the one who may not have got the answer can ask once more.
 ///
 /// # Errors
 /// When the catalog does not answer.
@@ -69,6 +70,9 @@ pub async fn tell(
     name: &str,
     again: bool,
 ) -> Result<Option<Sealed>, CatalogError> {
+    if !again && let Some(removed) = remove_unkeyed(conn, operation, name).await? {
+        return Ok(removed);
+    }
     Ok(sqlx::query_as!(
         Sealed,
         "UPDATE operation_secrets SET told_at = coalesce(told_at, clock_timestamp())
@@ -83,25 +87,29 @@ pub async fn tell(
     .await?)
 }
 
-/// Removes a secret that was given, unless an idempotency key can ask for it again.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn forget_told(
+/// Removes a secret that no idempotency key can ask for; gives it unless it was told before. The outer
+/// `None`: there is none, or a key can ask for it.
+async fn remove_unkeyed(
     conn: &mut PgConnection,
     operation: OperationId,
     name: &str,
-) -> Result<(), CatalogError> {
-    sqlx::query!(
-        "DELETE FROM operation_secrets s WHERE operation_id = $1 AND name = $2 AND told_at IS NOT NULL
-         AND set_config('synchronous_commit', 'off', true) = 'off'
-         AND NOT EXISTS (SELECT FROM idempotency_keys k WHERE k.operation_id = s.operation_id)",
+) -> Result<Option<Option<Sealed>>, CatalogError> {
+    let removed = sqlx::query!(
+        r#"DELETE FROM operation_secrets s WHERE operation_id = $1 AND name = $2
+           AND set_config('synchronous_commit', 'off', true) = 'off'
+           AND NOT EXISTS (SELECT FROM idempotency_keys k WHERE k.operation_id = s.operation_id)
+           RETURNING key_id, sealed, told_at IS NULL AS "untold!""#,
         operation.as_uuid(),
         name,
     )
-    .execute(conn)
+    .fetch_optional(conn)
     .await?;
-    Ok(())
+    Ok(removed.map(|row| {
+        row.untold.then_some(Sealed {
+            key_id: row.key_id,
+            bytes: row.sealed,
+        })
+    }))
 }
 
 /// Removes the secrets of all operations of a tenant, among them answers that nobody read.

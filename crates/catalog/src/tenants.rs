@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 use sqlx::PgConnection;
-use tenantry_types::{ClusterId, DbName, ErrorKind, Plan, Slug, TenantId, Timestamp};
+use tenantry_types::{ClusterId, DbName, ErrorKind, OperationId, Plan, Slug, TenantId, Timestamp};
 use uuid::Uuid;
 
 use crate::CatalogError;
@@ -177,6 +177,24 @@ pub async fn by_id(conn: &mut PgConnection, id: TenantId) -> Result<Option<Tenan
         .await?
         .map(TenantRow::decode)
         .transpose()
+}
+
+/// The tenant that an operation is about.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn by_operation(
+    conn: &mut PgConnection,
+    operation: OperationId,
+) -> Result<Option<Tenant>, CatalogError> {
+    tenant_query!(
+        "WHERE t.id = (SELECT o.tenant_id FROM operations o WHERE o.id = $1)",
+        operation.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(TenantRow::decode)
+    .transpose()
 }
 
 /// The tenant of this slug.

@@ -229,6 +229,19 @@ impl AdminConn {
         let _ = tokio::time::timeout(CONNECT, self.conn.close()).await;
     }
 
+    /// Ends the session and returns when the server's process is gone, which closes the connection
+    /// last of all: from then on nobody is in the database for a rename to wait for.
+    pub async fn end(mut self) {
+        let gone = async {
+            let farewell = "SELECT pg_terminate_backend(pg_backend_pid())";
+            let _ = sqlx::raw_sql(farewell).execute(&mut self.conn).await;
+            // Its last word may come before the end of the stream.
+            while !matches!(self.conn.ping().await, Ok(()) | Err(sqlx::Error::Io(_))) {}
+        };
+        // Whoever needs it gone finds out when it is not.
+        let _ = tokio::time::timeout(CONNECT, gone).await;
+    }
+
     /// Takes an idle session for another piece of work.
     ///
     /// # Errors
@@ -246,7 +259,9 @@ impl AdminConn {
     /// # Errors
     /// When the session has ended.
     pub async fn wait_for_disk(&mut self) -> Result<(), ClusterError> {
-        self.run("SET synchronous_commit = on".to_owned()).await
+        self.run("SET synchronous_commit = on".to_owned())
+            .await
+            .map(drop)
     }
 
     /// The login whose session this is.
@@ -273,11 +288,12 @@ impl AdminConn {
 
     /// Runs statements in the simple protocol: several, separated by semicolons, are one
     /// transaction; a single one runs outside of a transaction block, as `CREATE DATABASE` demands.
-    pub(crate) async fn run(&mut self, sql: String) -> Result<(), ClusterError> {
+    /// Gives the rows of those that are queries.
+    pub(crate) async fn run(&mut self, sql: String) -> Result<Vec<PgRow>, ClusterError> {
         self.usable()?;
-        let answer = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.conn);
+        let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut self.conn);
         let answer = tokio::time::timeout(ANSWER, answer).await;
-        self.answered(answer).map(drop)
+        self.answered(answer)
     }
 
     /// The rows of a query.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sqlx::postgres::PgRow;
+
 use crate::{AdminConn, ClusterError, clearance};
 
 /// How often a statement is tried that found its database in use (55006), each of which Postgres
@@ -12,9 +14,17 @@ const BACKOFF: Duration = Duration::from_millis(100);
 /// Runs statements on a database or role; again when another session had the row or the database.
 /// Whoever else holds its lock is ended, see [`clearance`].
 pub(crate) async fn alter(conn: &mut AdminConn, sql: String) -> Result<(), ClusterError> {
+    alter_and_ask(conn, sql).await.map(drop)
+}
+
+/// As [`alter`], with queries among the statements: what came of these in the same transaction.
+pub(crate) async fn alter_and_ask(
+    conn: &mut AdminConn,
+    sql: String,
+) -> Result<Vec<PgRow>, ClusterError> {
     for attempt in 1.. {
         let error = match unhindered(conn, sql.clone()).await {
-            Ok(()) => return Ok(()),
+            Ok(rows) => return Ok(rows),
             Err(error) => error,
         };
         // XX000: "tuple concurrently updated", when the row changed while we waited for it.
@@ -25,10 +35,10 @@ pub(crate) async fn alter(conn: &mut AdminConn, sql: String) -> Result<(), Clust
         }
         tokio::time::sleep(BACKOFF * attempt).await;
     }
-    Ok(())
+    Ok(Vec::new())
 }
 
-async fn unhindered(conn: &mut AdminConn, sql: String) -> Result<(), ClusterError> {
+async fn unhindered(conn: &mut AdminConn, sql: String) -> Result<Vec<PgRow>, ClusterError> {
     let pid = conn.pid().await?;
     let clearance = clearance::keep(
         conn.admin().clone(),

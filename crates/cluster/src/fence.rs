@@ -115,7 +115,7 @@ async fn lock_out(
     if sql.len() == 1 {
         return Ok(());
     }
-    conn.run(sql.join(";")).await
+    conn.run(sql.join(";")).await.map(drop)
 }
 
 /// Whether somebody holds, or has just changed, the row we wanted to write.

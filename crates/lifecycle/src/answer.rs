@@ -1,11 +1,10 @@
 //! What operations answer, with the secrets that may be told once.
 
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 use tenantry_catalog::tenants::{self, Status, Tenant};
 use tenantry_catalog::{journal, operation_secrets, operations};
 use tenantry_types::{OperationId, Secret, TenantId, Timestamp};
-use tenantry_vault::Place;
+use tenantry_vault::{Place, Sealed};
 
 use crate::Lifecycle;
 use crate::deps::Deps;
@@ -15,7 +14,7 @@ use crate::migrate::PROGRESS;
 use crate::place;
 
 /// Under this name the answer of a creation is sealed.
-const ANSWER: &str = "answer";
+pub(crate) const ANSWER: &str = "answer";
 
 /// What a creation made.
 #[derive(Clone, Debug)]
@@ -93,17 +92,12 @@ impl Lifecycle {
         telling: Telling,
     ) -> Result<Created, StartError> {
         let mut conn = self.deps().catalog.acquire().await?;
-        let tenant_id = operations::by_id(&mut conn, operation)
-            .await?
-            .and_then(|operation| operation.tenant_id)
-            .ok_or(StartError::UnknownTenant)?;
-        let tenant = tenants::by_id(&mut conn, tenant_id)
+        let tenant = tenants::by_operation(&mut conn, operation)
             .await?
             .filter(|tenant| tenant.status != Status::Provisioning)
             .ok_or(StartError::UnknownTenant)?;
         let again = telling == Telling::AndKeep;
         let sealed = operation_secrets::tell(&mut conn, operation, ANSWER, again).await?;
-        operation_secrets::forget_told(&mut conn, operation, ANSWER).await?;
         let answer = sealed
             .map(|sealed| open(self.deps(), operation, &sealed))
             .transpose()?;
@@ -172,31 +166,22 @@ impl Lifecycle {
 }
 
 /// Seals what has to be told.
-pub(crate) async fn seal(
+pub(crate) fn seal(
     deps: &Deps,
-    conn: &mut PgConnection,
     operation: OperationId,
     answer: &Answer,
-    until: Timestamp,
-) -> Result<(), StepError> {
+) -> Result<Sealed, StepError> {
     let text = serde_json::to_string(answer).map_err(|error| place::vault_failure(&error))?;
-    let sealed = deps
-        .admin_keys
+    deps.admin_keys
         .seal(
             &deps.entropy,
             &Place::operation_secret(operation, ANSWER),
             &Secret::new(text),
         )
-        .map_err(|error| place::vault_failure(&error))?;
-    operation_secrets::put(conn, operation, ANSWER, &sealed, Some(until)).await?;
-    Ok(())
+        .map_err(|error| place::vault_failure(&error))
 }
 
-fn open(
-    deps: &Deps,
-    operation: OperationId,
-    sealed: &tenantry_vault::Sealed,
-) -> Result<Answer, StartError> {
+fn open(deps: &Deps, operation: OperationId, sealed: &Sealed) -> Result<Answer, StartError> {
     let text = deps
         .admin_keys
         .open(&Place::operation_secret(operation, ANSWER), sealed)

@@ -152,9 +152,9 @@ impl Lifecycle {
             session: session.under(lease.clone()),
         };
         if wanted.purges() {
-            self.carry(lease, operations::Status::Running, None, Purge(ending));
+            self.carry(lease, Purge(ending));
         } else {
-            self.carry(lease, operations::Status::Running, None, Delete(ending));
+            self.carry(lease, Delete(ending));
         }
         Ok(Deletion {
             tenant_id: found.id,

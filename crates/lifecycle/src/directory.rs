@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use serde_json::json;
-use sqlx::PgConnection;
 use tenantry_catalog::CatalogError;
 use tenantry_catalog::directory::{self, AddressHash, Due};
 use tenantry_catalog::tenants::TenantRef;
 use tenantry_router::{AcquireError, ResolveError};
 use tenantry_tenantdb::{TenantDbError, users};
-use tenantry_types::{Email, ErrorKind, TenantId};
+use tenantry_types::{Email, ErrorKind};
 
 use crate::Lifecycle;
 use crate::asker::Asker;
@@ -36,7 +35,7 @@ const AT_ONCE: usize = 2;
 /// How long a tenant is left alone by others, or after a failure.
 const LEASE: Duration = Duration::from_secs(120);
 /// How long until a tenant is compared again.
-const AGAIN: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// How many addresses are read at a time.
 const PAGE: u32 = 1000;
 
@@ -79,18 +78,11 @@ pub(crate) async fn run(life: Lifecycle) {
     }
 }
 
-/// Lists the first person of a new tenant in the transaction that opens it.
-pub(crate) async fn list_first(
-    deps: &Deps,
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    email: Option<&str>,
-) -> Result<(), CatalogError> {
+/// The directory's hash of a new tenant's first person, where it has one.
+pub(crate) fn hash_of(deps: &Deps, email: Option<&str>) -> Option<AddressHash> {
     // It was checked when the operation began.
-    let email = email.and_then(|text| Email::parse(text).ok());
-    let hash = email.map(|email| deps.directory.hash(&email));
-    let key = deps.directory.name();
-    directory::list_first(conn, tenant, key, hash.as_ref(), AGAIN).await
+    let email = email.and_then(|text| Email::parse(text).ok())?;
+    Some(deps.directory.hash(&email))
 }
 
 /// Compares a batch of tenants that are due; says whether there may be more.

@@ -52,7 +52,8 @@ struct Inner {
     deps: Deps,
     /// Who we are in leases: one id per process.
     holder: uuid::Uuid,
-    finished: tokio::sync::broadcast::Sender<tenantry_types::OperationId>,
+    /// Operations that a driver here has left, and whether they are done.
+    finished: tokio::sync::broadcast::Sender<(tenantry_types::OperationId, bool)>,
     slots: Arc<tokio::sync::Semaphore>,
     templates: template::Known,
     idle: place::Idle,

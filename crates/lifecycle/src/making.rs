@@ -13,6 +13,8 @@ use tenantry_types::{ClusterId, DatabaseId, DbName, ErrorKind, OperationId, Role
 use tenantry_vault::scram;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::Lifecycle;
 use crate::deps::Deps;
@@ -30,6 +32,49 @@ pub(crate) struct Origin {
     pub schema: String,
 }
 
+/// The rows of a database in the catalog, with its logins.
+#[derive(Clone)]
+pub(crate) struct Rows {
+    pub name: DbName,
+    pub logins: Vec<Login>,
+}
+
+/// What one drive of an operation knows of the database that it makes, so that no step asks for what
+/// an earlier one wrote: while it holds the lease nobody else writes it.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Whether this drive began the operation. A later one finds the cluster ahead of the catalog's
+    /// journal, where a crash took the last lines, and has to look.
+    newborn: bool,
+    rows: Mutex<Option<Rows>>,
+    verifiers: Mutex<Option<Verifying>>,
+}
+
+/// The verifiers of the logins' passwords, worked out beside the clone: one takes thousands of rounds.
+type Verifying = JoinHandle<Result<Vec<(LoginRole, String)>, StepError>>;
+
+impl Known {
+    /// Of an operation that this process began, with the rows that it wrote.
+    pub(crate) fn newborn(rows: Option<Rows>) -> Self {
+        Self {
+            newborn: true,
+            rows: Mutex::new(rows),
+            verifiers: Mutex::default(),
+        }
+    }
+
+    /// The rows have these names now.
+    pub(crate) async fn renamed(&self, name: &DbName) {
+        if let Some(rows) = self.rows.lock().await.as_mut() {
+            let names = names::login_names(name);
+            rows.name = name.clone();
+            for login in &mut rows.logins {
+                login.name = name_of(&names, login.role);
+            }
+        }
+    }
+}
+
 /// What the steps of one operation make.
 pub(crate) struct Making<'a> {
     pub life: &'a Lifecycle,
@@ -37,6 +82,9 @@ pub(crate) struct Making<'a> {
     pub session: &'a Session,
     pub cluster: ClusterId,
     pub database: DatabaseId,
+    /// The names that it may have by now, the first one first.
+    pub bases: Vec<DbName>,
+    pub known: &'a Known,
 }
 
 impl Making<'_> {
@@ -58,27 +106,18 @@ impl Making<'_> {
 
     /// Clones the template into a closed database that carries our mark.
     pub(crate) async fn clone(&self, template: &Origin) -> Result<(), StepError> {
-        let deps = self.life.deps();
-        let mut conn = deps.catalog.acquire().await?;
-        let known = databases::by_id(&mut conn, self.database).await?.is_some();
-        drop(conn);
-        if !known {
-            let mut tx = deps.catalog.begin().await?;
-            crate::worker::guard(&mut tx, self.lease).await?;
-            record(
-                deps,
-                &mut tx,
-                self.lease.operation(),
-                (self.cluster, self.database),
-                template,
-            )
-            .await?;
-            tx.commit().await?;
+        if self.find().await?.is_none() {
+            self.record(template).await?;
+        }
+        *self.known.verifiers.lock().await = Some(self.verify().await?);
+        let first = names::spare(self.database);
+        if self.current_name().await? != first {
+            return Ok(());
         }
         let mut admin = self.session.admin().await?;
         tenantry_cluster::databases::create_closed(
             &mut admin,
-            &names::spare(self.database),
+            &first,
             &names::template(template.id),
             &self.mark(),
         )
@@ -86,19 +125,58 @@ impl Making<'_> {
         .map_err(cluster_failure)
     }
 
-    /// Walls the database off, opens it for the admin alone, and writes which database it is.
-    pub(crate) async fn open(&self, template: &Origin) -> Result<(), StepError> {
+    /// Walls the database off and opens it: from here on the admin can enter it, and nobody else.
+    pub(crate) async fn open(&self) -> Result<(), StepError> {
         let name = self.current_name().await?;
-        {
-            let mut admin = self.session.admin().await?;
-            tenantry_cluster::databases::prepare(&mut admin, &name, &self.mark())
-                .await
-                .map_err(cluster_failure)?;
-            tenantry_cluster::databases::open(&mut admin, &name)
-                .await
-                .map_err(cluster_failure)?;
-        }
-        let mut inside = self.session.inside(self.lease, &name).await?;
+        let mut admin = self.session.admin().await?;
+        tenantry_cluster::databases::prepare(&mut admin, &name, &self.mark())
+            .await
+            .map_err(cluster_failure)?;
+        tenantry_cluster::databases::open(&mut admin, &name)
+            .await
+            .map_err(cluster_failure)
+    }
+
+    /// Makes the three logins, whose passwords the catalog has, sealed, since the row was written;
+    /// and, beside that, writes into the database which one it is. Each in a session of its own, and
+    /// each can be repeated without the other.
+    pub(crate) async fn logins(&self, template: &Origin) -> Result<(), StepError> {
+        let name = self.current_name().await?;
+        let (made, written) = tokio::join!(
+            self.make_logins(&name),
+            self.write_identity(&name, template)
+        );
+        made.and(written)
+    }
+
+    async fn make_logins(&self, database: &DbName) -> Result<(), StepError> {
+        let begun = self.known.verifiers.lock().await.take();
+        let verifying = match begun {
+            Some(verifying) => verifying,
+            None => self.verify().await?,
+        };
+        let verifiers = verifying
+            .await
+            .map_err(|error| place::vault_failure(&error))??;
+        let names = names::login_names(database);
+        let new: Vec<_> = verifiers
+            .into_iter()
+            .map(|(role, verifier)| NewLogin {
+                name: name_of(&names, role),
+                kind: kind_of(role).0,
+                verifier,
+                mark: self.mark(),
+            })
+            .collect();
+        let mut admin = self.session.admin().await?;
+        tenantry_cluster::logins::create_for(&mut admin, database, &new)
+            .await
+            .map_err(cluster_failure)
+    }
+
+    /// The session is gone when this returns: a rename waits for whoever is in the database.
+    async fn write_identity(&self, database: &DbName, template: &Origin) -> Result<(), StepError> {
+        let mut inside = self.session.inside(self.lease, database).await?;
         let written = tenantry_cluster::identity::replace(
             &mut inside,
             self.life.deps().installation,
@@ -107,65 +185,86 @@ impl Making<'_> {
             FIRST_EPOCH,
         )
         .await;
-        inside.close().await;
+        inside.end().await;
         written.map_err(cluster_failure)
     }
 
-    /// Makes the three logins, whose passwords the catalog has, sealed, since the row was written.
-    pub(crate) async fn logins(&self) -> Result<(), StepError> {
-        let deps = self.life.deps();
-        let mut conn = deps.catalog.acquire().await?;
-        let sealed = logins::by_database(&mut conn, self.database).await?;
-        drop(conn);
-        let name = self.current_name().await?;
-        let mut new = Vec::with_capacity(sealed.len());
-        for login in sealed {
-            let password = place::open_login(deps, &login)?;
-            let (kind, iterations) = kind_of(login.role);
-            new.push(NewLogin {
-                name: login.name,
-                kind,
-                verifier: scram::verifier(&password, deps.entropy.bytes::<16>(), iterations),
-                mark: self.mark(),
-            });
+    /// Begins to work out the verifiers.
+    async fn verify(&self) -> Result<Verifying, StepError> {
+        let (life, rows) = (self.life.clone(), self.rows().await?);
+        Ok(tokio::task::spawn_blocking(move || {
+            let deps = life.deps();
+            let verifier = |login: &Login| {
+                let password = place::open_login(deps, login)?;
+                let salt = deps.entropy.bytes::<16>();
+                let verifier = scram::verifier(&password, salt, kind_of(login.role).1);
+                Ok((login.role, verifier))
+            };
+            rows.logins.iter().map(verifier).collect()
+        }))
+    }
+
+    /// The catalog's rows.
+    pub(crate) async fn rows(&self) -> Result<Rows, StepError> {
+        let rows = self.find().await?;
+        rows.ok_or_else(|| place::missing("The database of the operation is not in the catalog."))
+    }
+
+    async fn find(&self) -> Result<Option<Rows>, StepError> {
+        let mut known = self.known.rows.lock().await;
+        if known.is_none() {
+            let mut conn = self.life.deps().catalog.acquire().await?;
+            if let Some(row) = databases::by_id(&mut conn, self.database).await? {
+                *known = Some(Rows {
+                    name: row.name,
+                    logins: logins::by_database(&mut conn, self.database).await?,
+                });
+            }
         }
-        let wanted = names::login_names(&name);
+        Ok(known.clone())
+    }
+
+    async fn record(&self, template: &Origin) -> Result<(), StepError> {
+        let deps = self.life.deps();
+        let (operation, database) = (self.lease.operation(), (self.cluster, self.database));
+        let mut tx = deps.catalog.begin().await?;
+        crate::worker::guard(&mut tx, self.lease).await?;
+        let rows = record(deps, &mut tx, operation, database, template).await?;
+        tx.commit().await?;
+        *self.known.rows.lock().await = Some(rows);
+        Ok(())
+    }
+
+    /// The name that the database has on the cluster: the step `claim` may have given it another one
+    /// before a crash, of which the catalog may have lost the last lines.
+    async fn current_name(&self) -> Result<DbName, StepError> {
+        let first = names::spare(self.database);
+        if self.known.newborn {
+            return Ok(first);
+        }
         let mut admin = self.session.admin().await?;
-        tenantry_cluster::logins::create_all(&mut admin, &new)
-            .await
-            .map_err(cluster_failure)?;
-        tenantry_cluster::logins::set_role_in_database(&mut admin, &wanted.owner, &name)
-            .await
-            .map_err(cluster_failure)?;
-        tenantry_cluster::databases::grant_connect(&mut admin, &name, &wanted.all())
-            .await
-            .map_err(cluster_failure)
+        for base in &self.bases {
+            let found = tenantry_cluster::databases::mark_of(&mut admin, base).await;
+            if found.map_err(cluster_failure)? == Some(self.mark()) {
+                return Ok(base.clone());
+            }
+        }
+        Ok(first)
     }
 
     /// Drops the database, then its logins (a login with a grant cannot be dropped), then their rows.
-    pub(crate) async fn discard(&self, bases: &[DbName]) -> Result<(), StepError> {
+    pub(crate) async fn discard(&self) -> Result<(), StepError> {
         let deps = self.life.deps();
         let mut admin = self.session.admin().await?;
         // The rows go for good, so nothing may come back in a crash.
         admin.wait_for_disk().await.map_err(cluster_failure)?;
-        discard_named(&mut admin, bases, &self.mark()).await?;
+        discard_named(&mut admin, &self.bases, &self.mark()).await?;
         drop(admin);
         let mut tx = deps.catalog.begin().await?;
         crate::worker::guard(&mut tx, self.lease).await?;
         databases::remove(&mut tx, self.database).await?;
         tx.commit().await?;
         Ok(())
-    }
-
-    /// The name that the database has now: the step `claim` may have renamed it before a crash.
-    async fn current_name(&self) -> Result<DbName, StepError> {
-        let mut conn = self.life.deps().catalog.acquire().await?;
-        let row = databases::by_id(&mut conn, self.database)
-            .await?
-            .ok_or_else(|| {
-                place::missing("The database of the operation is not in the catalog.")
-            })?;
-        Ok(row.name)
     }
 }
 
@@ -177,7 +276,7 @@ pub(crate) async fn record(
     operation: OperationId,
     (cluster, database): (ClusterId, DatabaseId),
     template: &Origin,
-) -> Result<(), StepError> {
+) -> Result<Rows, StepError> {
     let name = names::spare(database);
     let new = NewDatabase {
         id: database,
@@ -190,17 +289,18 @@ pub(crate) async fn record(
         .await
         .map_err(name_refused)?;
     let names = names::login_names(&name);
+    let mut new = Vec::new();
     for role in [LoginRole::Owner, LoginRole::Router, LoginRole::User] {
         let password = deps.entropy.password();
-        let login = Login {
+        new.push(Login {
             database_id: database,
             role,
             name: name_of(&names, role),
             sealed: Some(place::seal_login(deps, database, role, &password)?),
-        };
-        logins::insert(conn, &login).await?;
+        });
     }
-    Ok(())
+    logins::insert_all(conn, &new).await?;
+    Ok(Rows { name, logins: new })
 }
 
 /// Drops what carries our mark under any of these names. What carries another's is not what we made:

@@ -139,7 +139,7 @@ impl Lifecycle {
             lease: lease.clone(),
             report: Mutex::default(),
         };
-        self.carry(lease, operations::Status::Running, None, work);
+        self.carry(lease, work);
         Ok(Started {
             operation_id: id,
             tenant_id: None,

@@ -19,7 +19,7 @@ use crate::Lifecycle;
 use crate::asker::Asker;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError, chain_of};
 use crate::error::StartError;
-use crate::making::{Making, Origin};
+use crate::making::{Known, Making, Origin};
 use crate::place::{self, Durability, Session};
 
 /// How often the stock is looked at when nobody took from it.
@@ -36,6 +36,7 @@ pub struct Spare {
     lease: Arc<Lease>,
     params: Mutex<Params>,
     session: Session,
+    known: Known,
 }
 
 /// What the catalog keeps of it.
@@ -96,6 +97,7 @@ impl Spare {
             life: life.clone(),
             params: Mutex::new(params),
             session: Session::resumed(life, cluster, lease.clone(), Durability::Last),
+            known: Known::default(),
             lease,
         })
     }
@@ -107,6 +109,8 @@ impl Spare {
             session: &self.session,
             cluster: params.cluster_id,
             database: params.database_id,
+            bases: vec![names::spare(params.database_id)],
+            known: &self.known,
         }
     }
 
@@ -138,13 +142,13 @@ async fn clone(work: &Spare) -> Result<(), StepError> {
 }
 
 async fn open(work: &Spare) -> Result<(), StepError> {
-    let (params, origin) = work.origin().await?;
-    work.making(&params).open(&origin).await
+    let (params, _) = work.origin().await?;
+    work.making(&params).open().await
 }
 
 async fn logins(work: &Spare) -> Result<(), StepError> {
-    let params = work.params.lock().await.clone();
-    work.making(&params).logins().await
+    let (params, origin) = work.origin().await?;
+    work.making(&params).logins(&origin).await
 }
 
 /// From here on it can be taken. Once more is fine: a tenant may have it by then, and a new name.
@@ -180,8 +184,7 @@ async fn discard(work: &Spare) -> Result<(), StepError> {
     if !ours {
         return Ok(());
     }
-    let name = names::spare(params.database_id);
-    work.making(&params).discard(&[name]).await
+    work.making(&params).discard().await
 }
 
 /// Keeps the stock until the program stops.
@@ -285,9 +288,10 @@ impl Lifecycle {
             life: self.clone(),
             params: Mutex::new(params),
             session: session.under(lease.clone()),
+            known: Known::newborn(None),
             lease: lease.clone(),
         };
-        self.drive_to_end(&lease, Status::Running, None, work).await;
+        self.drive_newborn(&lease, work).await;
         let mut conn = deps.catalog.acquire().await?;
         let ended = operations::by_id(&mut conn, id).await?;
         Ok(match ended.map(|operation| operation.status) {

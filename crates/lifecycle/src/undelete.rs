@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tenantry_catalog::operations::{self, Operation};
+use tenantry_catalog::operations::Operation;
 use tenantry_catalog::tenants::{self, Status, TenantRef};
 use tenantry_catalog::{change_log, clusters};
 use tenantry_cluster::{fence, names};
@@ -102,7 +102,7 @@ impl Lifecycle {
             params,
             session: session.under(lease.clone()),
         };
-        self.carry(lease, operations::Status::Running, None, Undelete(ending));
+        self.carry(lease, Undelete(ending));
         Ok(Started {
             operation_id: id,
             tenant_id: Some(found.id),

@@ -69,7 +69,8 @@ impl Lifecycle {
             let next = (Instant::now() + LOOK_EVERY).min(deadline);
             loop {
                 match tokio::time::timeout_at(next, finished.recv()).await {
-                    Ok(Ok(ended)) if ended != id => {}
+                    Ok(Ok((ended, _))) if ended != id => {}
+                    Ok(Ok((_, true))) => return Ok(Finished::Done),
                     Ok(Ok(_) | Err(RecvError::Lagged(_))) => break,
                     // No sender can be left over while `self` lives; waiting for the clock is right then too.
                     Ok(Err(RecvError::Closed)) => tokio::time::sleep_until(next).await,

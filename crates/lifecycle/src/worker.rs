@@ -131,8 +131,8 @@ async fn resume<K: Kind>(
     lease: &Arc<Lease>,
     work: Result<K, StepError>,
 ) -> Result<(), StepError> {
-    life.drive_to_end(lease, operation.status, operation.error.clone(), work?)
-        .await;
+    let (status, error) = (operation.status, operation.error.clone());
+    life.drive_on(lease, status, error, work?, false).await;
     Ok(())
 }
 
@@ -189,25 +189,26 @@ impl Lifecycle {
     }
 
     /// Carries an operation that just began, in the background: it goes on when its asker hangs up.
-    pub(crate) fn carry<K: Kind>(
-        &self,
-        lease: Arc<Lease>,
-        status: Status,
-        error: Option<serde_json::Value>,
-        work: K,
-    ) {
+    pub(crate) fn carry<K: Kind>(&self, lease: Arc<Lease>, work: K) {
         let life = self.clone();
         self.0
             .running
-            .spawn(async move { life.drive_to_end(&lease, status, error, work).await });
+            .spawn(async move { life.drive_newborn(&lease, work).await });
     }
 
-    pub(crate) async fn drive_to_end<K: Kind>(
+    /// Carries an operation that was recorded a moment ago.
+    pub(crate) async fn drive_newborn<K: Kind>(&self, lease: &Arc<Lease>, work: K) {
+        self.drive_on(lease, Status::Running, None, work, true)
+            .await;
+    }
+
+    async fn drive_on<K: Kind>(
         &self,
         lease: &Arc<Lease>,
         status: Status,
         error: Option<serde_json::Value>,
         work: K,
+        newborn: bool,
     ) {
         let deps = self.deps();
         let drive = Drive {
@@ -215,10 +216,12 @@ impl Lifecycle {
             lease,
             faults: &deps.faults,
             stopping: &self.0.stopping,
+            newborn,
         };
         let begun = Instant::now();
         let ended = engine::drive(&drive, status, error, &work).await;
         count_end::<K>(&ended, begun.elapsed());
+        let done = matches!(ended, Ok(End::Done));
         match ended {
             Ok(End::Done | End::Failed(_)) => {}
             Ok(End::Parked(failure)) => {
@@ -234,7 +237,7 @@ impl Lifecycle {
             }
         }
         // Nobody may be listening; that is no error.
-        let _ = self.0.finished.send(lease.operation());
+        let _ = self.0.finished.send((lease.operation(), done));
     }
 
     async fn mark_parked(&self, lease: &Lease, failure: &Failure) {

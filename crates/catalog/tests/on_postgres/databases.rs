@@ -2,9 +2,7 @@
 
 use sqlx::{Connection, PgConnection};
 use tenantry_catalog::databases::{self, NameError, NewDatabase, State};
-use tenantry_catalog::logins::{self, Login, LoginRole};
-use tenantry_types::{DatabaseId, DbName, OperationId, RoleName, Secret};
-use tenantry_vault::Place;
+use tenantry_types::{DatabaseId, DbName, OperationId};
 
 use crate::world::Db;
 
@@ -121,49 +119,4 @@ pub async fn a_name_is_taken_once_per_cluster(db: Db) {
     let other = db.making(one, "taken").await;
     let refused = databases::rename(&mut conn, other, &free).await;
     assert!(matches!(refused, Err(NameError::NameTaken(_))));
-}
-
-pub async fn a_secret_is_forgotten_and_the_login_stays(db: Db) {
-    let cluster = db.cluster("one").await;
-    let id = db.making(cluster, "a").await;
-    let mut conn = db.conn().await;
-    let (keys, secret) = (db.keys.admin(), Secret::new("of the user"));
-    let place = Place::login(id, LoginRole::User.as_str());
-    let login = Login {
-        database_id: id,
-        role: LoginRole::User,
-        name: RoleName::parse("new_user").expect("a name"),
-        sealed: Some(keys.seal(&db.entropy, &place, &secret).expect("sealed")),
-    };
-    logins::insert(&mut conn, &login).await.expect("inserted");
-    let read = logins::by_database(&mut conn, id).await.expect("read");
-    assert_eq!(read, std::slice::from_ref(&login));
-    let sealed = read[0].sealed.as_ref().expect("a secret");
-    assert_eq!(keys.open(&place, sealed), Ok(secret));
-
-    let name = RoleName::parse("tenant_a_user").expect("a name");
-    assert!(
-        logins::rename(&mut conn, id, LoginRole::User, &name)
-            .await
-            .expect("renamed")
-    );
-    assert!(
-        logins::forget_secret(&mut conn, id, LoginRole::User)
-            .await
-            .expect("forgotten")
-    );
-    assert!(
-        !logins::forget_secret(&mut conn, id, LoginRole::Owner)
-            .await
-            .expect("asked")
-    );
-    let read = logins::by_database(&mut conn, id).await.expect("read");
-    assert_eq!(
-        read,
-        [Login {
-            name,
-            sealed: None,
-            ..login
-        }]
-    );
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use tenantry_catalog::births::{self, Opening, Told};
 use tenantry_catalog::directory::{self, AddressHash};
 use tenantry_catalog::tenants::{self, Status};
-use tenantry_types::TenantId;
+use tenantry_types::{DatabaseId, TenantId};
+use tenantry_vault::Place;
 
 use crate::world::{Db, LONG, execute};
 
@@ -33,6 +35,32 @@ async fn put(db: &Db, tenant: TenantId, key: &str, hashes: &[AddressHash]) {
     directory::put(&mut db.conn().await, tenant, key, hashes)
         .await
         .expect("written");
+}
+
+/// Lists a tenant as it is at its birth; twice, as a step that is repeated.
+async fn open(db: &Db, tenant: TenantId, first_person: Option<AddressHash>) {
+    let mut conn = db.conn().await;
+    let operation = db.operation(&mut conn, Some(tenant), LONG).await;
+    let operation = operation.expect("begun");
+    let place = Place::operation_secret(operation, "answer");
+    let secret = "told".to_owned().into();
+    let answer = db.keys.admin().seal(&db.entropy, &place, &secret);
+    let opening = Opening {
+        tenant,
+        told: Some(Told {
+            name: "answer",
+            answer: &answer.expect("sealed"),
+            until: db.clock.now(),
+            database: DatabaseId::generate(&db.clock, &db.entropy),
+            directory_key: KEY,
+            first_person,
+            listed_again: DAY,
+        }),
+    };
+    for _ in 0..2 {
+        let opened = births::open(&mut conn, operation, 1, &opening).await;
+        assert!(opened.expect("asked").is_some());
+    }
 }
 
 async fn found(db: &Db, hash: &AddressHash) -> Vec<String> {
@@ -98,9 +126,7 @@ pub async fn a_row_that_was_just_confirmed_is_not_forgotten(db: Db) {
     age(&db).await;
     put(&db, acme, KEY, &[ANN]).await;
     let mut conn = db.conn().await;
-    directory::list_first(&mut conn, acme, KEY, None, DAY)
-        .await
-        .expect("set");
+    open(&db, acme, None).await;
     for hash in [&ANN, &BEN] {
         directory::forget(&mut conn, acme, hash)
             .await
@@ -150,12 +176,7 @@ pub async fn a_tenant_is_compared_by_one_at_a_time_and_again_after_a_while(db: D
 pub async fn another_key_makes_a_tenant_due(db: Db) {
     let acme = tenant(&db, "acme").await;
     let mut conn = db.conn().await;
-    // Twice, as a step that is repeated.
-    for _ in 0..2 {
-        directory::list_first(&mut conn, acme, KEY, Some(&ANN), DAY)
-            .await
-            .expect("set");
-    }
+    open(&db, acme, Some(ANN)).await;
     assert_eq!(found(&db, &ANN).await, ["acme"]);
     assert_eq!(directory::make_due(&mut conn, KEY).await.expect("asked"), 0);
     assert!(due(&db).await.is_empty());

@@ -4,6 +4,7 @@ use chrono::Duration;
 use serde_json::json;
 use tenantry_catalog::journal::{self, Event};
 use tenantry_catalog::operation_secrets;
+use tenantry_catalog::operations::{self, Status};
 use tenantry_vault::{Place, Sealed};
 
 use crate::world::{Db, LONG};
@@ -40,6 +41,46 @@ pub async fn lines_are_numbered_in_order_also_when_written_at_once(db: Db) {
         (json!({"n": 3}), 1)
     );
     assert_eq!(of_one[3].event, Event::Done);
+}
+
+/// Seen to fail with the two lines in the other order.
+pub async fn a_turn_says_what_is_done_before_what_begins(db: Db) {
+    let mut conn = db.conn().await;
+    let id = db.operation(&mut conn, None, LONG).await.expect("begun");
+    for (done, started) in [(None, Some("a")), (Some("a"), Some("b")), (Some("b"), None)] {
+        let written = journal::advance(&mut conn, id, 1, done, started).await;
+        assert!(written.expect("written"));
+    }
+    let started = journal::advance(&mut conn, id, 1, None, Some("c")).await;
+    assert!(started.expect("written"));
+    let ended = operations::complete(&mut conn, id, 1, "c", &json!({"n": 1})).await;
+    assert!(ended.expect("written"));
+    let lines = journal::of(&mut conn, id).await.expect("read");
+    let lines: Vec<_> = lines
+        .iter()
+        .map(|line| (line.seq, line.step.as_str(), line.event))
+        .collect();
+    let (started, done) = (Event::Started, Event::Done);
+    assert_eq!(
+        lines,
+        [
+            (1, "a", started),
+            (2, "a", done),
+            (3, "b", started),
+            (4, "b", done),
+            (5, "c", started),
+            (6, "c", done),
+        ]
+    );
+    let ended = operations::by_id(&mut conn, id).await.expect("read");
+    let ended = ended.expect("there");
+    assert_eq!(
+        (ended.status, ended.result),
+        (Status::Done, Some(json!({"n": 1})))
+    );
+    // What has ended has no more turns.
+    let late = journal::advance(&mut conn, id, 1, None, Some("d")).await;
+    assert!(!late.expect("asked"));
 }
 
 pub async fn secrets_are_taken_once_and_the_answer_outlives_the_operation(db: Db) {

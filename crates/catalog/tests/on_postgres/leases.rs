@@ -46,6 +46,14 @@ pub async fn a_worker_with_an_old_fence_changes_nothing(db: Db) {
             "journal",
             journal::append(c, id, 1, "step", Event::Done, &value).await,
         ),
+        (
+            "turn",
+            journal::advance(c, id, 1, Some("step"), Some("next")).await,
+        ),
+        (
+            "complete",
+            operations::complete(c, id, 1, "step", &value).await,
+        ),
     ] {
         assert!(!wrote.expect("asked"), "{what}");
     }

@@ -10,6 +10,7 @@
     reason = "a test; clippy knows only `#[test]` functions as such"
 )]
 
+mod births;
 mod changes;
 mod databases;
 mod directory;
@@ -54,6 +55,12 @@ async fn on_the_other_versions() {
 
 fn cases() -> Vec<(&'static str, Case)> {
     cases![
+        births {
+            a_claim_is_its_drivers_and_takes_the_logins_along,
+            an_opening_is_its_drivers_and_is_told_of_once,
+            an_opening_that_waits_for_a_row_holds_up_no_change,
+            an_opening_that_waits_for_the_number_gets_the_next_one,
+        }
         changes {
             numbers_are_in_the_order_of_the_commits,
             a_notification_carries_the_number_and_comes_with_the_commit,
@@ -70,13 +77,13 @@ fn cases() -> Vec<(&'static str, Case)> {
             two_who_want_a_spare_get_different_ones,
             a_claimed_database_is_nobody_elses,
             a_name_is_taken_once_per_cluster,
-            a_secret_is_forgotten_and_the_login_stays,
         }
         fleet {
             a_migration_covers_tenants_and_spares_but_none_in_the_making,
         }
         journal {
             lines_are_numbered_in_order_also_when_written_at_once,
+            a_turn_says_what_is_done_before_what_begins,
             secrets_are_taken_once_and_the_answer_outlives_the_operation,
         }
         keys {

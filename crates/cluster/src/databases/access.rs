@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use sqlx::Row as _;
 use tenantry_types::{DbName, RoleName};
 
 use super::proof::{State, missing, ours, state};
 use super::{comment, exists};
-use crate::alter::alter;
+use crate::alter::{alter, alter_and_ask};
 use crate::{AdminConn, ClusterError, Mark, groups, logins};
 
 /// Marks a clone, shuts out everybody and lets the migrations' group create schemas in it: [`super::mark`],
@@ -16,14 +17,24 @@ use crate::{AdminConn, ClusterError, Mark, groups, logins};
 /// [`ClusterError::NotOurs`] when it carries another comment.
 pub async fn prepare(conn: &mut AdminConn, name: &DbName, mark: &Mark) -> Result<(), ClusterError> {
     ours(conn, name, mark).await?;
-    let sql = format!(
-        "{};{};{}",
+    let sql = [
         comment(name, mark),
         no_public(name),
-        owner_create(name)
-    );
-    alter(conn, sql).await?;
-    closed_to_public(conn, name).await
+        owner_create(name),
+        // A REVOKE without the right to it only warns: what came of it is asked in the same breath.
+        format!(
+            "SELECT EXISTS (SELECT FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) AS a
+                            WHERE a.grantee = 0)
+             FROM pg_database WHERE datname = '{}'",
+            name.as_str()
+        ),
+    ];
+    let rows = alter_and_ask(conn, sql.join(";")).await?;
+    match rows.first().map(|row| row.try_get(0)).transpose()? {
+        Some(false) => Ok(()),
+        Some(true) => Err(still_public(name)),
+        None => Err(missing(name)),
+    }
 }
 
 /// [`prepare`], and opens the database for the builder of a template. False when it was done before
@@ -142,11 +153,15 @@ pub async fn close(conn: &mut AdminConn, name: &DbName) -> Result<(), ClusterErr
 async fn closed_to_public(conn: &mut AdminConn, name: &DbName) -> Result<(), ClusterError> {
     match state(conn, name).await? {
         Some(State { public: false, .. }) => Ok(()),
-        Some(_) => Err(ClusterError::Unsuitable(format!(
-            "the database {name} is still open to PUBLIC after REVOKE"
-        ))),
+        Some(_) => Err(still_public(name)),
         None => Err(missing(name)),
     }
+}
+
+fn still_public(name: &DbName) -> ClusterError {
+    ClusterError::Unsuitable(format!(
+        "the database {name} is still open to PUBLIC after REVOKE"
+    ))
 }
 
 fn no_public(name: &DbName) -> String {
@@ -164,7 +179,7 @@ fn opening(name: &DbName) -> String {
     format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 }
 
-fn connect(name: &DbName, logins: &[RoleName]) -> String {
+pub(crate) fn connect(name: &DbName, logins: &[RoleName]) -> String {
     format!("GRANT CONNECT ON DATABASE {name} TO {}", list_of(logins))
 }
 

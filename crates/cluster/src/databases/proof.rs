@@ -6,6 +6,7 @@ use crate::{AdminConn, ClusterError, Mark, names};
 
 #[derive(sqlx::FromRow)]
 pub(super) struct State {
+    name: String,
     pub(super) comment: Option<String>,
     /// Whether it accepts connections.
     pub(super) open: bool,
@@ -58,14 +59,28 @@ pub(super) async fn state(
     conn: &mut AdminConn,
     name: &DbName,
 ) -> Result<Option<State>, ClusterError> {
-    let query = sqlx::query_as(
-        "SELECT shobj_description(oid, 'pg_database') AS comment, datallowconn AS open,
-                pg_has_role(datdba, 'USAGE') AS own, datconnlimit = -2 AS torn,
+    Ok(states(conn, [name]).await?.pop().flatten())
+}
+
+/// The states of several databases, in the order of the names.
+pub(super) async fn states<const N: usize>(
+    conn: &mut AdminConn,
+    names: [&DbName; N],
+) -> Result<Vec<Option<State>>, ClusterError> {
+    let query = sqlx::query_as::<_, State>(
+        "SELECT datname::text AS name, shobj_description(oid, 'pg_database') AS comment,
+                datallowconn AS open, pg_has_role(datdba, 'USAGE') AS own, datconnlimit = -2 AS torn,
                 EXISTS (SELECT FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) AS a
                         WHERE a.grantee = 0) AS public
-         FROM pg_database WHERE datname = $1",
+         FROM pg_database WHERE datname = ANY ($1)",
     );
-    conn.optional(query.bind(name.as_str())).await
+    let wanted = names.map(DbName::as_str).to_vec();
+    let mut found = conn.all(query.bind(wanted)).await?;
+    let mut of = |name: &DbName| {
+        let at = found.iter().position(|found| found.name == name.as_str())?;
+        Some(found.swap_remove(at))
+    };
+    Ok(names.into_iter().map(&mut of).collect())
 }
 
 pub(super) fn missing(name: &DbName) -> ClusterError {

@@ -2,7 +2,7 @@
 
 use tenantry_types::DbName;
 
-use super::proof::{missing, ours, state};
+use super::proof::{missing, ours, states};
 use crate::alter::{alter, taken};
 use crate::{AdminConn, ClusterError, Mark, logins, names};
 
@@ -39,9 +39,8 @@ pub async fn rename_with_logins(
     let mut sql = Vec::new();
     sql.extend(rename_statement(conn, from, to, mark).await?);
     let (old, new) = (names::login_names(from).all(), names::login_names(to).all());
-    for (from, to) in old.iter().zip(&new) {
-        sql.extend(logins::rename_statement(conn, from, to, mark).await?);
-    }
+    let pairs: Vec<_> = old.iter().zip(&new).collect();
+    sql.extend(logins::rename_statements(conn, &pairs, mark).await?);
     if sql.is_empty() {
         return Ok(());
     }
@@ -59,8 +58,8 @@ async fn rename_statement(
     if from == to {
         return ours(conn, to, mark).await.map(|_| None);
     }
-    let (old, new) = (state(conn, from).await?, state(conn, to).await?);
-    match (old, new) {
+    let mut found = states(conn, [from, to]).await?.into_iter();
+    match (found.next().flatten(), found.next().flatten()) {
         (Some(old), _) if !old.is_ours(from, mark) => Err(ClusterError::NotOurs(from.to_string())),
         (Some(_), Some(_)) => Err(ClusterError::NameTaken(to.to_string())),
         (Some(_), None) => Ok(Some(format!("ALTER DATABASE {from} RENAME TO {to}"))),

@@ -15,6 +15,7 @@ pub use drop::{Dropped, drop, sweep, tombstones};
 use tenantry_types::{DbName, RoleName};
 
 use crate::alter::{alter, taken};
+use crate::databases::connect;
 use crate::{AdminConn, ClusterError, Mark, groups};
 
 /// What a login is for, which decides its group.
@@ -67,12 +68,22 @@ pub struct NewLogin {
 
 #[derive(sqlx::FromRow)]
 struct State {
+    name: String,
     comment: Option<String>,
 }
+
+/// What was found of several logins.
+struct States(Vec<State>);
 
 impl State {
     fn carries(&self, mark: &Mark) -> bool {
         self.comment.as_deref().and_then(|text| text.parse().ok()) == Some(*mark)
+    }
+}
+
+impl States {
+    fn of(&self, name: &RoleName) -> Option<&State> {
+        self.0.iter().find(|state| state.name == name.as_str())
     }
 }
 
@@ -89,6 +100,42 @@ pub async fn create(conn: &mut AdminConn, login: &NewLogin) -> Result<(), Cluste
 /// # Errors
 /// As [`create`]; then none of them was made.
 pub async fn create_all(conn: &mut AdminConn, logins: &[NewLogin]) -> Result<(), ClusterError> {
+    let sql = create_statements(conn, logins).await?;
+    if sql.is_empty() {
+        return Ok(());
+    }
+    alter(conn, sql.join(";")).await
+}
+
+/// [`create_all`] for the logins of one database, with all that lets them work there: owners get
+/// their role in it ([`set_role_in_database`]) and each gets CONNECT on it, in the same transaction.
+///
+/// # Errors
+/// As [`create`]; then none of it was done.
+pub async fn create_for(
+    conn: &mut AdminConn,
+    database: &DbName,
+    logins: &[NewLogin],
+) -> Result<(), ClusterError> {
+    let mut sql = create_statements(conn, logins).await?;
+    if sql.is_empty() {
+        return Ok(());
+    }
+    for login in logins {
+        if login.kind == LoginKind::Owner {
+            sql.push(role_in_database(&login.name, database));
+        }
+    }
+    let names: Vec<RoleName> = logins.iter().map(|login| login.name.clone()).collect();
+    sql.push(connect(database, &names));
+    alter(conn, sql.join(";")).await
+}
+
+async fn create_statements(
+    conn: &mut AdminConn,
+    logins: &[NewLogin],
+) -> Result<Vec<String>, ClusterError> {
+    let found = states(conn, logins.iter().map(|login| &login.name)).await?;
     let mut sql = Vec::new();
     for login in logins {
         let NewLogin {
@@ -99,7 +146,7 @@ pub async fn create_all(conn: &mut AdminConn, logins: &[NewLogin]) -> Result<(),
         } = login;
         let verifier = literal(verifier)?;
         let (group, limit) = (kind.group(), kind.connection_limit());
-        match state(conn, name).await? {
+        match found.of(name) {
             None => {
                 sql.push(format!(
                     "CREATE ROLE {name} LOGIN INHERIT CONNECTION LIMIT {limit} PASSWORD {verifier} IN ROLE {group}"
@@ -115,10 +162,7 @@ pub async fn create_all(conn: &mut AdminConn, logins: &[NewLogin]) -> Result<(),
             Some(_) => return Err(ClusterError::NotOurs(name.to_string())),
         }
     }
-    if sql.is_empty() {
-        return Ok(());
-    }
-    alter(conn, sql.join(";")).await
+    Ok(sql)
 }
 
 /// Gives a login another password, by its verifier. Open sessions stay.
@@ -170,12 +214,13 @@ pub async fn rename(
     to: &RoleName,
     mark: &Mark,
 ) -> Result<(), ClusterError> {
-    match rename_statement(conn, from, to, mark).await? {
-        Some(sql) => alter(conn, sql)
-            .await
-            .map_err(|error| taken(error, to.to_string())),
-        None => Ok(()),
+    let sql = rename_statements(conn, &[(from, to)], mark).await?;
+    if sql.is_empty() {
+        return Ok(());
     }
+    alter(conn, sql.join(";"))
+        .await
+        .map_err(|error| taken(error, to.to_string()))
 }
 
 /// Lets an owner login work as `tenantry_owner` in its database from its first statement, so that
@@ -188,12 +233,12 @@ pub async fn set_role_in_database(
     owner: &RoleName,
     database: &DbName,
 ) -> Result<(), ClusterError> {
+    alter(conn, role_in_database(owner, database)).await
+}
+
+fn role_in_database(owner: &RoleName, database: &DbName) -> String {
     let group = groups::OWNER;
-    alter(
-        conn,
-        format!("ALTER ROLE {owner} IN DATABASE {database} SET role = {group}"),
-    )
-    .await
+    format!("ALTER ROLE {owner} IN DATABASE {database} SET role = {group}")
 }
 
 /// Whether a role of this name exists.
@@ -218,14 +263,27 @@ pub(crate) async fn present(
     Ok(names.iter().filter(there).cloned().collect())
 }
 
-pub(crate) async fn rename_statement(
+/// The statements that give logins other names, for those that do not have them yet.
+pub(crate) async fn rename_statements(
     conn: &mut AdminConn,
+    pairs: &[(&RoleName, &RoleName)],
+    mark: &Mark,
+) -> Result<Vec<String>, ClusterError> {
+    let found = states(conn, pairs.iter().flat_map(|(from, to)| [*from, *to])).await?;
+    let statements = pairs
+        .iter()
+        .map(|(from, to)| rename_statement(&found, from, to, mark));
+    let statements: Result<Vec<_>, _> = statements.collect();
+    Ok(statements?.into_iter().flatten().collect())
+}
+
+fn rename_statement(
+    found: &States,
     from: &RoleName,
     to: &RoleName,
     mark: &Mark,
 ) -> Result<Option<String>, ClusterError> {
-    let (old, new) = (state(conn, from).await?, state(conn, to).await?);
-    match (old, new) {
+    match (found.of(from), found.of(to)) {
         (Some(old), _) if !old.carries(mark) => Err(ClusterError::NotOurs(from.to_string())),
         (Some(_), _) if from == to => Ok(None),
         (Some(_), Some(_)) => Err(ClusterError::NameTaken(to.to_string())),
@@ -251,10 +309,19 @@ async fn switch(conn: &mut AdminConn, names: &[RoleName], login: &str) -> Result
 }
 
 async fn state(conn: &mut AdminConn, name: &RoleName) -> Result<Option<State>, ClusterError> {
+    Ok(states(conn, [name]).await?.0.pop())
+}
+
+async fn states(
+    conn: &mut AdminConn,
+    names: impl IntoIterator<Item = &RoleName>,
+) -> Result<States, ClusterError> {
+    let names: Vec<&str> = names.into_iter().map(RoleName::as_str).collect();
     let query = sqlx::query_as(
-        "SELECT shobj_description(oid, 'pg_authid') AS comment FROM pg_roles WHERE rolname = $1",
+        "SELECT rolname::text AS name, shobj_description(oid, 'pg_authid') AS comment
+         FROM pg_roles WHERE rolname = ANY ($1)",
     );
-    conn.optional(query.bind(name.as_str())).await
+    conn.all(query.bind(names)).await.map(States)
 }
 
 /// A verifier as a literal. ALTER ROLE takes no bind parameter, and what is no verifier could be a

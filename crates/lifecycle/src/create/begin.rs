@@ -1,6 +1,6 @@
 //! How a creation begins, and how its beginning is taken back.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sqlx::PgConnection;
 use tenantry_catalog::clusters::{self, Cluster};
@@ -17,7 +17,7 @@ use crate::asker::{Asker, Idempotency};
 use crate::deps::Naming;
 use crate::engine::{Kind, Lease, StepError};
 use crate::error::StartError;
-use crate::making::{self, Origin};
+use crate::making::{self, Known, Origin, Rows};
 use crate::place::{self, Durability, Session};
 use crate::{Lifecycle, Started};
 
@@ -80,10 +80,13 @@ impl Lifecycle {
             from_spare: birth.params.from_spare,
             params: Mutex::new(birth.params),
             session: session.under(lease.clone()),
+            known: Known::newborn(birth.rows),
             lease: lease.clone(),
             hashing: Mutex::new(hashing),
+            way: Mutex::default(),
+            opened: OnceLock::new(),
         };
-        self.carry(lease, operations::Status::Running, None, create);
+        self.carry(lease, create);
         Ok(Started {
             operation_id,
             tenant_id: Some(birth.tenant_id),
@@ -136,20 +139,25 @@ impl Create {
             from_spare: params.from_spare,
             params: Mutex::new(params),
             session: Session::resumed(life, cluster, lease.clone(), Durability::Last),
+            known: Known::default(),
             lease,
             hashing: Mutex::new(None),
+            way: Mutex::default(),
+            opened: OnceLock::new(),
         })
     }
 
     /// The first person, unsealed.
-    pub(super) async fn admin(
-        &self,
-        conn: &mut PgConnection,
-    ) -> Result<Option<SealedAdmin>, StepError> {
+    pub(super) async fn admin(&self) -> Result<Option<SealedAdmin>, StepError> {
+        if self.params.lock().await.admin_id.is_none() {
+            return Ok(None);
+        }
         let operation = self.lease.operation();
-        let Some(sealed) = operation_secrets::get(conn, operation, ADMIN).await? else {
+        let mut conn = self.life.deps().catalog.acquire().await?;
+        let Some(sealed) = operation_secrets::get(&mut conn, operation, ADMIN).await? else {
             return Ok(None);
         };
+        drop(conn);
         let text = self
             .life
             .deps()
@@ -186,7 +194,7 @@ pub(super) async fn reserved(_work: &Create) -> Result<(), StepError> {
 pub(super) async fn unreserve(work: &Create) -> Result<(), StepError> {
     let deps = work.life.deps();
     let params = work.params.lock().await.clone();
-    work.making(&params).discard(&params.bases()?).await?;
+    work.making(&params)?.discard().await?;
     let mut tx = deps.catalog.begin().await?;
     crate::worker::guard(&mut tx, &work.lease).await?;
     operation_secrets::remove_all(&mut tx, work.lease.operation()).await?;
@@ -219,6 +227,8 @@ struct Birth {
     tenant_id: TenantId,
     params: Params,
     admin: Option<FirstPerson>,
+    /// The rows that were written of a database to be made.
+    rows: Option<Rows>,
 }
 
 struct FirstPerson {
@@ -266,6 +276,7 @@ impl Birth {
                 password: admin.password.clone().unwrap_or_else(|| entropy.password()),
                 made: admin.password.is_none(),
             }),
+            rows: None,
         }
     }
 
@@ -396,9 +407,10 @@ impl Birth {
             operations::set_params(conn, operation, place::FIRST_FENCE, &value).await?;
         } else if let Some(template) = &self.params.template {
             let database = (cluster, self.params.database_id);
-            making::record(life.deps(), conn, operation, database, template)
+            let rows = making::record(life.deps(), conn, operation, database, template)
                 .await
                 .map_err(place::start_error)?;
+            self.rows = Some(rows);
         }
         Ok(())
     }

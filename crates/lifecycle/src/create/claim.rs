@@ -1,9 +1,8 @@
 //! The second half of a birth: the spare database becomes the tenant's.
 
 use chrono::Duration;
-use tenantry_catalog::logins::{self, LoginRole};
-use tenantry_catalog::tenants::{self, Status};
-use tenantry_catalog::{change_log, databases, operation_secrets};
+use tenantry_catalog::births;
+use tenantry_catalog::logins::{Login, LoginRole};
 use tenantry_cluster::{AdminConn, ClusterError, names};
 use tenantry_router::{Expected, ProveError, ProvenConn, Target};
 use tenantry_tenantdb::seed;
@@ -13,24 +12,30 @@ use super::Create;
 use crate::answer::{self, Answer};
 use crate::deps::{Deps, Naming};
 use crate::engine::StepError;
-use crate::making::{FIRST_EPOCH, name_of, name_refused};
+use crate::making::{FIRST_EPOCH, Rows, name_of, name_refused};
 use crate::place::{self, cluster_failure};
 
 /// Gives the database and its logins the tenant's name.
 pub(super) async fn claim(work: &Create) -> Result<(), StepError> {
-    let deps = work.life.deps();
     let base = rename(work).await?;
-    let database_id = work.params.lock().await.database_id;
     let names = names::login_names(&base);
-    let mut tx = deps.catalog.begin().await?;
-    crate::worker::guard(&mut tx, &work.lease).await?;
-    databases::claim(&mut tx, database_id, work.tenant_id, &base)
+    let logins = [LoginRole::Owner, LoginRole::Router, LoginRole::User]
+        .map(|role| (role, name_of(&names, role)));
+    let claim = births::Claim {
+        database: work.params.lock().await.database_id,
+        tenant: work.tenant_id,
+        name: &base,
+        logins: &logins,
+    };
+    let mut conn = work.life.deps().catalog.acquire().await?;
+    let (operation, fence) = (work.lease.operation(), work.lease.fence());
+    if !births::claim(&mut conn, operation, fence, &claim)
         .await
-        .map_err(name_refused)?;
-    for role in [LoginRole::Owner, LoginRole::Router, LoginRole::User] {
-        logins::rename(&mut tx, database_id, role, &name_of(&names, role)).await?;
+        .map_err(name_refused)?
+    {
+        return Err(StepError::Interrupted(None));
     }
-    tx.commit().await?;
+    work.known.renamed(&base).await;
     Ok(())
 }
 
@@ -41,7 +46,7 @@ async fn rename(work: &Create) -> Result<DbName, StepError> {
         let base = choose_base(work).await?;
         let params = work.params.lock().await.clone();
         let spare = names::spare(params.database_id);
-        let mark = work.making(&params).mark();
+        let mark = work.making(&params)?.mark();
         let mut admin = work.session.admin().await?;
         match tenantry_cluster::databases::rename_with_logins(&mut admin, &spare, &base, &mark)
             .await
@@ -61,27 +66,20 @@ async fn rename(work: &Create) -> Result<DbName, StepError> {
     ))
 }
 
-/// Logs in as the tenant's router login, proves the way, writes the first rows, and leaves the
-/// connection to the router as the tenant's first one.
+/// Logs in as the tenant's router login, proves the way, writes the first rows, and keeps the
+/// connection for the router.
 ///
 /// Its commit is the cluster's one that waits for the disk ([`place::Durability::Last`]).
 pub(super) async fn seed(work: &Create) -> Result<(), StepError> {
     let deps = work.life.deps();
     let params = work.params.lock().await.clone();
-    let mut conn = deps.catalog.acquire().await?;
-    let admin = work.admin(&mut conn).await?;
-    let database = databases::by_id(&mut conn, params.database_id)
-        .await?
-        .ok_or_else(|| place::missing("The tenant's database is not in the catalog."))?;
-    let login = logins::by_database(&mut conn, params.database_id)
-        .await?
-        .into_iter()
-        .find(|login| login.role == LoginRole::Router)
+    let admin = work.admin().await?;
+    let rows = work.making(&params)?.rows().await?;
+    let login = login_of(&rows, LoginRole::Router)
         .ok_or_else(|| place::missing("The tenant's router login is not in the catalog."))?;
-    drop(conn);
-
-    let password = place::open_login(deps, &login)?;
-    let target = place::target(work.session.cluster(), database.name, login.name, password);
+    let password = place::open_login(deps, login)?;
+    let (cluster, name) = (work.session.cluster(), rows.name.clone());
+    let target = place::target(cluster, name, login.name.clone(), password);
     let expected = Expected {
         installation: deps.installation,
         database_id: params.database_id,
@@ -102,51 +100,76 @@ pub(super) async fn seed(work: &Create) -> Result<(), StepError> {
     seed::seed(&mut proven, first.as_ref(), &deps.clock, &deps.entropy)
         .await
         .map_err(tenantdb_failure)?;
-    deps.router.adopt(work.tenant_id, proven).await;
+    *work.way.lock().await = Some(proven);
     Ok(())
 }
 
 /// The router forgets the tenant, so that its connections do not hold up the drop.
 pub(super) async fn unseed(work: &Create) -> Result<(), StepError> {
+    if let Some(proven) = work.way.lock().await.take() {
+        proven.close().await;
+    }
     work.life.deps().router.disconnect(work.tenant_id).await;
     Ok(())
 }
 
-/// Opens the tenant for requests, and seals what has to be told.
+/// Opens the tenant for requests, and seals what has to be told. Beside that the router takes the
+/// proven connection as the tenant's first one.
 pub(super) async fn activate(work: &Create) -> Result<(), StepError> {
-    let deps = work.life.deps();
-    let params = work.params.lock().await.clone();
-    let operation = work.lease.operation();
-
-    let mut tx = deps.catalog.begin().await?;
-    crate::worker::guard(&mut tx, &work.lease).await?;
-    let user = logins::by_database(&mut tx, params.database_id)
-        .await?
-        .into_iter()
-        .find(|login| login.role == LoginRole::User);
-    // Gone when a crash came after this transaction: then the answer is sealed already.
-    if let Some(user) = user.filter(|login| login.sealed.is_some()) {
-        let admin = work.admin(&mut tx).await?;
-        let first = admin.as_ref().map(|admin| admin.email.as_str());
-        crate::directory::list_first(deps, &mut tx, work.tenant_id, first).await?;
-        let answer = Answer {
-            db_password: place::open_login(deps, &user)?.expose().to_owned(),
-            admin_password: admin.filter(|admin| admin.made).map(|admin| admin.password),
-        };
-        operation_secrets::remove_all(&mut tx, operation).await?;
-        let until = deps.clock.now()
-            + Duration::from_std(deps.settings.answers_kept).unwrap_or(Duration::hours(24));
-        answer::seal(deps, &mut tx, operation, &answer, until).await?;
-        logins::forget_secret(&mut tx, params.database_id, LoginRole::User).await?;
-    }
-    tenants::set_status(&mut tx, work.tenant_id, Status::Active, None).await?;
-    let number = change_log::append(&mut tx, work.tenant_id, change_log::Kind::Created).await?;
-    tx.commit().await?;
-    // Our own router forgets at once that there was nothing at this name; others within a moment.
-    deps.router.wait_applied(number).await;
+    let adopted = async {
+        if let Some(proven) = work.way.lock().await.take() {
+            let router = &work.life.deps().router;
+            router.adopt(work.tenant_id, proven).await;
+        }
+    };
+    let (opened, ()) = tokio::join!(open(work), adopted);
+    // This drive opens it once only.
+    let _ = work.opened.set(opened?);
     work.session.leave().await;
     work.life.0.spare_taken.notify_one();
     Ok(())
+}
+
+async fn open(work: &Create) -> Result<i64, StepError> {
+    let deps = work.life.deps();
+    let params = work.params.lock().await.clone();
+    let (operation, fence) = (work.lease.operation(), work.lease.fence());
+    let rows = work.making(&params)?.rows().await?;
+    let user = login_of(&rows, LoginRole::User);
+    // Gone when a crash came after this transaction: then the answer is sealed already.
+    let user = user.filter(|login| login.sealed.is_some());
+    let mut sealed = None;
+    if let Some(user) = user {
+        let admin = work.admin().await?;
+        let first = admin.as_ref().map(|admin| admin.email.as_str());
+        let first_person = crate::directory::hash_of(deps, first);
+        let answer = Answer {
+            db_password: place::open_login(deps, user)?.expose().to_owned(),
+            admin_password: admin.filter(|admin| admin.made).map(|admin| admin.password),
+        };
+        sealed = Some((answer::seal(deps, operation, &answer)?, first_person));
+    }
+    let opening = births::Opening {
+        tenant: work.tenant_id,
+        told: sealed.as_ref().map(|(sealed, first_person)| births::Told {
+            name: answer::ANSWER,
+            answer: sealed,
+            until: deps.clock.now()
+                + Duration::from_std(deps.settings.answers_kept).unwrap_or(Duration::hours(24)),
+            database: params.database_id,
+            directory_key: deps.directory.name(),
+            first_person: *first_person,
+            listed_again: crate::directory::AGAIN,
+        }),
+    };
+    let mut conn = deps.catalog.acquire().await?;
+    births::open(&mut conn, operation, fence, &opening)
+        .await?
+        .ok_or(StepError::Interrupted(None))
+}
+
+fn login_of(rows: &Rows, role: LoginRole) -> Option<&Login> {
+    rows.logins.iter().find(|login| login.role == role)
 }
 
 /// The name that was chosen, or another one, kept in the operation before anything carries it.

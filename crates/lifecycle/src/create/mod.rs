@@ -8,11 +8,12 @@
 mod begin;
 mod claim;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use tenantry_catalog::operations;
 use tenantry_cluster::names;
+use tenantry_router::ProvenConn;
 use tenantry_tenantdb::passwords::{HashError, PasswordHash};
 use tenantry_types::{
     ClusterId, DatabaseId, DbName, DomainName, Email, Plan, Secret, Slug, TenantId, UserId,
@@ -22,7 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::Lifecycle;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
-use crate::making::{Making, Origin};
+use crate::making::{Known, Making, Origin};
 use crate::place::{self, Session};
 
 /// A customer to make, checked at the edge.
@@ -115,14 +116,16 @@ impl Params {
 }
 
 impl Create {
-    fn making(&self, params: &Params) -> Making<'_> {
-        Making {
+    fn making(&self, params: &Params) -> Result<Making<'_>, StepError> {
+        Ok(Making {
             life: &self.life,
             lease: &self.lease,
             session: &self.session,
             cluster: params.cluster_id,
             database: params.database_id,
-        }
+            bases: params.bases()?,
+            known: &self.known,
+        })
     }
 
     /// Keeps what a step chose, before anything is done with it.
@@ -163,7 +166,12 @@ pub struct Create {
     from_spare: bool,
     params: Mutex<Params>,
     session: Session,
+    known: Known,
     hashing: Mutex<Option<Hashing>>,
+    /// The way into the tenant's database that the step `seed` has proven, for the router.
+    way: Mutex<Option<ProvenConn>>,
+    /// The change that opened the tenant, if this drive did.
+    opened: OnceLock<i64>,
 }
 
 impl Kind for Create {
@@ -220,6 +228,13 @@ impl Kind for Create {
         self.from_spare && matches!(step, "template" | "clone" | "open" | "logins")
     }
 
+    /// Our own router forgets at once that there was nothing at this name; others within a moment.
+    async fn beside_the_end(&self) {
+        if let Some(number) = self.opened.get() {
+            self.life.deps().router.wait_applied(*number).await;
+        }
+    }
+
     fn result(&self) -> serde_json::Value {
         serde_json::json!({ "database": if self.from_spare { "spare" } else { "template" } })
     }
@@ -228,7 +243,7 @@ impl Kind for Create {
 async fn template(work: &Create) -> Result<(), StepError> {
     let mut params = work.params.lock().await;
     if params.template.is_none() {
-        params.template = Some(work.making(&params).template().await?);
+        params.template = Some(work.making(&params)?.template().await?);
         work.keep(&params).await?;
     }
     Ok(())
@@ -236,17 +251,17 @@ async fn template(work: &Create) -> Result<(), StepError> {
 
 async fn clone(work: &Create) -> Result<(), StepError> {
     let params = work.params.lock().await.clone();
-    work.making(&params).clone(params.template()?).await
+    work.making(&params)?.clone(params.template()?).await
 }
 
 async fn open(work: &Create) -> Result<(), StepError> {
     let params = work.params.lock().await.clone();
-    work.making(&params).open(params.template()?).await
+    work.making(&params)?.open().await
 }
 
 async fn logins(work: &Create) -> Result<(), StepError> {
     let params = work.params.lock().await.clone();
-    work.making(&params).logins().await
+    work.making(&params)?.logins(params.template()?).await
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub struct Drive<'a> {
     pub faults: &'a Faults,
     /// Fires when the program is to stop: the drive then ends at the next step's border.
     pub stopping: &'a CancellationToken,
+    /// Whether the operation was recorded a moment ago, by us: then its journal has no line yet.
+    pub newborn: bool,
 }
 
 /// Drives an operation from where its journal says it stands.
@@ -53,7 +55,11 @@ pub async fn drive<K: Kind>(
     error: Option<serde_json::Value>,
     work: &K,
 ) -> Result<End, StepError> {
-    let trail = drive.trail().await?;
+    let trail = if drive.newborn {
+        Trail::read(Vec::new())
+    } else {
+        drive.trail().await?
+    };
     if status == Status::Undoing {
         let failure = error
             .and_then(|error| serde_json::from_value(error).ok())
@@ -109,9 +115,15 @@ impl Drive<'_> {
                 self.faults.strike(K::NAME, step.name, Point::AfterRecord)?;
             }
         }
-        self.finish(reached, Status::Done, Some(work.result()), None)
-            .await?;
-        Ok(End::Done)
+        let beside = async {
+            // An operation that has ended is soon nobody's: then there is no more waiting.
+            tokio::select! {
+                () = self.lease.lost() => {}
+                () = work.beside_the_end() => {}
+            }
+        };
+        let (ended, ()) = tokio::join!(self.end(reached, work.result()), beside);
+        ended.map(|()| End::Done)
     }
 
     /// Runs a step's effect with the lease watched and the faults asked.
@@ -152,16 +164,14 @@ impl Drive<'_> {
             self.record(step.name, Event::Undone, serde_json::json!({}))
                 .await?;
         }
-        self.finish(None, Status::Failed, None, Some(&failure))
-            .await?;
+        self.give_up(Status::Failed, &failure).await?;
         Ok(End::Failed(failure))
     }
 
     /// Waits longer from try to try; a failure that waiting cannot cure ends with a person.
     async fn again_or_park(&self, failure: &Failure, failures: usize) -> Result<End, StepError> {
         if !failure.retryable && failures + 1 >= TRIES {
-            self.finish(None, Status::Parked, None, Some(failure))
-                .await?;
+            self.give_up(Status::Parked, failure).await?;
             return Ok(End::Parked(failure.clone()));
         }
         let exponent = u32::try_from(failures.min(8)).unwrap_or(8);
@@ -181,22 +191,18 @@ impl Drive<'_> {
         }
     }
 
+    /// Says in one statement that a step is reached, that the next one begins, or both.
     async fn record_done(
         &self,
         done: Option<&str>,
         started: Option<&str>,
     ) -> Result<(), StepError> {
-        let mut tx = self.catalog.begin().await?;
-        for (step, event) in done
-            .map(|step| (step, Event::Done))
-            .into_iter()
-            .chain(started.map(|step| (step, Event::Started)))
-        {
-            self.append(&mut tx, step, event, serde_json::json!({}))
-                .await?;
+        if done.is_none() && started.is_none() {
+            return Ok(());
         }
-        tx.commit().await?;
-        Ok(())
+        let mut conn = self.catalog.acquire().await?;
+        let (id, fence) = (self.lease.operation(), self.lease.fence());
+        held(journal::advance(&mut conn, id, fence, done, started).await?)
     }
 
     async fn record(
@@ -206,63 +212,48 @@ impl Drive<'_> {
         detail: serde_json::Value,
     ) -> Result<(), StepError> {
         let mut conn = self.catalog.acquire().await?;
-        self.append(&mut conn, step, event, detail).await
-    }
-
-    async fn append(
-        &self,
-        conn: &mut sqlx::PgConnection,
-        step: &str,
-        event: Event,
-        detail: serde_json::Value,
-    ) -> Result<(), StepError> {
         let (id, fence) = (self.lease.operation(), self.lease.fence());
-        if journal::append(conn, id, fence, step, event, &detail).await? {
-            Ok(())
-        } else {
-            Err(StepError::Interrupted(None))
-        }
+        held(journal::append(&mut conn, id, fence, step, event, &detail).await?)
     }
 
     async fn status(&self, status: Status, failure: &Failure) -> Result<(), StepError> {
         let mut conn = self.catalog.acquire().await?;
         let (id, fence) = (self.lease.operation(), self.lease.fence());
         let error = serde_json::to_value(failure).ok();
-        if operations::set_status(&mut conn, id, fence, status, error.as_ref()).await? {
-            Ok(())
-        } else {
-            Err(StepError::Interrupted(None))
-        }
+        held(operations::set_status(&mut conn, id, fence, status, error.as_ref()).await?)
     }
 
-    async fn finish(
-        &self,
-        reached: Option<&str>,
-        status: Status,
-        result: Option<serde_json::Value>,
-        failure: Option<&Failure>,
-    ) -> Result<(), StepError> {
-        let mut tx = self.catalog.begin().await?;
-        if let Some(step) = reached {
-            self.append(&mut tx, step, Event::Done, serde_json::json!({}))
-                .await?;
-        }
+    /// The last step is reached, and with it the goal; one statement says both.
+    async fn end(&self, reached: Option<&str>, result: serde_json::Value) -> Result<(), StepError> {
+        let mut conn = self.catalog.acquire().await?;
         let (id, fence) = (self.lease.operation(), self.lease.fence());
-        let error = failure.and_then(|failure| serde_json::to_value(failure).ok());
-        let ended = match status {
-            Status::Parked => {
-                operations::set_status(&mut tx, id, fence, status, error.as_ref()).await?
+        held(match reached {
+            Some(step) => operations::complete(&mut conn, id, fence, step, &result).await?,
+            None => {
+                let (status, result) = (Status::Done, Some(&result));
+                operations::finish(&mut conn, id, fence, status, result, None).await?
             }
-            _ => {
-                operations::finish(&mut tx, id, fence, status, result.as_ref(), error.as_ref())
-                    .await?
-            }
-        };
-        if !ended {
-            return Err(StepError::Interrupted(None));
+        })
+    }
+
+    /// Ends it short of its goal: undone, or waiting for a person.
+    async fn give_up(&self, status: Status, failure: &Failure) -> Result<(), StepError> {
+        if status == Status::Parked {
+            return self.status(status, failure).await;
         }
-        tx.commit().await?;
+        let mut conn = self.catalog.acquire().await?;
+        let (id, fence) = (self.lease.operation(), self.lease.fence());
+        let error = serde_json::to_value(failure).ok();
+        held(operations::finish(&mut conn, id, fence, status, None, error.as_ref()).await?)
+    }
+}
+
+/// What was written counts only while the operation is ours.
+fn held(written: bool) -> Result<(), StepError> {
+    if written {
         Ok(())
+    } else {
+        Err(StepError::Interrupted(None))
     }
 }
 

@@ -22,6 +22,12 @@ pub trait Kind: Send + Sync + Sized + 'static {
         false
     }
 
+    /// What need not be over before the journal says that the last step is reached, but before
+    /// anybody is told. It is no part of the effect: after a crash nobody does it again.
+    fn beside_the_end(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// What the finished operation tells the one who asked, without secrets.
     fn result(&self) -> serde_json::Value {
         serde_json::json!({})

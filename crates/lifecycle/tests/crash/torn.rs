@@ -1,0 +1,123 @@
+//! What a crash leaves half done within a step, and what it takes of the journal's last lines, which
+//! do not wait for the disk.
+
+use tenantry_lifecycle::Finished;
+use tenantry_types::OperationId;
+
+use crate::world::{World, asker, ended, wanted};
+
+/// The step `logins` does two things side by side. Either can be there without the other.
+///
+/// Seen to fail with a step that took roles which it found for a sign that all was done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_of_which_one_half_is_missing_is_done_whole() {
+    let world = World::new().await;
+    for half in ["identity", "logins"] {
+        let operation = left(&world, "logins", half).await;
+        let database = database_of(&world).await;
+        if half == "identity" {
+            // As it was cloned: the template's, with an epoch that no tenant has.
+            let template = "UPDATE tenantry_self.identity SET epoch = 0, database_id =
+                (SELECT substr(datname, 14)::uuid FROM pg_database WHERE datname LIKE 'tnt\\_template\\_%')";
+            execute(&world, &database, template).await;
+        } else {
+            let logins = format!("{database}_owner, {database}_router, {database}_user");
+            let revoke = format!("REVOKE CONNECT ON DATABASE {database} FROM {logins}");
+            execute(&world, "postgres", &revoke).await;
+            execute(&world, "postgres", &format!("DROP ROLE {logins}")).await;
+        }
+        finished(&world, operation, half).await;
+    }
+    assert_eq!(unfinished(&world).await, 0);
+    world.end().await;
+}
+
+/// The catalog's server lost all that did not wait for its disk, and the cluster's did not: the
+/// database has the tenant's name, and perhaps its rows, and the journal says that it was cloned.
+///
+/// Seen to fail with a driver that looks for the database under its first name only: it made a second
+/// one, and the tenant got another name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_lost_its_last_lines_leads_to_the_same_database() {
+    let world = World::new().await;
+    for step in ["claim", "seed"] {
+        for begun in ["clone", "open", "logins", "claim"] {
+            let slug = format!("{step}-{begun}");
+            let operation = left(&world, step, &slug).await;
+            for lost in [
+                "DELETE FROM operation_steps WHERE operation_id = '{operation}' AND seq >
+                   (SELECT seq FROM operation_steps WHERE operation_id = '{operation}'
+                    AND step = '{begun}' AND event = 'started')",
+                "UPDATE operations o SET steps = (SELECT max(seq) FROM operation_steps s
+                   WHERE s.operation_id = o.id) WHERE id = '{operation}'",
+                "UPDATE logins l SET name = 'tnt_new_' || replace(d.id::text, '-', '') || '_' || role
+                 FROM databases d WHERE d.id = database_id AND d.operation_id = '{operation}'",
+                "UPDATE databases SET state = 'making', tenant_id = NULL,
+                   name = 'tnt_new_' || replace(id::text, '-', '')
+                 WHERE operation_id = '{operation}'",
+            ] {
+                let sql = lost
+                    .replace("{operation}", &operation.to_string())
+                    .replace("{begun}", begun);
+                execute(&world, "catalog", &sql).await;
+            }
+            finished(&world, operation, &slug).await;
+            let tenant = world.tenant(&slug).await.expect("a tenant");
+            let name = format!("tenant_{}", slug.replace('-', "_"));
+            assert_eq!(tenant.db_name.expect("a database").as_str(), name);
+        }
+    }
+    assert_eq!(unfinished(&world).await, 0);
+    let everything = world.everything().await;
+    let of_tenants = everything
+        .databases
+        .iter()
+        .filter(|name| name.starts_with("tenant_"));
+    assert_eq!(of_tenants.count(), 8);
+    world.end().await;
+}
+
+/// A creation whose driver left when it had reached this step, and whose lease has ended.
+async fn left(world: &World, step: &str, slug: &str) -> OperationId {
+    let fault = format!("create/{step}:after-effect=leave");
+    let (gone, _router) = world.driver(Some(&fault)).await;
+    let started = gone
+        .create(wanted(slug), asker(), None)
+        .await
+        .expect("a beginning");
+    let sql = "SELECT count(*) FROM operations
+               WHERE status = 'running' AND lease_until < clock_timestamp()";
+    world.counted(sql, 1).await;
+    started.operation_id
+}
+
+/// Another driver takes it up, and the tenant can be used.
+async fn finished(world: &World, operation: OperationId, slug: &str) {
+    let (next, router) = world.driver(None).await;
+    next.start_workers();
+    let end = ended(&next, operation).await;
+    assert!(matches!(end, Finished::Done), "{slug}: {end:?}");
+    crate::assert_one_seed(&router, slug).await;
+    next.shutdown().await;
+}
+
+/// The database that is being made.
+async fn database_of(world: &World) -> String {
+    sqlx::query_scalar("SELECT name FROM databases WHERE state = 'making'")
+        .fetch_one(&mut world.superuser("catalog").await)
+        .await
+        .expect("a database")
+}
+
+async fn unfinished(world: &World) -> usize {
+    let everything = world.everything().await;
+    let names = everything.databases.iter().chain(&everything.roles);
+    names.filter(|name| name.starts_with("tnt_new_")).count()
+}
+
+async fn execute(world: &World, database: &str, sql: &str) {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
+        .execute(&mut world.superuser(database).await)
+        .await
+        .expect(sql);
+}
