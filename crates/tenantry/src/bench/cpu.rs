@@ -75,6 +75,17 @@ impl Used {
     }
 }
 
+/// Megabytes of memory (of a million bytes) that a process has resident.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+pub fn resident(pid: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some((kibibytes * 1024) as f64 / 1e6)
+}
+
 /// What a process used, in ticks.
 struct Stat {
     parent: u32,

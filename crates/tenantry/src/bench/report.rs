@@ -75,6 +75,12 @@ pub enum Unit {
     PerSecond,
     /// Nanoseconds of one call.
     Nanoseconds,
+    /// Microseconds of processor time.
+    Microseconds,
+    /// Megabytes (of a million bytes) of memory.
+    Megabytes,
+    /// Connections open at the same time.
+    Connections,
 }
 
 /// One side over all pairs.
@@ -156,6 +162,22 @@ impl Turn {
             durations,
             cpu,
         }
+    }
+}
+
+impl Turn {
+    /// A turn in which one number was read.
+    pub fn of_value(value: f64) -> Self {
+        Self {
+            value,
+            durations: Vec::new(),
+            cpu: None,
+        }
+    }
+
+    /// The same turn, by the program's processor time per request.
+    pub fn server_cpu(&self) -> Self {
+        Self::of_value(self.cpu.map_or(f64::NAN, |cpu| cpu.server))
     }
 }
 
@@ -313,6 +335,9 @@ impl Unit {
             Self::Milliseconds => format!("{} ms", milliseconds(value)),
             Self::PerSecond => format!("{value:.0}/s"),
             Self::Nanoseconds => format!("{value:.0} ns"),
+            Self::Microseconds => format!("{value:.1} us"),
+            Self::Megabytes => format!("{value:.1} MB"),
+            Self::Connections => format!("{value:.0}"),
         }
     }
 }
