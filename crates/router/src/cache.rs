@@ -128,7 +128,7 @@ impl Cache {
             HostName::Custom(domain) => Name::Domain(domain.as_str()),
             HostName::Base | HostName::Unknown => return Ok(None),
         };
-        self.counted(self.by_name(&self.hosts, host, name, now).await)
+        self.named(&self.hosts, host, name, now).await
     }
 
     /// The tenant of an id or slug.
@@ -139,10 +139,7 @@ impl Cache {
     ) -> Result<Option<Arc<Entry>>, Unavailable> {
         match tenant {
             TenantRef::Id(id) => self.counted(self.find(*id, now).await),
-            TenantRef::Slug(slug) => {
-                let name = Name::Slug(slug);
-                self.counted(self.by_name(&self.slugs, slug, name, now).await)
-            }
+            TenantRef::Slug(slug) => self.named(&self.slugs, slug, Name::Slug(slug), now).await,
         }
     }
 
@@ -211,6 +208,24 @@ impl Cache {
         self.strangers.invalidate_all();
         self.hosts.clear();
         self.slugs.clear();
+    }
+
+    /// The tenant of a name. What is known and current is answered here, with one look; all else, whose
+    /// future is some kilobytes large, is no part of a warm request's.
+    async fn named<K: Hash + Eq + Clone + Send + Sync + 'static>(
+        &self,
+        names: &Names<K>,
+        key: &K,
+        name: Name<'_>,
+        now: Instant,
+    ) -> Result<Option<Arc<Entry>>, Unavailable> {
+        if let Some(named) = names.known.get(key).await
+            && let Some(Found::Entry(entry)) = self.led_to(named, now)
+        {
+            self.resolutions.count(Resolution::Hit);
+            return Ok(Some(entry));
+        }
+        self.counted(Box::pin(self.by_name(names, key, name, now)).await)
     }
 
     async fn by_name<K: Hash + Eq + Clone + Send + Sync + 'static>(

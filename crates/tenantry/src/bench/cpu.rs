@@ -6,7 +6,7 @@ use std::fs;
 use serde::Serialize;
 
 /// A hundredth of a second, `USER_HZ` of every Linux that Postgres runs on, in microseconds.
-const TICK: u64 = 10_000;
+pub const TICK: u64 = 10_000;
 
 /// CPU time that was used so far, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::cpu::PerRequest;
+use super::cpu::{self, PerRequest};
 use super::environment::Environment;
 use super::pairs::{Spread, percentile};
 use crate::failure::{Failure, Result};
@@ -175,9 +175,12 @@ impl Turn {
         }
     }
 
-    /// The same turn, by the program's processor time per request.
+    /// The same turn, by the program's processor time per request. Below what the kernel counts in,
+    /// it is what the kernel counts in.
+    #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
     pub fn server_cpu(&self) -> Self {
-        Self::of_value(self.cpu.map_or(f64::NAN, |cpu| cpu.server))
+        let least = cpu::TICK as f64 / self.durations.len().max(1) as f64;
+        Self::of_value(self.cpu.map_or(least, |cpu| cpu.server.max(least)))
     }
 }
 

@@ -18,8 +18,6 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::{note, text};
 
-/// Clients of the load.
-const CLIENTS: u32 = 64;
 /// Connections beside those of the two routers: the product's own, catalogs, the benchmark.
 const BESIDES: u32 = 100;
 /// What connections of one tenant may come on top of one each, where everything fits.
@@ -61,7 +59,7 @@ pub async fn measure(room: &Room, settings: &Settings, sizes: &Sizes) -> Result<
         for tight_now in [!backwards(pair), backwards(pair)] {
             let side = if tight_now { &tight } else { &roomy };
             let looks = Looks::begin(&world, &side.application).await?;
-            let turn = load::turn(&side.target, &zipf, CLIENTS, sizes.time).await;
+            let turn = load::turn(&side.target, &zipf, sizes.fleet_clients, sizes.time).await;
             let most = looks.end().await?;
             if tight_now {
                 budget.push(turn?);

@@ -77,6 +77,8 @@ pub struct Sizes {
     pub budget: u32,
     /// How much more often the first of them are asked for.
     pub zipf: f64,
+    /// Clients that ask for them.
+    pub fleet_clients: u32,
     /// How long a client of theirs waits between two requests.
     pub pause: Duration,
 }

@@ -66,7 +66,10 @@ pub struct Route {
     /// The exponent of Zipf's law for which of them is asked
     #[arg(long, default_value_t = 1.0, value_name = "S")]
     zipf: f64,
-    /// How long each of their 64 clients waits after an answer, on average
+    /// Clients that ask for them
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    fleet_clients: u32,
+    /// How long each of these clients waits after an answer, on average
     #[arg(long, default_value = "0s", value_name = "TIME", value_parser = humantime::parse_duration)]
     pause: Duration,
 }
@@ -98,6 +101,7 @@ impl Route {
             fleet: self.fleet,
             budget: self.budget,
             zipf: self.zipf,
+            fleet_clients: self.fleet_clients,
             pause: self.pause,
         };
         let (environment, figures) = common
@@ -125,6 +129,7 @@ impl Route {
                 "fleet": sizes.fleet,
                 "budget": sizes.budget,
                 "zipf": sizes.zipf,
+                "fleetClients": sizes.fleet_clients,
                 "pauseSeconds": sizes.pause.as_secs_f64(),
             }),
             environment,
