@@ -18,6 +18,8 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use moka::future::Cache as Moka;
 use moka::ops::compute::Op;
 use tenantry_catalog::routes::Route as Row;
@@ -225,7 +227,19 @@ impl Cache {
             self.resolutions.count(Resolution::Hit);
             return Ok(Some(entry));
         }
-        self.counted(Box::pin(self.by_name(names, key, name, now)).await)
+        self.counted(self.long_way(names, key, name, now).await)
+    }
+
+    /// [`Cache::by_name`] without its type and its size, which would else be part of those of every
+    /// request's future: a product's own crate would meet the compiler's query depth.
+    fn long_way<'a, K: Hash + Eq + Clone + Send + Sync + 'static>(
+        &'a self,
+        names: &'a Names<K>,
+        key: &'a K,
+        name: Name<'a>,
+        now: Instant,
+    ) -> BoxFuture<'a, Result<Seen, Unavailable>> {
+        self.by_name(names, key, name, now).boxed()
     }
 
     async fn by_name<K: Hash + Eq + Clone + Send + Sync + 'static>(

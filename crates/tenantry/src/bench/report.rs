@@ -128,6 +128,8 @@ pub enum Wanted {
     RatioAtMost(f64),
     /// A ratio of this or more.
     RatioAtLeast(f64),
+    /// A ratio of this or less in every pair: a limit, which one pair breaks.
+    EachRatioAtMost(f64),
     /// The product's value, this or less.
     ValueAtMost(f64),
     /// Nothing: the figure informs.
@@ -207,7 +209,7 @@ impl Figure {
         Self {
             name: name.into(),
             unit,
-            goal: wanted.goal(ratio.median, product.value.median),
+            goal: wanted.goal(&ratio, product.value.median),
             ratio,
             product,
             bare: Side::new(bare, bare_turns),
@@ -240,9 +242,11 @@ impl Side {
 }
 
 impl Wanted {
-    fn goal(self, ratio: f64, value: f64) -> Option<Goal> {
+    fn goal(self, ratios: &Spread, value: f64) -> Option<Goal> {
+        let ratio = ratios.median;
         let (of, at_most, at_least, met) = match self {
             Self::RatioAtMost(most) => (Aim::Ratio, Some(most), None, ratio <= most),
+            Self::EachRatioAtMost(most) => (Aim::Ratio, Some(most), None, ratios.highest <= most),
             Self::RatioAtLeast(least) => (Aim::Ratio, None, Some(least), ratio >= least),
             Self::ValueAtMost(most) => (Aim::Value, Some(most), None, value <= most),
             Self::Nothing => return None,

@@ -26,6 +26,9 @@ const SEVERAL: u32 = 200;
 const ROWS: u32 = 64;
 /// Bytes on the disk that a tenant's database takes, and what comes with it in the log.
 const SIZE: u64 = 12_000_000;
+/// The two sides.
+const WITHIN: &str = "all tenants within the budget";
+const ENOUGH: &str = "a connection and more for every tenant";
 /// How often the server is asked who is connected.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -42,14 +45,74 @@ pub async fn measure(room: &Room, settings: &Settings, sizes: &Sizes) -> Result<
     let more = ["--max-connections", most.as_str()];
     let world = World::start_with(room, "fleet", settings, &env, &more).await?;
     let hosts = stage::tenants(&world, "fleet", sizes.fleet, ROWS).await?;
-    let zipf = Choice::Zipf(Arc::new(Zipf::new(hosts.len(), sizes.zipf)), sizes.pause);
+    let zipf = Arc::new(Zipf::new(hosts.len(), sizes.zipf));
     let tight = side(room, &world, "tight", &hosts, sizes.budget).await?;
     let roomy = side(room, &world, "roomy", &hosts, roomy).await?;
     note("route, budget: opening every tenant's connection where all fit");
     load::each_once(&roomy.target).await?;
 
+    let mut sampled = Sampled::default();
+    let paced = Choice::Zipf(Arc::clone(&zipf), sizes.pause);
+    let (budget, all) = pairs(
+        &world,
+        settings,
+        sizes,
+        (&tight, &roomy),
+        &paced,
+        &mut sampled,
+    )
+    .await?;
+    let paced = Figure::new(
+        "route/budget",
+        Unit::PerSecond,
+        (WITHIN, &budget),
+        (ENOUGH, &all),
+        Wanted::RatioAtLeast(0.7),
+    );
+    let at_once = Choice::Zipf(zipf, Duration::ZERO);
+    let (budget, all) = pairs(
+        &world,
+        settings,
+        sizes,
+        (&tight, &roomy),
+        &at_once,
+        &mut sampled,
+    )
+    .await?;
+    let saturated = Figure::new(
+        "route/budget/saturated",
+        Unit::PerSecond,
+        (WITHIN, &budget),
+        (ENOUGH, &all),
+        Wanted::Nothing,
+    );
+    let connections = Figure::new(
+        "route/budget/connections",
+        Unit::Connections,
+        ("the most that pg_stat_activity showed", &sampled.seen),
+        ("the budget", &sampled.allowed),
+        Wanted::EachRatioAtMost(1.0),
+    );
+    Ok(vec![paced, saturated, connections])
+}
+
+/// What `pg_stat_activity` showed in the turns under the budget.
+#[derive(Default)]
+struct Sampled {
+    seen: Vec<Turn>,
+    allowed: Vec<Turn>,
+}
+
+/// One load on both sides in turns: those under the budget, and those where all fit.
+async fn pairs(
+    world: &World,
+    settings: &Settings,
+    sizes: &Sizes,
+    (tight, roomy): (&Side, &Side),
+    load: &Choice,
+    sampled: &mut Sampled,
+) -> Result<(Vec<Turn>, Vec<Turn>)> {
     let (mut budget, mut all) = (Vec::new(), Vec::new());
-    let (mut seen, mut allowed) = (Vec::new(), Vec::new());
     for pair in 0..settings.pairs {
         note(&format!(
             "route, budget: pair {} of {}",
@@ -57,35 +120,22 @@ pub async fn measure(room: &Room, settings: &Settings, sizes: &Sizes) -> Result<
             settings.pairs
         ));
         for tight_now in [!backwards(pair), backwards(pair)] {
-            let side = if tight_now { &tight } else { &roomy };
-            let looks = Looks::begin(&world, &side.application).await?;
-            let turn = load::turn(&side.target, &zipf, sizes.fleet_clients, sizes.time).await;
+            let side = if tight_now { tight } else { roomy };
+            let looks = Looks::begin(world, &side.application).await?;
+            let turn = load::turn(&side.target, load, sizes.fleet_clients, sizes.time).await;
             let most = looks.end().await?;
             if tight_now {
                 budget.push(turn?);
-                seen.push(Turn::of_value(f64::from(most)));
-                allowed.push(Turn::of_value(f64::from(sizes.budget)));
+                sampled.seen.push(Turn::of_value(f64::from(most)));
+                sampled
+                    .allowed
+                    .push(Turn::of_value(f64::from(sizes.budget)));
             } else {
                 all.push(turn?);
             }
         }
     }
-    Ok(vec![
-        Figure::new(
-            "route/budget",
-            Unit::PerSecond,
-            ("all tenants within the budget", &budget),
-            ("a connection and more for every tenant", &all),
-            Wanted::RatioAtLeast(0.7),
-        ),
-        Figure::new(
-            "route/budget/connections",
-            Unit::Connections,
-            ("the most that pg_stat_activity showed", &seen),
-            ("the budget", &allowed),
-            Wanted::RatioAtMost(1.0),
-        ),
-    ])
+    Ok((budget, all))
 }
 
 struct Side {

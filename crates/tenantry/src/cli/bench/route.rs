@@ -16,7 +16,7 @@ Examples:
   tenantry bench route
   tenantry bench route --clients 64 --time 5s
   tenantry bench route --only resolution,hot-among-many
-  tenantry bench route --only budget --fleet 400 --pause 100ms";
+  tenantry bench route --only budget --fleet 400 --pause 50ms";
 
 /// Its own flags.
 #[derive(Args, Debug)]
@@ -69,8 +69,8 @@ pub struct Route {
     /// Clients that ask for them
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     fleet_clients: u32,
-    /// How long each of these clients waits after an answer, on average
-    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// How long each of these clients waits after an answer, on average; they are also let ask without
+    #[arg(long, default_value = "200ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     pause: Duration,
 }
 
