@@ -232,6 +232,7 @@ impl Cache {
 
     /// [`Cache::by_name`] without its type and its size, which would else be part of those of every
     /// request's future: a product's own crate would meet the compiler's query depth.
+    #[inline(never)]
     fn long_way<'a, K: Hash + Eq + Clone + Send + Sync + 'static>(
         &'a self,
         names: &'a Names<K>,
