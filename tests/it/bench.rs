@@ -22,6 +22,22 @@ const ROUTE: &[&str] = &[
     "1",
     "--resolutions",
     "100",
+    "--hot",
+    "2",
+    "--known",
+    "30",
+    "--catalog",
+    "30",
+    "--misses",
+    "5",
+    "--fleet",
+    "6",
+    "--fleet-clients",
+    "8",
+    "--budget",
+    "3",
+    "--pause",
+    "10ms",
 ];
 
 /// A place to work in; the benchmark starts what it needs itself.
@@ -72,13 +88,22 @@ fn keys_of_a_report(report: &Value, bench: &str, figures: &[&str]) {
     assert_eq!(found, figures);
     for figure in report["figures"].as_array().expect("figures") {
         let pairs = figure["pairs"].as_array().expect("pairs");
-        assert_eq!(pairs.len(), 2, "{figure:#}");
+        // In two kinds of turns.
+        let twice = usize::from(figure["name"] == "route/budget/connections") + 1;
+        assert_eq!(pairs.len(), 2 * twice, "{figure:#}");
         for key in ["median", "lowest", "quartile1", "quartile3", "highest"] {
             assert!(figure["ratio"][key].is_f64(), "ratio.{key}: {figure:#}");
         }
         for side in ["product", "bare"] {
+            // Little memory may be taken from what was there, and a short turn uses no hundredth of
+            // a second.
             let value = figure[side]["value"]["median"].as_f64().expect("a value");
-            assert!(value > 0.0, "{side} did something: {figure:#}");
+            let may_be_none = ["route/memory", "route/hot-among-many/cpu"]
+                .contains(&figure["name"].as_str().unwrap_or_default());
+            assert!(
+                value > 0.0 || may_be_none,
+                "{side} did something: {figure:#}"
+            );
             assert!(figure[side]["what"].is_string(), "{figure:#}");
         }
     }
@@ -119,8 +144,34 @@ fn routing_is_measured_and_nothing_is_left() {
         "route/cold",
         "route/resolution",
         "route/resolution/parsed",
+        "route/hot-among-many",
+        "route/hot-among-many/cpu",
+        "route/memory",
+        "route/misses",
+        "route/budget",
+        "route/budget/saturated",
+        "route/budget/connections",
     ];
     keys_of_a_report(&report, "route", &figures);
+    // No matter of time: more tenants than connections, and never one too many.
+    let connections = report["figures"].as_array().expect("figures").last();
+    let connections = connections.expect("a last one");
+    assert_eq!(connections["goal"]["met"], true, "{connections:#}");
+    assert!(!folder.exists(), "its folder is gone");
+    assert_eq!(left_behind(&folder), Vec::<String>::new());
+}
+
+#[test]
+fn one_scenario_is_measured_alone() {
+    let dev = place();
+    let folder = dev.folder().join("bench");
+    let only = [
+        "--smoke", "--pairs", "2", "--output", "json", "--only", "memory",
+    ];
+    let arguments = [ROUTE, &only].concat();
+    let report = bench(&dev, &arguments, &folder).expect(0).json();
+    keys_of_a_report(&report, "route", &["route/memory"]);
+    assert_eq!(report["settings"]["only"][0], "memory");
     assert!(!folder.exists(), "its folder is gone");
     assert_eq!(left_behind(&folder), Vec::<String>::new());
 }
@@ -135,6 +186,23 @@ fn what_would_mean_nothing_is_refused() {
     let few = [PROVISION, &["--allow-debug", "--pairs", "6"]].concat();
     let refused = bench(&dev, &few, &folder).expect(2);
     assert!(refused.stderr.contains("fewer than 7"), "{refused}");
+    let many = [
+        ROUTE,
+        &[
+            "--smoke", "--pairs", "2", "--only", "misses", "--misses", "11",
+        ],
+    ]
+    .concat();
+    let refused = bench(&dev, &many, &folder).expect(2);
+    assert!(refused.stderr.contains("more than the 30"), "{refused}");
+    let large = [
+        ROUTE,
+        &[
+            "--smoke", "--pairs", "2", "--only", "budget", "--fleet", "20000000",
+        ],
+    ];
+    let refused = bench(&dev, &large.concat(), &folder).expect(2);
+    assert!(refused.stderr.contains("--fleet"), "{refused}");
     assert!(!folder.exists());
     let taken = [PROVISION, &["--smoke", "--pairs", "2"]].concat();
     let refused = bench(&dev, &taken, dev.folder()).expect(1);

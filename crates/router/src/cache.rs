@@ -18,6 +18,8 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use moka::future::Cache as Moka;
 use moka::ops::compute::Op;
 use tenantry_catalog::routes::Route as Row;
@@ -69,7 +71,10 @@ struct Named {
 
 /// What a name led to when it was looked for.
 enum Found {
-    Tenant(TenantId, Option<Arc<Entry>>),
+    /// A tenant whose entry is at hand and may be used.
+    Entry(Arc<Entry>),
+    /// A tenant.
+    Tenant(TenantId),
     Nowhere,
 }
 
@@ -113,38 +118,42 @@ impl Cache {
         }
     }
 
-    /// The tenant at a host name.
-    pub(crate) async fn by_host(&self, host: &HostName) -> Result<Option<Arc<Entry>>, Unavailable> {
+    /// The tenant at a host name. `now` is when the caller began: it decides what is due to be read
+    /// again, in minutes, so that waits in between do not matter.
+    pub(crate) async fn by_host(
+        &self,
+        host: &HostName,
+        now: Instant,
+    ) -> Result<Option<Arc<Entry>>, Unavailable> {
         let name = match host {
             HostName::Subdomain(slug) => Name::Domain(slug.as_str()),
             HostName::Custom(domain) => Name::Domain(domain.as_str()),
             HostName::Base | HostName::Unknown => return Ok(None),
         };
-        self.counted(self.by_name(&self.hosts, host, name).await)
+        self.named(&self.hosts, host, name, now).await
     }
 
     /// The tenant of an id or slug.
     pub(crate) async fn by_ref(
         &self,
         tenant: &TenantRef,
+        now: Instant,
     ) -> Result<Option<Arc<Entry>>, Unavailable> {
         match tenant {
-            TenantRef::Id(id) => self.counted(self.find(*id).await),
-            TenantRef::Slug(slug) => {
-                self.counted(self.by_name(&self.slugs, slug, Name::Slug(slug)).await)
-            }
+            TenantRef::Id(id) => self.counted(self.find(*id, now).await),
+            TenantRef::Slug(slug) => self.named(&self.slugs, slug, Name::Slug(slug), now).await,
         }
     }
 
     /// The tenant of an id.
     pub(crate) async fn by_id(&self, tenant: TenantId) -> Result<Option<Arc<Entry>>, Unavailable> {
-        Ok(self.find(tenant).await?.0)
+        Ok(self.find(tenant, Instant::now()).await?.0)
     }
 
     /// The tenant of an id, and whether the catalog had to be asked.
-    async fn find(&self, tenant: TenantId) -> Result<Seen, Unavailable> {
+    async fn find(&self, tenant: TenantId, now: Instant) -> Result<Seen, Unavailable> {
         if let Some(entry) = self.tenants.get(&tenant).await
-            && self.is_usable(&entry)
+            && self.is_usable(&entry, now)
         {
             return Ok((Some(entry), Asked::Memory));
         }
@@ -203,29 +212,59 @@ impl Cache {
         self.slugs.clear();
     }
 
+    /// The tenant of a name. What is known and current is answered here, with one look; all else, whose
+    /// future is some kilobytes large, is no part of a warm request's.
+    async fn named<K: Hash + Eq + Clone + Send + Sync + 'static>(
+        &self,
+        names: &Names<K>,
+        key: &K,
+        name: Name<'_>,
+        now: Instant,
+    ) -> Result<Option<Arc<Entry>>, Unavailable> {
+        if let Some(named) = names.known.get(key).await
+            && let Some(Found::Entry(entry)) = self.led_to(named, now)
+        {
+            self.resolutions.count(Resolution::Hit);
+            return Ok(Some(entry));
+        }
+        self.counted(self.long_way(names, key, name, now).await)
+    }
+
+    /// [`Cache::by_name`] without its type and its size, which would else be part of those of every
+    /// request's future: a product's own crate would meet the compiler's query depth.
+    #[inline(never)]
+    fn long_way<'a, K: Hash + Eq + Clone + Send + Sync + 'static>(
+        &'a self,
+        names: &'a Names<K>,
+        key: &'a K,
+        name: Name<'a>,
+        now: Instant,
+    ) -> BoxFuture<'a, Result<Seen, Unavailable>> {
+        self.by_name(names, key, name, now).boxed()
+    }
+
     async fn by_name<K: Hash + Eq + Clone + Send + Sync + 'static>(
         &self,
         names: &Names<K>,
         key: &K,
         name: Name<'_>,
+        now: Instant,
     ) -> Result<Seen, Unavailable> {
         let mut asked = Asked::Memory;
         for _ in 0..OVERTAKEN {
-            let found = match self.remembered(names, key).await {
+            let found = match self.remembered(names, key, now).await {
                 Some(found) => found,
                 None => {
                     asked = Asked::Catalog;
-                    self.look_for(names, key, name).await?
+                    self.look_for(names, key, name, now).await?
                 }
             };
             let tenant = match found {
-                Found::Tenant(_, Some(entry)) if self.is_usable(&entry) => {
-                    return Ok((Some(entry), asked));
-                }
-                Found::Tenant(tenant, _) => tenant,
+                Found::Entry(entry) => return Ok((Some(entry), asked)),
+                Found::Tenant(tenant) => tenant,
                 Found::Nowhere => return Ok((None, asked)),
             };
-            let (entry, by_id) = self.find(tenant).await?;
+            let (entry, by_id) = self.find(tenant, now).await?;
             if by_id == Asked::Catalog {
                 asked = by_id;
             }
@@ -248,19 +287,39 @@ impl Cache {
         &self,
         names: &Names<K>,
         name: &K,
+        now: Instant,
     ) -> Option<Found> {
         if let Some(named) = names.known.get(name).await {
-            if self.versions.is_fresh(named.tenant, named.read_at)
-                && (Instant::now() < named.renew_at || self.source.is_down())
-            {
-                return Some(Found::Tenant(named.tenant, named.entry));
-            }
-            return None;
+            return self.led_to(named, now);
         }
         let read_at = names.absent.get(name).await?;
         self.versions
             .absent_is_fresh(read_at)
             .then_some(Found::Nowhere)
+    }
+
+    /// Where a remembered name leads, if that may still be used. The name and the entry beside it are
+    /// about one tenant, so one look at its version, for the older of the two, answers for both.
+    fn led_to(&self, named: Named, now: Instant) -> Option<Found> {
+        if let Some(entry) = named.entry
+            && self
+                .versions
+                .is_fresh(named.tenant, named.read_at.min(entry.read_at))
+            && !entry.is_retired()
+            && ((now < named.renew_at && !entry.is_due(now)) || self.source.is_down())
+        {
+            return Some(Found::Entry(entry));
+        }
+        let usable = self.versions.is_fresh(named.tenant, named.read_at)
+            && (now < named.renew_at || self.source.is_down());
+        usable.then_some(Found::Tenant(named.tenant))
+    }
+
+    fn found(&self, tenant: TenantId, entry: Option<&Arc<Entry>>, now: Instant) -> Found {
+        match entry {
+            Some(entry) if self.is_usable(entry, now) => Found::Entry(Arc::clone(entry)),
+            _ => Found::Tenant(tenant),
+        }
     }
 
     /// Looks for a name in the catalog, one request for all who ask for it.
@@ -269,6 +328,7 @@ impl Cache {
         names: &Names<K>,
         key: &K,
         name: Name<'_>,
+        now: Instant,
     ) -> Result<Found, Unavailable> {
         let mut found = Found::Nowhere;
         let outcome = &mut found;
@@ -277,7 +337,7 @@ impl Cache {
             .entry_by_ref(key)
             .and_try_compute_with(|existing| async move {
                 // Another request may have found it while this one waited for its turn.
-                if let Some(remembered) = self.remembered(names, key).await {
+                if let Some(remembered) = self.remembered(names, key, now).await {
                     *outcome = remembered;
                     return Ok(Op::Nop);
                 }
@@ -291,7 +351,7 @@ impl Cache {
                             if !self.versions.is_fresh(named.tenant, named.read_at) {
                                 return Err(error);
                             }
-                            *outcome = Found::Tenant(named.tenant, named.entry.clone());
+                            *outcome = self.found(named.tenant, named.entry.as_ref(), now);
                             return Ok(Op::Nop);
                         }
                     };
@@ -307,7 +367,7 @@ impl Cache {
                         continue;
                     }
                     let entry = self.load(tenant, Some(row)).await?;
-                    *outcome = Found::Tenant(tenant, entry.clone());
+                    *outcome = self.found(tenant, entry.as_ref(), now);
                     let renew_at = renew_at(tenant, self.config.cache_ttl);
                     return Ok(Op::Put(Named {
                         tenant,
@@ -344,7 +404,7 @@ impl Cache {
                     row = None;
                 }
                 if let Some(entry) = &existing
-                    && self.is_usable(entry)
+                    && self.is_usable(entry, Instant::now())
                     && entry.read_at >= newest
                 {
                     *outcome = existing;
@@ -395,16 +455,12 @@ impl Cache {
 
     /// Not overtaken by a change, and its place not given up.
     fn is_current(&self, entry: &Entry) -> bool {
-        self.versions.is_fresh(entry.tenant_id, entry.read_at)
-            && entry
-                .generation
-                .as_ref()
-                .is_none_or(|generation| !generation.is_retired())
+        self.versions.is_fresh(entry.tenant_id, entry.read_at) && !entry.is_retired()
     }
 
     /// Current, and not due to be read again; or due, and there is nothing to read it from.
-    fn is_usable(&self, entry: &Entry) -> bool {
-        self.is_current(entry) && (!entry.is_due() || self.source.is_down())
+    fn is_usable(&self, entry: &Entry, now: Instant) -> bool {
+        self.is_current(entry) && (!entry.is_due(now) || self.source.is_down())
     }
 }
 

@@ -49,9 +49,16 @@ impl Entry {
         self.status == Status::Active
     }
 
+    /// Whether its place was given up.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.generation
+            .as_ref()
+            .is_some_and(|generation| generation.is_retired())
+    }
+
     /// Whether it is to be read again, as far as its age goes.
-    pub(crate) fn is_due(&self) -> bool {
-        Instant::now() >= self.renew_at
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        now >= self.renew_at
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use tenantry_types::{DomainName, ErrorKind, Slug};
+use tenantry_types::{DomainName, ErrorKind, Normalised, Slug};
 
 /// What a `Host` header names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,32 +53,33 @@ pub(crate) fn parse(header: &str, bases: &[DomainName]) -> Result<HostName, BadH
         Some((name, port)) if is_port(port) => name,
         Some(_) => return Err(BadHost),
     };
-    if name
-        .strip_suffix('.')
-        .unwrap_or(name)
-        .parse::<Ipv4Addr>()
-        .is_ok()
-    {
+    let bare = name.strip_suffix('.').unwrap_or(name);
+    if bare.ends_with(|c: char| c.is_ascii_digit()) && bare.parse::<Ipv4Addr>().is_ok() {
         return Ok(HostName::Unknown);
     }
-    let name = DomainName::parse(name).map_err(|_| BadHost)?;
+    // Borrowed where it has its one form already, so that the slug is all that is allocated.
+    let name = Normalised::parse(name).map_err(|_| BadHost)?;
     Ok(place(name, bases))
 }
 
-fn place(name: DomainName, bases: &[DomainName]) -> HostName {
-    if bases.contains(&name) {
-        return HostName::Base;
+fn place(name: Normalised<'_>, bases: &[DomainName]) -> HostName {
+    let mut under: Option<&str> = None;
+    for base in bases {
+        if base.as_str() == name.as_str() {
+            return HostName::Base;
+        }
+        if let Some(front) = name.under(base)
+            && under.is_none_or(|nearest| front.len() < nearest.len())
+        {
+            under = Some(front);
+        }
     }
-    let under = bases
-        .iter()
-        .filter_map(|base| name.under(base))
-        .min_by_key(|front| front.len());
     match under.map(Slug::parse) {
         Some(Ok(slug)) => HostName::Subdomain(slug),
         Some(Err(_)) => HostName::Unknown,
         // The catalog keeps custom domains of two labels and more.
-        None if name.labels() < 2 => HostName::Unknown,
-        None => HostName::Custom(name),
+        None if !name.as_str().contains('.') => HostName::Unknown,
+        None => HostName::Custom(name.into()),
     }
 }
 

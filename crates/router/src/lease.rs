@@ -68,7 +68,12 @@ impl Lease {
 
     /// The gate as it stands now.
     pub(crate) fn gate(&self) -> Gate {
-        self.gate_at(self.since_base(Instant::now()))
+        self.gate_then(Instant::now())
+    }
+
+    /// The gate at a moment that somebody has just read off the clock.
+    pub(crate) fn gate_then(&self, now: Instant) -> Gate {
+        self.gate_at(self.since_base(now))
     }
 
     fn gate_at(&self, now: u64) -> Gate {

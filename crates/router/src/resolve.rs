@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tenantry_catalog::tenants::{Status, TenantRef};
 use tenantry_types::{DatabaseId, ErrorKind, Plan, Slug, TenantId};
+use tokio::time::Instant;
 
 use crate::Router;
 use crate::entry::Entry;
@@ -149,8 +150,8 @@ impl Router {
     /// # Errors
     /// By variant, see [`ResolveError`]. [`HostName::Base`] leads to no tenant.
     pub async fn resolve(&self, host: &HostName) -> Result<Route, ResolveError> {
-        self.pass_gate().await?;
-        served(self.inner.cache.by_host(host).await?)
+        let now = self.pass_gate().await?;
+        served(self.inner.cache.by_host(host, now).await?)
     }
 
     /// The tenant of an id or slug. Warm, this asks nobody.
@@ -158,8 +159,8 @@ impl Router {
     /// # Errors
     /// By variant, see [`ResolveError`].
     pub async fn resolve_tenant(&self, tenant: &TenantRef) -> Result<Route, ResolveError> {
-        self.pass_gate().await?;
-        served(self.inner.cache.by_ref(tenant).await?)
+        let now = self.pass_gate().await?;
+        served(self.inner.cache.by_ref(tenant, now).await?)
     }
 
     /// [`Router::resolve`] or [`Router::resolve_tenant`], as the request named it.
@@ -174,16 +175,18 @@ impl Router {
     }
 
     /// Nothing is handed out while this router does not know whether others still count on it.
-    pub(crate) async fn pass_gate(&self) -> Result<(), ResolveError> {
+    /// Tells at which moment the gate was open: the clock is read once per resolution.
+    pub(crate) async fn pass_gate(&self) -> Result<Instant, ResolveError> {
         if self.inner.stopping.load(Ordering::Acquire) {
             return Err(ResolveError::Unavailable);
         }
-        let gate = match self.inner.lease.gate() {
-            Gate::Unknown => self.inner.lease.settle(SETTLE).await,
-            gate => gate,
+        let now = Instant::now();
+        let (gate, now) = match self.inner.lease.gate_then(now) {
+            Gate::Unknown => (self.inner.lease.settle(SETTLE).await, Instant::now()),
+            gate => (gate, now),
         };
         match gate {
-            Gate::Open | Gate::Away => Ok(()),
+            Gate::Open | Gate::Away => Ok(now),
             Gate::Shut | Gate::Unknown => Err(ResolveError::Unavailable),
         }
     }

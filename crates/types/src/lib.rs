@@ -24,6 +24,6 @@ pub use ids::{
     AuditId, ClusterId, DatabaseId, InstallationId, OperationId, OperatorId, RoleId, RouterId,
     SessionId, TenantId, UserId,
 };
-pub use names::{DomainName, InvalidDomain, InvalidSlug, Slug};
+pub use names::{DomainName, InvalidDomain, InvalidSlug, Normalised, Slug};
 pub use plan::{InvalidPlan, Plan};
 pub use secret::Secret;

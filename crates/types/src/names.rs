@@ -1,5 +1,6 @@
 //! Names that lead to a tenant: slugs and domains.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The short name of a tenant: a DNS label of 1 to 40 characters in lower case (RFC 1035, 2.3.1).
@@ -97,6 +98,29 @@ const RESERVED: &[&str] = &[
     "www",
 ];
 
+/// Where a reserved name may be: a search is worth it for few others.
+static MAY_BE_RESERVED: [bool; BUCKETS] = {
+    let mut marks = [false; BUCKETS];
+    let mut at = 0;
+    while at < RESERVED.len() {
+        marks[bucket(RESERVED[at].as_bytes())] = true;
+        at += 1;
+    }
+    marks
+};
+const BUCKETS: usize = 1_024;
+
+/// By length and both ends; 0 for nothing.
+const fn bucket(name: &[u8]) -> usize {
+    match name {
+        [first, .., last] => {
+            (*first as usize * 31 + *last as usize * 7 + name.len() * 131) % BUCKETS
+        }
+        [only] => *only as usize,
+        [] => 0,
+    }
+}
+
 impl Slug {
     /// Checks a text. Upper case is refused, not folded: the person sees the name they will get.
     ///
@@ -114,7 +138,7 @@ impl Slug {
         if !label {
             return Err(InvalidSlug::Shape);
         }
-        if RESERVED.binary_search(&text).is_ok() {
+        if MAY_BE_RESERVED[bucket(bytes)] && RESERVED.binary_search(&text).is_ok() {
             return Err(InvalidSlug::Reserved(text.to_owned()));
         }
         Ok(Self(text.to_owned()))
@@ -164,23 +188,7 @@ impl DomainName {
     /// # Errors
     /// When the text is no host name (RFC 1123, 2.1), or is an IP address.
     pub fn parse(text: &str) -> Result<Self, InvalidDomain> {
-        let text = text.strip_suffix('.').unwrap_or(text);
-        let ascii = idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::STD3)
-            .map_err(|_| InvalidDomain)?;
-        let labels_ok = !ascii.is_empty()
-            && ascii.len() <= 253
-            && ascii.split('.').all(|label| {
-                (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
-            });
-        // A last label of digits only is an IPv4 address or a try at one (RFC 3696, 2).
-        let numeric_end = ascii.rsplit('.').next().is_some_and(|label| {
-            label.bytes().all(|b| b.is_ascii_digit()) || label.starts_with("0x")
-        });
-        if labels_ok && !numeric_end {
-            Ok(Self(ascii.into_owned()))
-        } else {
-            Err(InvalidDomain)
-        }
+        Normalised::parse(text).map(Self::from)
     }
 
     /// The name.
@@ -193,7 +201,7 @@ impl DomainName {
     /// `acme.example.com` under `example.com` gives `acme`, `notexample.com` gives nothing.
     #[must_use]
     pub fn under(&self, base: &DomainName) -> Option<&str> {
-        self.0.strip_suffix(base.as_str())?.strip_suffix('.')
+        under(&self.0, base)
     }
 
     /// How many labels the name has.
@@ -201,6 +209,95 @@ impl DomainName {
     pub fn labels(&self) -> usize {
         self.0.split('.').count()
     }
+}
+
+/// A [`DomainName`] that may be borrowed from the text it was read from: for a look that is done at
+/// each request, and allocates nothing where the text has the one form already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Normalised<'a>(Cow<'a, str>);
+
+impl<'a> Normalised<'a> {
+    /// As [`DomainName::parse`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse(text: &'a str) -> Result<Self, InvalidDomain> {
+        let text = text.strip_suffix('.').unwrap_or(text);
+        if is_plain(text) {
+            return Ok(Self(Cow::Borrowed(text)));
+        }
+        the_long_way(text).map(Self)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As [`DomainName::under`].
+    #[must_use]
+    pub fn under(&self, base: &DomainName) -> Option<&str> {
+        under(&self.0, base)
+    }
+}
+
+impl From<Normalised<'_>> for DomainName {
+    fn from(name: Normalised<'_>) -> Self {
+        Self(name.0.into_owned())
+    }
+}
+
+fn under<'a>(name: &'a str, base: &DomainName) -> Option<&'a str> {
+    name.strip_suffix(base.as_str())?.strip_suffix('.')
+}
+
+fn the_long_way(text: &str) -> Result<Cow<'_, str>, InvalidDomain> {
+    let ascii = idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::STD3)
+        .map_err(|_| InvalidDomain)?;
+    let labels_ok = !ascii.is_empty()
+        && ascii.len() <= 253
+        && ascii.split('.').all(|label| {
+            (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+        });
+    // A last label of digits only is an IPv4 address or a try at one (RFC 3696, 2).
+    let numeric_end = ascii
+        .rsplit('.')
+        .next()
+        .is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit()) || label.starts_with("0x"));
+    if labels_ok && !numeric_end {
+        Ok(ascii)
+    } else {
+        Err(InvalidDomain)
+    }
+}
+
+/// Whether a text is a host name in its one form, as nearly every one is that a browser sends: labels
+/// of lower-case letters, digits and single inner hyphens, the last of which begins with a letter.
+/// Two hyphens in a row may be an encoded label, which has to be decoded and checked. One look at each
+/// byte, and only a shortcut: `false` decides nothing.
+fn is_plain(text: &str) -> bool {
+    let mut label: usize = 0;
+    let mut begins_with = b'-';
+    let mut former = b'.';
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' => {
+                if label == 0 {
+                    begins_with = byte;
+                }
+                label += 1;
+            }
+            b'-' if former != b'.' && former != b'-' => label += 1,
+            b'.' if former != b'.' && former != b'-' && label <= 63 => label = 0,
+            _ => return false,
+        }
+        former = byte;
+    }
+    (1..=63).contains(&label)
+        && former != b'-'
+        && begins_with.is_ascii_lowercase()
+        && text.len() <= 253
 }
 
 impl fmt::Display for DomainName {
@@ -244,7 +341,7 @@ mod tests {
         ] {
             assert_eq!(Slug::parse(bad), Err(InvalidSlug::Shape), "{bad}");
         }
-        for reserved in ["www", "api", "admin", "setup", "localhost"] {
+        for reserved in RESERVED {
             assert!(
                 matches!(Slug::parse(reserved), Err(InvalidSlug::Reserved(_))),
                 "{reserved}"
@@ -278,6 +375,35 @@ mod tests {
         check("", None);
         check("a/b", None);
         check("user@host", None);
+    }
+
+    /// Tried with `is_plain` letting through `_`, upper case, two hyphens, a hyphen at either end of a
+    /// label, an empty label, a last label of digits, or a label of 64: each is found.
+    #[test]
+    fn the_shortcut_changes_no_name() {
+        let random = crate::Entropy::system();
+        // Encoded labels, good and bad, characters that are folded or refused, and plain ones.
+        let parts: Vec<&str> = "a b-c 0x 7 -x y- xn--bcher-kva xn--zzzzzz99 xn-- A Ü ß \u{5d0} _ . . . .. / %2e \u{200d} www acme example com \u{3002}"
+            .split(' ')
+            .collect();
+        let mut plain = 0;
+        for _ in 0..20_000 {
+            let picks = random.bytes::<8>();
+            let text: String = picks[1..=usize::from(picks[0] % 7) + 1]
+                .iter()
+                .map(|pick| parts[usize::from(*pick) % parts.len()])
+                .collect();
+            let stripped = text.strip_suffix('.').unwrap_or(&text);
+            if is_plain(stripped) {
+                plain += 1;
+                let long_way = the_long_way(stripped).ok();
+                assert_eq!(long_way.as_deref(), Some(stripped), "{text:?}");
+            }
+        }
+        assert!(plain > 100, "only {plain} took the shortcut");
+        for text in ["a".repeat(64), format!("{}a", "a.".repeat(127))] {
+            assert!(!is_plain(&text), "{text:?}");
+        }
     }
 
     #[test]

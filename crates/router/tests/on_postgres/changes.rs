@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tenantry_catalog::change_log::Kind;
 use tenantry_catalog::tenants::TenantRef;
-use tenantry_router::{AcquireError, Config, ResolveError};
+use tenantry_router::{AcquireError, Config, HostName, ResolveError};
+use tenantry_types::DomainName;
 use tokio::time::{Instant, timeout};
 
 use crate::home::{Home, conn, eventually, pid, resolve, update_plan};
@@ -296,6 +297,45 @@ pub async fn creation_clears_a_name_that_led_nowhere(home: Home) {
             .await
             .expect("by id and slug");
     }
+    router.shutdown().await;
+}
+
+/// A name keeps the entry it led to last. That entry can be newer than what is known of the name:
+/// here it was read after the name had gone to another tenant, and before the router heard of it.
+///
+/// Tried with the entry's own number alone in `Cache::led_to`: the name then goes on leading to
+/// where it led.
+pub async fn a_name_given_to_another_tenant_is_not_kept_by_a_newer_entry(home: Home) {
+    let (first, second) = (home.tenant("first").await, home.tenant("second").await);
+    let config = Config {
+        listen: false,
+        ..Home::config()
+    };
+    let router = home.router(config).await;
+    let host = HostName::Custom(DomainName::parse("shop.example").expect("a name"));
+    let mut catalog = home.conn().await;
+    let give = format!(
+        "INSERT INTO domains (name, tenant_id, kind) VALUES ('shop.example', '{}', 'custom')",
+        first.id
+    );
+    execute(&mut catalog, &give).await;
+    let route = router.resolve(&host).await.expect("a route");
+    assert_eq!(route.tenant_id(), first.id);
+
+    let give = format!(
+        "UPDATE domains SET tenant_id = '{}' WHERE name = 'shop.example'",
+        second.id
+    );
+    execute(&mut catalog, &give).await;
+    home.change(&first, Kind::Updated).await;
+    let number = home.change(&second, Kind::Updated).await;
+    // Nobody has told the router yet. The first tenant's entry is read anew, and kept by the name.
+    router.disconnect(first.id).await;
+    let route = router.resolve(&host).await.expect("a route");
+    assert_eq!(route.tenant_id(), first.id, "not known yet");
+    router.wait_applied(number).await;
+    let route = router.resolve(&host).await.expect("a route");
+    assert_eq!(route.tenant_id(), second.id);
     router.shutdown().await;
 }
 

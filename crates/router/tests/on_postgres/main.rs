@@ -52,6 +52,7 @@ async fn on_real_databases() {
             a_deleted_tenant_is_known_within_a_poll_without_notifications,
             a_lost_listener_is_made_up_for,
             creation_clears_a_name_that_led_nowhere,
+            a_name_given_to_another_tenant_is_not_kept_by_a_newer_entry,
             pruned_rows_drop_everything,
             an_update_keeps_connections_and_a_migration_retires_them,
         }

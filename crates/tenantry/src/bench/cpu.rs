@@ -6,7 +6,7 @@ use std::fs;
 use serde::Serialize;
 
 /// A hundredth of a second, `USER_HZ` of every Linux that Postgres runs on, in microseconds.
-const TICK: u64 = 10_000;
+pub const TICK: u64 = 10_000;
 
 /// CPU time that was used so far, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,6 +73,17 @@ impl Used {
             client: each(self.client, before.client),
         }
     }
+}
+
+/// Megabytes of memory (of a million bytes) that a process has resident.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+pub fn resident(pid: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some((kibibytes * 1024) as f64 / 1e6)
 }
 
 /// What a process used, in ticks.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::cpu::PerRequest;
+use super::cpu::{self, PerRequest};
 use super::environment::Environment;
 use super::pairs::{Spread, percentile};
 use crate::failure::{Failure, Result};
@@ -75,6 +75,12 @@ pub enum Unit {
     PerSecond,
     /// Nanoseconds of one call.
     Nanoseconds,
+    /// Microseconds of processor time.
+    Microseconds,
+    /// Megabytes (of a million bytes) of memory.
+    Megabytes,
+    /// Connections open at the same time.
+    Connections,
 }
 
 /// One side over all pairs.
@@ -122,6 +128,8 @@ pub enum Wanted {
     RatioAtMost(f64),
     /// A ratio of this or more.
     RatioAtLeast(f64),
+    /// A ratio of this or less in every pair: a limit, which one pair breaks.
+    EachRatioAtMost(f64),
     /// The product's value, this or less.
     ValueAtMost(f64),
     /// Nothing: the figure informs.
@@ -159,6 +167,25 @@ impl Turn {
     }
 }
 
+impl Turn {
+    /// A turn in which one number was read.
+    pub fn of_value(value: f64) -> Self {
+        Self {
+            value,
+            durations: Vec::new(),
+            cpu: None,
+        }
+    }
+
+    /// The same turn, by the program's processor time per request. Below what the kernel counts in,
+    /// it is what the kernel counts in.
+    #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
+    pub fn server_cpu(&self) -> Self {
+        let least = cpu::TICK as f64 / self.durations.len().max(1) as f64;
+        Self::of_value(self.cpu.map_or(least, |cpu| cpu.server.max(least)))
+    }
+}
+
 impl Figure {
     /// From the turns of both sides, the same number of each.
     pub fn new(
@@ -182,7 +209,7 @@ impl Figure {
         Self {
             name: name.into(),
             unit,
-            goal: wanted.goal(ratio.median, product.value.median),
+            goal: wanted.goal(&ratio, product.value.median),
             ratio,
             product,
             bare: Side::new(bare, bare_turns),
@@ -215,9 +242,11 @@ impl Side {
 }
 
 impl Wanted {
-    fn goal(self, ratio: f64, value: f64) -> Option<Goal> {
+    fn goal(self, ratios: &Spread, value: f64) -> Option<Goal> {
+        let ratio = ratios.median;
         let (of, at_most, at_least, met) = match self {
             Self::RatioAtMost(most) => (Aim::Ratio, Some(most), None, ratio <= most),
+            Self::EachRatioAtMost(most) => (Aim::Ratio, Some(most), None, ratios.highest <= most),
             Self::RatioAtLeast(least) => (Aim::Ratio, None, Some(least), ratio >= least),
             Self::ValueAtMost(most) => (Aim::Value, Some(most), None, value <= most),
             Self::Nothing => return None,
@@ -313,6 +342,9 @@ impl Unit {
             Self::Milliseconds => format!("{} ms", milliseconds(value)),
             Self::PerSecond => format!("{value:.0}/s"),
             Self::Nanoseconds => format!("{value:.0} ns"),
+            Self::Microseconds => format!("{value:.1} us"),
+            Self::Megabytes => format!("{value:.1} MB"),
+            Self::Connections => format!("{value:.0}"),
         }
     }
 }

@@ -160,6 +160,33 @@ impl Room {
         .await
     }
 
+    /// Stops one process and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(&self, process: Running) -> Result<()> {
+        let found = {
+            let mut running = self.lock();
+            let at = running
+                .iter()
+                .position(|child| child.id() == Some(process.pid));
+            at.map(|at| running.remove(at))
+        };
+        let Some(mut child) = found else {
+            return Ok(());
+        };
+        // It may have ended by itself; then there is nobody to tell.
+        let _ = kill(Pid::from_raw(process.pid.cast_signed()), Signal::SIGTERM);
+        if timeout(PATIENCE, child.wait()).await.is_err() {
+            let _ = child.kill().await;
+            return Err(Failure::new(
+                crate::exit::Exit::Failed,
+                "a process of the benchmark did not stop",
+            ));
+        }
+        Ok(())
+    }
+
     /// Stops all processes, the last one first, and removes the folder.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
 /// The product's own login on its Postgres, which the bare side uses as well.
-const ADMIN: &str = crate::dev::postgres::ADMIN;
+pub const ADMIN: &str = crate::dev::postgres::ADMIN;
 
 /// A running product.
 pub struct World {
@@ -47,6 +47,20 @@ impl World {
         settings: &Settings,
         env: &[(&str, &str)],
     ) -> Result<Self> {
+        Self::start_with(room, name, settings, env, &[]).await
+    }
+
+    /// As [`World::start`], with more on its command line.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_with(
+        room: &Room,
+        name: &str,
+        settings: &Settings,
+        env: &[(&str, &str)],
+        more: &[&str],
+    ) -> Result<Self> {
         let data = room.path().join(name);
         let data_text = data.to_string_lossy().into_owned();
         let mut all: Vec<(String, String)> = env
@@ -58,6 +72,7 @@ impl World {
             all.push(("TENANTRY_PG_BIN".to_owned(), folder));
         }
         let arguments = ["dev", "--port", "0", "--data", &data_text];
+        let arguments = [&arguments, more].concat();
         let server = room.start(name, &arguments, &all)?;
         let file = data.join(crate::dev::folder::ENV);
         let variables = room
@@ -235,9 +250,10 @@ pub fn bare_failed(error: &sqlx::Error) -> Failure {
     Failure::because("Postgres refused a statement of the bare side", error)
 }
 
-fn lacks(what: &str) -> Failure {
+/// Something is missing that should be there.
+pub fn lacks(what: &str) -> Failure {
     Failure::new(
         Exit::Failed,
-        format!("`tenantry dev` left no usable {what} behind"),
+        format!("a process of the benchmark gave no usable {what}"),
     )
 }

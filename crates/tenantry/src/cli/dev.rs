@@ -45,6 +45,9 @@ pub struct Dev {
     /// The folder of Postgres's programs [default: looked for]
     #[arg(long, env = "TENANTRY_PG_BIN", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pg_bin: Option<PathBuf>,
+    /// For benchmarks: connections that Postgres accepts at once
+    #[arg(long, hide = true, default_value_t = 300)]
+    max_connections: u32,
 }
 
 impl Dev {
@@ -71,7 +74,8 @@ impl Dev {
         let secrets = Secrets::ensure(&data, &sources.entropy)?;
         // What goes on is shown on a terminal only: elsewhere the log tells it.
         let mut progress = Progress::of("Starting Postgres", Output::Json);
-        let starting = Postgres::start(&data, &secrets, self.pg_bin.as_deref());
+        let bin_dir = self.pg_bin.as_deref();
+        let starting = Postgres::start(&data, &secrets, bin_dir, self.max_connections);
         let Some(postgres) = stop.unless(starting).await.transpose()? else {
             return Ok(());
         };

@@ -33,11 +33,17 @@ impl Postgres {
     ///
     /// # Errors
     /// What stands in the way, with what to do about it.
-    pub async fn start(data: &Folder, secrets: &Secrets, bin_dir: Option<&Path>) -> Result<Self> {
+    pub async fn start(
+        data: &Folder,
+        secrets: &Secrets,
+        bin_dir: Option<&Path>,
+        max_connections: u32,
+    ) -> Result<Self> {
         let settings = Settings {
             bin_dir: bin_dir.map(PathBuf::from),
             superuser: SUPERUSER.to_owned(),
             admin: ADMIN.to_owned(),
+            max_connections,
             ..Settings::new(
                 data.join(folder::POSTGRES),
                 secrets.superuser_password.clone(),

@@ -14,6 +14,7 @@ use axum::extract::{self, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json};
+use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
@@ -157,6 +158,71 @@ async fn resolutions(
     }))
 }
 
+#[derive(Deserialize)]
+struct Names {
+    base: String,
+    #[serde(default)]
+    tenants: u32,
+}
+
+/// The host of a made-up tenant.
+fn known(number: u32, base: &str) -> String {
+    format!("known-{number}.{base}")
+}
+
+async fn resolve(router: &Router, host: &str) -> std::result::Result<(), StatusCode> {
+    let host = router
+        .parse_host(host)
+        .map_err(|_| StatusCode::BAD_REQUEST)?;
+    let route = router.resolve(&host).await;
+    route
+        .map(drop)
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Resolves made-up tenants, some at a time.
+async fn know(
+    Extension(router): Extension<Router>,
+    extract::Path((from, to)): extract::Path<(u32, u32)>,
+    Query(names): Query<Names>,
+) -> std::result::Result<Json<u32>, StatusCode> {
+    let all = futures::stream::iter((from..=to).map(Ok));
+    all.try_for_each_concurrent(4, async |number| {
+        resolve(&router, &known(number, &names.base)).await
+    })
+    .await?;
+    Ok(Json((to + 1).saturating_sub(from)))
+}
+
+/// Times first resolutions, one after another, of tenants that lie all over the catalog.
+async fn misses(
+    Extension(router): Extension<Router>,
+    extract::Path((first, number)): extract::Path<(u32, u32)>,
+    Query(names): Query<Names>,
+) -> std::result::Result<Json<Vec<u64>>, StatusCode> {
+    let mut times = Vec::new();
+    for n in first..first + number {
+        // A prime that divides no round number: each tenant comes once.
+        let place = u64::from(n) * 7_919 % u64::from(names.tenants.max(1));
+        let number = u32::try_from(place).map_err(|_| StatusCode::BAD_REQUEST)? + 1;
+        let host = known(number, &names.base);
+        let began = Instant::now();
+        resolve(&router, &host).await?;
+        let took = began.elapsed();
+        times.push(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+    Ok(Json(times))
+}
+
+async fn stats(Extension(router): Extension<Router>) -> Json<serde_json::Value> {
+    let stats = router.stats();
+    Json(serde_json::json!({
+        "router": router.id().to_string(),
+        "tenants": stats.tenants,
+        "applied": stats.applied,
+    }))
+}
+
 /// Serves the handler on the router.
 ///
 /// # Errors
@@ -169,6 +235,9 @@ pub async fn routed(address_file: &Path) -> Result<()> {
         .route("/notes/{id}", get(routed_note))
         .route("/forget", post(forget))
         .route("/resolution/{number}", get(resolutions))
+        .route("/know/{from}/{to}", post(know))
+        .route("/misses/{first}/{number}", get(misses))
+        .route("/stats", get(stats))
         .layer(layer(router.clone()));
     let served = serve(&app, address_file).await;
     router.shutdown().await;

@@ -1,13 +1,21 @@
 //! `tenantry bench route`: what it costs to find the right database for every request.
 
 pub mod app;
+mod catalog;
 mod cold;
+mod fleet;
+mod known;
 mod load;
+mod misses;
 mod resolution;
 mod stage;
 
 use std::time::Duration;
 
+use serde::Serialize;
+
+use self::known::Known;
+use self::load::Choice;
 use self::stage::Stage;
 use super::Settings;
 use super::environment::{Environment, Machine};
@@ -18,9 +26,31 @@ use super::world::World;
 use crate::failure::Result;
 use crate::output::note;
 
+/// What can be measured alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scenario {
+    /// The same handler on the router and on one hard-wired pool
+    Throughput,
+    /// The first request of a tenant that the router knows nothing of
+    Cold,
+    /// From a host header to a known tenant's route
+    Resolution,
+    /// A few tenants under load, alone and among many known ones
+    HotAmongMany,
+    /// Memory of a router that knows many tenants
+    Memory,
+    /// Finding a tenant in a large catalog
+    Misses,
+    /// Many tenants on few connections
+    Budget,
+}
+
 /// How much is measured.
 #[derive(Clone, Debug)]
 pub struct Sizes {
+    /// What is measured.
+    pub only: Vec<Scenario>,
     /// Clients at the same time, one measurement for each number.
     pub clients: Vec<u32>,
     /// How long a side is loaded in one turn.
@@ -33,9 +63,35 @@ pub struct Sizes {
     pub cold: u32,
     /// Resolutions in one turn.
     pub resolutions: u32,
+    /// Tenants that are asked for among many known ones.
+    pub hot: u32,
+    /// Tenants that a router knows.
+    pub known: u32,
+    /// Tenants of the large catalog.
+    pub catalog: u32,
+    /// First resolutions in one turn.
+    pub misses: u32,
+    /// Tenants with few connections.
+    pub fleet: u32,
+    /// Connections that they may have open.
+    pub budget: u32,
+    /// How much more often the first of them are asked for.
+    pub zipf: f64,
+    /// Clients that ask for them.
+    pub fleet_clients: u32,
+    /// How long a client of theirs waits between two requests.
+    pub pause: Duration,
 }
 
-/// Measures throughput, cold first requests and resolution.
+impl Sizes {
+    fn wants(&self, scenarios: &[Scenario]) -> bool {
+        scenarios
+            .iter()
+            .any(|scenario| self.only.contains(scenario))
+    }
+}
+
+/// Measures what was asked for.
 ///
 /// # Errors
 /// When a side fails or gives a wrong answer.
@@ -49,13 +105,36 @@ pub async fn measure(
     let long = [("TENANTRY_ACCESS_TOKEN_TTL", "12h")];
     let world = World::start(room, "dev", settings, &long).await?;
     let environment = world.environment(machine).await?;
-    let stage = Stage::set(room, &world, sizes).await?;
     let mut figures = Vec::new();
-    for clients in &sizes.clients {
-        figures.extend(throughput(&stage, settings.pairs, *clients, sizes.time).await?);
+    if sizes.wants(&[Scenario::Throughput, Scenario::Cold, Scenario::Resolution]) {
+        let stage = Stage::set(room, &world, sizes).await?;
+        if sizes.wants(&[Scenario::Throughput]) {
+            for clients in &sizes.clients {
+                figures.extend(throughput(&stage, settings.pairs, *clients, sizes.time).await?);
+            }
+        }
+        if sizes.wants(&[Scenario::Cold]) {
+            figures.push(cold(&stage, settings.pairs, sizes.cold).await?);
+        }
+        if sizes.wants(&[Scenario::Resolution]) {
+            figures.extend(resolution(&stage, settings.pairs, sizes.resolutions).await?);
+        }
     }
-    figures.push(cold(&stage, settings.pairs, sizes.cold).await?);
-    figures.extend(resolution(&stage, settings.pairs, sizes.resolutions).await?);
+    if sizes.wants(&[Scenario::HotAmongMany, Scenario::Memory]) {
+        let known = Known::set(room, &world, sizes).await?;
+        if sizes.wants(&[Scenario::HotAmongMany]) {
+            figures.extend(known.hot(settings).await?);
+        }
+        if sizes.wants(&[Scenario::Memory]) {
+            figures.push(known.memory(settings).await?);
+        }
+    }
+    if sizes.wants(&[Scenario::Misses]) {
+        figures.push(misses::measure(room, &world, settings, sizes).await?);
+    }
+    if sizes.wants(&[Scenario::Budget]) {
+        figures.extend(fleet::measure(room, settings, sizes).await?);
+    }
     Ok((environment, figures))
 }
 
@@ -82,7 +161,7 @@ async fn throughput(
                 1 => (&stage.wired, &mut wired),
                 _ => (&stage.whole, &mut whole),
             };
-            turns.push(load::turn(target, clients, time).await?);
+            turns.push(load::turn(target, &Choice::Spread, clients, time).await?);
         }
     }
     let bare = ("axum with one hard-wired pool", wired.as_slice());
@@ -134,6 +213,8 @@ async fn cold(stage: &Stage<'_>, pairs: u32, requests: u32) -> Result<Figure> {
 async fn resolution(stage: &Stage<'_>, pairs: u32, number: u32) -> Result<Vec<Figure>> {
     let (mut whole, mut alone, mut map) = (Vec::new(), Vec::new(), Vec::new());
     resolution::turn(&stage.routed, number).await?;
+    // As in a router that has run for a while: something has changed since these were read.
+    stage.change_another().await?;
     for pair in 0..pairs {
         note(&format!("route, resolution: pair {} of {pairs}", pair + 1));
         let times = resolution::turn(&stage.routed, number).await?;
