@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::Router;
-use crate::budget::{Asked, Grant, Limit};
+use crate::budget::{Asked, Cluster, Grant, Limit};
 use crate::conn::TenantConn;
 use crate::connect::OpenError;
 use crate::failures::Failure;
@@ -238,6 +238,20 @@ impl Router {
         receiver.await.unwrap_or(Err(NoLease::Unavailable))
     }
 
+    /// Whether a login may begin now: while our lease runs, nobody else has our slots; without the
+    /// catalog, only a connection that answers shows it. See [`crate::shares`]. To be asked right
+    /// before the login, after whatever had to be waited for.
+    async fn may_open(&self, cluster: &Arc<Cluster>) -> bool {
+        if self.pass_gate().await.is_err() {
+            return false;
+        }
+        match self.inner.lease.gate() {
+            Gate::Open => true,
+            Gate::Away => cluster.answers().await,
+            Gate::Shut | Gate::Unknown => false,
+        }
+    }
+
     async fn opened(&self, slot: Slot, final_try: bool) -> Result<Lease, NoLease> {
         let generation = Arc::clone(&slot.generation);
         let attempt = match self.inner.failures.admit(generation.tenant) {
@@ -248,6 +262,10 @@ impl Router {
                 return Err(NoLease::Failing(failure));
             }
         };
+        if !self.may_open(&generation.cluster).await {
+            drop(slot);
+            return Err(NoLease::Unavailable);
+        }
         match self.inner.connector.open(&generation.place).await {
             Ok(fresh) => {
                 attempt.succeeded();

@@ -38,7 +38,10 @@ pub struct Config {
     /// How long a lease may go on after its tenant was fenced, purged, disconnected or moved,
     /// before its connection is ended on the server. Default: 3 s.
     pub drain_deadline: Duration,
-    /// Replaces the connection budget of every cluster for this router. Default: none.
+    /// How many logins may be under way on one cluster at a time. When this router dies, as many slots
+    /// are given to others only after the server's own time limit for logins. Default: 8.
+    pub connects_in_flight: usize,
+    /// What this router takes of every cluster's budget at most. Default: what there is.
     pub budget_override: Option<u32>,
 }
 
@@ -59,6 +62,7 @@ impl Default for Config {
             listen: true,
             away: Duration::from_secs(300),
             drain_deadline: Duration::from_secs(3),
+            connects_in_flight: 8,
             budget_override: None,
         }
     }

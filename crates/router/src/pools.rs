@@ -21,14 +21,17 @@ pub(crate) struct Backend {
 /// Room for one connection of one generation on its cluster. Dropped when the server has ended it.
 pub(crate) struct Slot {
     pub(crate) generation: Arc<Generation>,
+    /// The share of the cluster's budget that it is part of.
+    incarnation: i64,
     closing: bool,
 }
 
 impl Slot {
     /// For the cluster's state alone, which has counted it.
-    pub(crate) fn new(generation: Arc<Generation>) -> Self {
+    pub(crate) fn new(generation: Arc<Generation>, incarnation: i64) -> Self {
         Self {
             generation,
+            incarnation,
             closing: false,
         }
     }
@@ -53,6 +56,11 @@ pub(crate) struct Open {
 impl Open {
     pub(crate) fn generation(&self) -> &Arc<Generation> {
         &self.slot.generation
+    }
+
+    /// See [`tenantry_catalog::shares::Share::incarnation`].
+    pub(crate) fn incarnation(&self) -> i64 {
+        self.slot.incarnation
     }
 
     /// For the cluster's state alone, which counts it among those that close.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use sqlx::{Connection, PgPool};
+use sqlx::PgPool;
 use tenantry_catalog::{CatalogError, change_log, routers};
 use tenantry_types::{Clock, ClusterId, Entropy, InstallationId, RouterId, TenantId};
 use tenantry_vault::RouteKeys;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,7 @@ use crate::meters::{self, Acquires};
 use crate::places::{Drain, Places};
 use crate::progress::Progress;
 use crate::registration::Registration;
+use crate::shares::Shares;
 use crate::source::Source;
 use crate::tasks::Tasks;
 use crate::versions::Versions;
@@ -50,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) acquires: Acquires,
     progress: Arc<Progress>,
     registration: Arc<Registration>,
+    shares: Arc<Shares>,
     id: RouterId,
 }
 
@@ -95,8 +98,10 @@ pub struct ClusterStats {
     pub leased: usize,
     /// Requests that wait for a connection.
     pub waiting: usize,
-    /// How many may be open.
+    /// How many this router may have open: its share of the budget.
     pub limit: usize,
+    /// The whole budget, over all routers.
+    pub budget: usize,
     /// Idle connections closed so far because they were unused for too long.
     pub closed_idle: u64,
     /// … because another tenant needed their slot.
@@ -107,7 +112,8 @@ pub struct ClusterStats {
 
 impl Router {
     /// Registers a router and starts following the change log. `catalog` needs to read routes,
-    /// domains and the change log and to write `routers`; it should have five connections or more,
+    /// domains and the change log, to write `routers` and to call `router_renew` and `router_leave`
+    /// ([`tenantry_catalog::router_login`]); it should have five connections or more,
     /// of which one is kept for listening. `name` is for people.
     ///
     /// # Errors
@@ -132,24 +138,40 @@ impl Router {
             routers::register(&mut conn, id, name, number, config.lease).await?;
             number
         };
-        lease.renewed(sent);
 
         let connector = Connector::new(keys, installation, config.connect_timeout, id);
         let connector = Arc::new(connector);
         let stop = CancellationToken::new();
-        let closer = Closer::new(Arc::clone(&connector), stop.clone());
+        let closer = Closer::new(Arc::clone(&connector));
         let tasks = Tasks::new(Arc::new(closer));
         let progress = Arc::new(Progress::starting_at(number));
-        let places = Places::new(Arc::clone(&config), Arc::clone(&progress), tasks.clone());
+        let report_due = Arc::new(Notify::new());
+        let places = Places::new(
+            Arc::clone(&config),
+            Arc::clone(&progress),
+            tasks.clone(),
+            Arc::clone(&report_due),
+        );
         let source = Source::new(catalog.clone());
         let versions = Versions::starting_at(number);
         let cache = Arc::new(Cache::new(Arc::clone(&config), source, places, versions));
         let failures = Arc::new(Failures::default());
+        let shares = Arc::new(Shares::new(
+            catalog.clone(),
+            Arc::clone(&cache),
+            Arc::clone(&config),
+            id,
+            report_due,
+        ));
+        shares.exchange(number).await?;
+        lease.renewed(sent);
         let log = Arc::new(ChangeLog::new(
             catalog.clone(),
             Arc::clone(&cache),
             Arc::clone(&failures),
             Arc::clone(&progress),
+            Arc::clone(&shares),
+            id,
         ));
         let registration = Arc::new(Registration {
             catalog,
@@ -159,6 +181,7 @@ impl Router {
             lease: Arc::clone(&lease),
             log: Arc::clone(&log),
             progress: Arc::clone(&progress),
+            shares: Arc::clone(&shares),
             losses: meters::lease_losses(),
             lost: AtomicBool::new(false),
         });
@@ -176,6 +199,7 @@ impl Router {
             acquires: Acquires::new(),
             progress,
             registration,
+            shares,
             id,
         });
         inner.begin();
@@ -264,8 +288,8 @@ impl Router {
         self.inner.cache.places.cluster_stats()
     }
 
-    /// Hands out nothing any more, waits for leases up to the drain deadline, closes what is idle
-    /// and takes this router out of the catalog.
+    /// Hands out nothing any more, waits for leases up to the drain deadline, ends what is idle, sees
+    /// it gone, and takes this router out of the catalog: its shares are free at once.
     pub async fn shutdown(self) {
         self.inner.stopping.store(true, Ordering::Release);
         self.inner.stop.cancel();
@@ -278,15 +302,13 @@ impl Router {
             let closing: Vec<_> = cluster
                 .take_all_idle()
                 .into_iter()
-                .map(|open| async move {
-                    let _ = timeout(Duration::from_secs(1), open.conn.close()).await;
-                })
+                .map(|open| inner.tasks.closer.close(open))
                 .collect();
             futures::future::join_all(closing).await;
         }
         inner.tasks.tracker.close();
         let _ = timeout(inner.config.drain_deadline, inner.tasks.tracker.wait()).await;
-        if let Err(error) = inner.registration.remove().await {
+        if let Err(error) = inner.shares.leave().await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the router could not be taken out of the catalog; its lease will run out"

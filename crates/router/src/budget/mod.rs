@@ -10,13 +10,13 @@
 //! - The oldest waiter that can be served is served first. `ready` is the list of pools with
 //!   waiters below their own cap, in the order of their oldest waiter: another order (shares,
 //!   fairness between tenants) is a change to `ready` and to nothing else.
-//! - `limit` is this router's part of the cluster's budget. Today it is all of it.
+//! - `limit` is this router's share of the cluster's budget (`share.rs`): it may fall below what is open.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tenantry_types::ClusterId;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::generation::Generation;
@@ -24,6 +24,7 @@ use crate::pools::{Backend, Lease, Open, Slot};
 use crate::router::ClusterStats;
 use crate::tasks::Tasks;
 
+mod share;
 mod state;
 mod waiter;
 
@@ -38,6 +39,8 @@ pub(crate) struct Cluster {
     /// Connections on top of the budget, for ending others: one at a time.
     pub(crate) reserve: Semaphore,
     state: Mutex<State>,
+    /// Told when there is something to report of the share.
+    report_due: Arc<Notify>,
 }
 
 /// What somebody who asked for a connection gets.
@@ -77,23 +80,14 @@ pub(crate) struct Count {
 }
 
 impl Cluster {
-    pub(crate) fn new(cap: usize, tasks: Tasks) -> Self {
+    pub(crate) fn new(cap: usize, tasks: Tasks, report_due: Arc<Notify>) -> Self {
         Self {
             tasks,
             cap: cap.max(1),
             reserve: Semaphore::new(1),
             state: Mutex::default(),
+            report_due,
         }
-    }
-
-    /// Takes over the budget that was read at `read_at`; an older reading changes nothing.
-    pub(crate) fn set_limit(self: &Arc<Self>, limit: usize, read_at: i64) {
-        self.with(|state, _| {
-            if read_at >= state.limit_at {
-                state.limit = limit.max(1);
-                state.limit_at = read_at;
-            }
-        });
     }
 
     /// Asks for a connection of a generation.
@@ -136,7 +130,7 @@ impl Cluster {
     pub(crate) fn opened(self: &Arc<Self>, open: Open) -> Grant {
         self.with(|state, after| {
             let generation = Arc::clone(open.generation());
-            if generation.is_retired() {
+            if generation.is_retired() || state.is_lost(open.incarnation()) {
                 state.close(open, true, Why::Retired, after);
                 return Grant::Retired;
             }
@@ -152,7 +146,7 @@ impl Cluster {
             if let Some(pool) = state.pools.get_mut(&generation.id) {
                 pool.leased.remove(&lease);
             }
-            if generation.is_retired() {
+            if generation.is_retired() || state.is_lost(open.incarnation()) {
                 state.close(open, true, Why::Retired, after);
                 generation.given_back.notify_waiters();
                 return;
@@ -264,11 +258,15 @@ impl Cluster {
         })
     }
 
-    /// Closes what has been idle for `idle`; tells when the next one will have been.
+    /// Closes what has been idle for `idle`; tells when the next one will have been. The newest is
+    /// kept: it shows that our connections have not been ended, see [`Cluster::answers`].
     pub(crate) fn sweep(self: &Arc<Self>, idle: Duration) -> Option<Instant> {
         self.with(|state, after| {
             let now = Instant::now();
             loop {
+                if state.lru.len() <= 1 {
+                    return None;
+                }
                 let (_, pool) = state.lru.first_key_value()?;
                 let due = state.pools.get(pool)?.idle.front()?.open.idle_since + idle;
                 if due > now {
@@ -303,6 +301,7 @@ impl Cluster {
             leased: count.leased,
             waiting: count.waiting,
             limit: state.limit,
+            budget: state.share.budget,
             closed_idle: state.closed[Why::Idle as usize],
             closed_for_room: state.closed[Why::Room as usize],
             closed_retired: state.closed[Why::Retired as usize],
@@ -313,12 +312,15 @@ impl Cluster {
     /// after the lock was let go.
     fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut State, &mut After) -> R) -> R {
         let mut after = After::default();
-        let result = {
+        let (result, due) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let result = f(&mut state, &mut after);
             state.pump(self.cap, &mut after);
-            result
+            (result, state.report_due())
         };
+        if due {
+            self.report_due.notify_one();
+        }
         for open in after.close {
             self.tasks.close(open);
         }

@@ -9,14 +9,14 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Grant;
+use super::share::Held;
 use crate::generation::Generation;
 use crate::pools::{Backend, Lease, Open, Slot};
 
 #[derive(Default)]
 pub(super) struct State {
     pub(super) limit: usize,
-    /// The change number at which `limit` was read.
-    pub(super) limit_at: i64,
+    pub(super) share: Held,
     /// Slots taken: opening, leased, idle and closing.
     pub(super) open: usize,
     /// Of these, idle connections that are being closed to make room.
@@ -92,7 +92,7 @@ impl State {
     pub(super) fn take_slot(&mut self, generation: &Arc<Generation>) -> Slot {
         self.open += 1;
         self.pool(generation).total += 1;
-        Slot::new(Arc::clone(generation))
+        Slot::new(Arc::clone(generation), self.share.incarnation)
     }
 
     /// The newest idle connection of a generation, as a lease.
