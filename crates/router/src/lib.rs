@@ -43,6 +43,7 @@ mod router;
 mod session;
 mod shares;
 mod source;
+mod strays;
 mod tasks;
 mod versions;
 
@@ -55,3 +56,4 @@ pub use host::{BadHost, HostName};
 pub use prove::{ProveError, ProvenConn, Target};
 pub use resolve::{Asked, ResolveError, Route};
 pub use router::{ClusterStats, Router, Stats};
+pub use strays::{RouterLogin, Sessions};

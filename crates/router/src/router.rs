@@ -212,6 +212,12 @@ impl Router {
         self.inner.id
     }
 
+    /// How long a router counts as alive after its last renewal.
+    #[must_use]
+    pub fn lease_length(&self) -> Duration {
+        self.inner.config.lease
+    }
+
     /// What a `Host` header names.
     ///
     /// # Errors

@@ -2,4 +2,5 @@
 
 mod away;
 mod hosts;
+mod shared;
 mod swapped;

@@ -34,6 +34,8 @@ pub(super) struct Held {
     /// The most connections in use at a time, in this period and the one before.
     peaks: [usize; 2],
     period: Instant,
+    /// Somebody had to wait since the last report, if only until an idle connection was closed.
+    pressed: bool,
     /// It was said that a report is due, and none was made since.
     said: bool,
 }
@@ -48,6 +50,7 @@ impl Default for Held {
             report: 0,
             peaks: [0; 2],
             period: Instant::now(),
+            pressed: false,
             said: false,
         }
     }
@@ -77,6 +80,7 @@ impl State {
         share.peaks[0] = share.peaks[0].max(busy);
         let short = self.open >= self.limit && !self.ready.is_empty();
         let over = share.slots > share.leased.max(self.open);
+        share.pressed |= short;
         let due = (short || over) && !share.said;
         share.said |= due;
         due
@@ -128,6 +132,10 @@ impl Cluster {
             let (busy, open, kept) = (state.busy(), state.open, state.lru.len());
             let held = &mut state.share;
             held.said = false;
+            let more = match std::mem::take(&mut held.pressed) {
+                true => short.max(open / 4 + 1),
+                false => 0,
+            };
             let wanted = held.peaks[0].max(held.peaks[1]).max(busy) + short;
             if held.period.elapsed() >= REMEMBERED {
                 held.peaks = [busy, held.peaks[0]];
@@ -138,7 +146,7 @@ impl Cluster {
                 incarnation: held.incarnation,
                 held: count(held.leased.max(open)),
                 wanted: count(wanted.min(most)),
-                used: count(wanted.max(busy + kept + short).min(most)),
+                used: count(wanted.max(busy + kept + more).min(most)),
                 open: count(open),
                 waiting: count(waiting),
             }
