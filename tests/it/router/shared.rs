@@ -160,8 +160,6 @@ async fn share(dev: &Dev) -> (f64, f64) {
     )
 }
 
-/// Tried: with `budget_reap` freeing the whole share at once and the reaper ending nothing, the frozen
-/// server's connections and the survivor's together exceed the budget.
 #[tokio::test]
 async fn a_killed_servers_share_goes_to_the_other_and_never_twice() {
     let mut two = two().await;
