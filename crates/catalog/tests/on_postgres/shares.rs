@@ -348,7 +348,8 @@ pub async fn a_lower_budget_is_asked_back_and_a_higher_one_handed_out(db: Db) {
     b.wants(40).await;
     assert_eq!(leased(&db, cluster).await, 25);
     budget(&db, cluster, 30).await;
-    (a.wants(40).await, b.wants(40).await);
+    a.wants(40).await;
+    b.wants(40).await;
     b.open = 15;
     b.wants(40).await;
     assert_eq!((a.wants(40).await, b.limit()), (15, 15));
