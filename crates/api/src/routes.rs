@@ -32,6 +32,7 @@ fn all() -> Vec<Route> {
         //
         get("/setup/status", setup::status::handle),
         get("/setup/clusters", setup::clusters::list::handle),
+        patch("/setup/clusters/{cluster}", setup::clusters::update::handle),
         post("/setup/tenants", setup::tenants::create::handle),
         get("/setup/tenants", setup::tenants::list::handle),
         get("/setup/tenants/{tenant}", setup::tenants::show::handle),

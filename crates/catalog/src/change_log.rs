@@ -5,18 +5,22 @@
 //! and 8 to a quick one; who reads at 8 would then never see 7.
 
 use sqlx::PgConnection;
-use tenantry_types::TenantId;
+use tenantry_types::{ClusterId, TenantId};
 use uuid::Uuid;
 
 use crate::CatalogError;
 use crate::error::Row;
+
+/// The channel on which a router is told, by its id, that there are slots for it on some cluster. A
+/// hint to ask for them now; a notification can be lost.
+pub const BUDGET_CHANNEL: &str = "tenantry_budget";
 
 /// The channel that a new number is notified on, with the number as the payload. A hint to read
 /// the log now; a notification can be lost.
 pub const CHANNEL: &str = "tenantry_changes";
 
 words! {
-    /// What happened to a tenant, as far as a router is concerned.
+    /// What happened to a tenant or a cluster, as far as a router is concerned.
     pub enum Kind {
         /// It can be reached for the first time.
         Created = "created",
@@ -32,6 +36,8 @@ words! {
         Migrated = "migrated",
         /// Its connections are to be ended.
         Disconnect = "disconnect",
+        /// A cluster's budget, or somebody's share of it, is another one.
+        Budget = "budget",
     }
 }
 
@@ -40,10 +46,17 @@ words! {
 pub struct Change {
     /// Its number: one more than the row before.
     pub number: i64,
-    /// The tenant it is about.
-    pub tenant_id: TenantId,
-    /// What happened.
-    pub kind: Kind,
+    /// What it is about.
+    pub about: About,
+}
+
+/// What a change is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A tenant, and what happened to it; never [`Kind::Budget`].
+    Tenant(TenantId, Kind),
+    /// The shares of a cluster's budget.
+    Budget(ClusterId),
 }
 
 /// Appends a row and tells the routers; gives its number.
@@ -51,6 +64,8 @@ pub struct Change {
 /// This must be the **last statement of the transaction**: it holds the counter's lock until the
 /// commit, and every other writer waits for it (NOTIFY, too, takes a lock of the whole server when
 /// it commits).
+///
+/// Rows about a cluster ([`Kind::Budget`]) are appended by the functions that change shares.
 ///
 /// # Errors
 /// When the catalog does not answer.
@@ -88,7 +103,8 @@ pub async fn after(
 ) -> Result<Vec<Change>, CatalogError> {
     sqlx::query_as!(
         ChangeRow,
-        "SELECT number, tenant_id, kind FROM changes WHERE number > $1 ORDER BY number LIMIT $2",
+        "SELECT number, tenant_id, cluster_id, kind FROM changes WHERE number > $1
+         ORDER BY number LIMIT $2",
         number,
         i64::from(limit),
     )
@@ -138,17 +154,21 @@ pub async fn prune(conn: &mut PgConnection) -> Result<u64, CatalogError> {
 
 struct ChangeRow {
     number: i64,
-    tenant_id: Uuid,
+    tenant_id: Option<Uuid>,
+    cluster_id: Option<Uuid>,
     kind: String,
 }
 
 impl ChangeRow {
     fn decode(self) -> Result<Change, CatalogError> {
         let row = Row::of("changes", self.number);
+        let about = match row.column("kind", self.kind.parse())? {
+            Kind::Budget => About::Budget(row.present("cluster_id", self.cluster_id)?.into()),
+            kind => About::Tenant(row.present("tenant_id", self.tenant_id)?.into(), kind),
+        };
         Ok(Change {
             number: self.number,
-            tenant_id: self.tenant_id.into(),
-            kind: row.column("kind", self.kind.parse())?,
+            about,
         })
     }
 }

@@ -32,6 +32,7 @@ pub mod operators;
 pub mod router_login;
 pub mod routers;
 pub mod routes;
+pub mod shares;
 pub mod templates;
 pub mod tenants;
 

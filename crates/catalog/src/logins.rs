@@ -4,7 +4,7 @@
 //! for `router`, under the admin keys for the others.
 
 use sqlx::PgConnection;
-use tenantry_types::{DatabaseId, RoleName};
+use tenantry_types::{ClusterId, DatabaseId, DbName, RoleName};
 use tenantry_vault::Sealed;
 use uuid::Uuid;
 
@@ -114,6 +114,38 @@ pub async fn by_database(
                 name: row.column("name", RoleName::parse(login.name))?,
                 sealed: row.sealed(login.key_id, login.sealed)?,
             })
+        })
+        .collect()
+}
+
+/// Of some login names on a cluster, those that routers use, with the database of each.
+///
+/// # Errors
+/// When the catalog does not answer or a row is unusable.
+pub async fn of_routers(
+    conn: &mut PgConnection,
+    cluster: ClusterId,
+    names: &[String],
+) -> Result<Vec<(Login, DbName)>, CatalogError> {
+    let rows = sqlx::query!(
+        "SELECT l.database_id, l.role, l.name, l.key_id, l.sealed, d.name AS db_name
+         FROM logins l JOIN databases d ON d.id = l.database_id
+         WHERE l.role = 'router' AND d.cluster_id = $1 AND l.name = ANY ($2)",
+        cluster.as_uuid(),
+        names,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|login| {
+            let row = Row::of("logins", format!("{}/{}", login.database_id, login.role));
+            let found = Login {
+                database_id: login.database_id.into(),
+                role: row.column("role", login.role.parse())?,
+                name: row.column("name", RoleName::parse(login.name))?,
+                sealed: row.sealed(login.key_id, login.sealed)?,
+            };
+            Ok((found, row.column("db_name", DbName::parse(login.db_name))?))
         })
         .collect()
 }

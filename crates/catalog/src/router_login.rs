@@ -167,17 +167,23 @@ async fn grant(conn: &mut PgConnection, name: &RoleName) -> Result<(), CatalogEr
         .await?;
     let statements = format!(
         "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {name};
+         REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM {name};
          REVOKE ALL ON SCHEMA public FROM {name};
          GRANT CONNECT ON DATABASE {database} TO {name};
          GRANT USAGE ON SCHEMA public TO {name};
          GRANT SELECT ON routes, domains, changes, change_counter TO {name};
-         GRANT SELECT, INSERT, UPDATE, DELETE ON routers TO {name}"
+         GRANT SELECT, INSERT, UPDATE, DELETE ON routers TO {name};
+         GRANT EXECUTE ON FUNCTION {FUNCTIONS} TO {name}"
     );
     sqlx::raw_sql(AssertSqlSafe(statements))
         .execute(conn)
         .await?;
     Ok(())
 }
+
+/// What it calls to renew its lease and its shares, and to say goodbye. They run with their owner's
+/// rights: it has none on the table of shares.
+const FUNCTIONS: &str = "router_renew, router_leave";
 
 /// Asks the server whether the login has got what it needs: a GRANT without the right to it only
 /// warns.
@@ -186,7 +192,10 @@ async fn may_route(conn: &mut PgConnection, name: &RoleName) -> Result<bool, Cat
         r#"SELECT has_database_privilege($1, current_database(), 'CONNECT')
              AND has_schema_privilege($1, 'public', 'USAGE')
              AND has_table_privilege($1, 'routes', 'SELECT')
-             AND has_table_privilege($1, 'routers', 'INSERT') AS "may!""#,
+             AND has_table_privilege($1, 'routers', 'INSERT')
+             AND (SELECT bool_and(has_function_privilege($1, p.oid, 'EXECUTE')) FROM pg_proc p
+                  WHERE p.pronamespace = 'public'::regnamespace
+                    AND p.proname IN ('router_renew', 'router_leave')) AS "may!""#,
         name.as_str(),
     )
     .fetch_one(conn)

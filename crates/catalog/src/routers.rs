@@ -2,6 +2,7 @@
 //!
 //! A lease is set and judged by the database's clock. The router itself counts the same length on
 //! its own monotonic clock from before it asked, so that its lease always ends first over there.
+//! It is renewed together with the router's shares: [`crate::shares`].
 
 use std::time::Duration;
 
@@ -52,44 +53,6 @@ pub async fn register(
     Ok(())
 }
 
-/// Renews a router's lease and says how far it has come. `false`: it is not registered (any more)
-/// and must register anew.
-///
-/// `applied` never goes back: two renewals that overtake each other leave the higher number.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn renew(
-    conn: &mut PgConnection,
-    id: RouterId,
-    applied: i64,
-    ttl: Duration,
-) -> Result<bool, CatalogError> {
-    let done = sqlx::query!(
-        "UPDATE routers
-         SET applied = greatest(applied, $2),
-             lease_until = clock_timestamp() + make_interval(secs => $3)
-         WHERE id = $1",
-        id.as_uuid(),
-        applied,
-        ttl.as_secs_f64(),
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Removes a router that has stopped. Absent is fine.
-///
-/// # Errors
-/// When the catalog does not answer.
-pub async fn remove(conn: &mut PgConnection, id: RouterId) -> Result<(), CatalogError> {
-    sqlx::query!("DELETE FROM routers WHERE id = $1", id.as_uuid())
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
 /// The live routers that have not applied everything up to `number`.
 ///
 /// # Errors
@@ -101,6 +64,17 @@ pub async fn behind(conn: &mut PgConnection, number: i64) -> Result<Vec<RouterId
     )
     .fetch_all(conn)
     .await?;
+    Ok(ids.into_iter().map(RouterId::from_uuid).collect())
+}
+
+/// The routers whose lease is running.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn live(conn: &mut PgConnection) -> Result<Vec<RouterId>, CatalogError> {
+    let ids = sqlx::query_scalar!("SELECT id FROM routers WHERE lease_until > clock_timestamp()")
+        .fetch_all(conn)
+        .await?;
     Ok(ids.into_iter().map(RouterId::from_uuid).collect())
 }
 
@@ -156,13 +130,15 @@ pub async fn standing(conn: &mut PgConnection) -> Result<Vec<Standing>, CatalogE
 }
 
 /// Removes routers whose lease ended more than a day ago: they were killed and never came back.
-/// Says how many.
+/// One whose connections were not seen gone yet stays. Says how many.
 ///
 /// # Errors
 /// When the catalog does not answer.
 pub async fn prune(conn: &mut PgConnection) -> Result<u64, CatalogError> {
     let done = sqlx::query!(
-        "DELETE FROM routers WHERE lease_until < clock_timestamp() - interval '1 day'"
+        "DELETE FROM routers r
+         WHERE r.lease_until < clock_timestamp() - interval '1 day'
+           AND NOT EXISTS (SELECT FROM budget_shares s WHERE s.router_id = r.id)"
     )
     .execute(conn)
     .await?;

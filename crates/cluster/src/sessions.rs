@@ -1,7 +1,8 @@
-//! Sessions of the admin login itself.
+//! Sessions of the admin login itself, and whose sessions there are.
 
 use std::time::Duration;
 
+use tenantry_types::RoleName;
 use tokio::time::{Instant, sleep};
 
 use crate::{AdminConn, ClusterError};
@@ -42,4 +43,47 @@ pub async fn terminate_by_application(
         }
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The logins, other than the admin's own and superusers, that have sessions now. A session in the
+/// middle of its login does not show.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub async fn logins(conn: &mut AdminConn) -> Result<Vec<String>, ClusterError> {
+    // `usesysid` is what everybody may see of others' sessions.
+    let rows = conn
+        .all(sqlx::query_as::<_, (String,)>(
+            "SELECT DISTINCT r.rolname::text FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+             WHERE NOT r.rolsuper AND r.rolname <> current_user ORDER BY 1",
+        ))
+        .await?;
+    Ok(rows.into_iter().map(|(name,)| name).collect())
+}
+
+/// Ends all sessions of a login that lets nobody in any more.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub async fn terminate_of(conn: &mut AdminConn, login: &RoleName) -> Result<(), ClusterError> {
+    let query = sqlx::query_as::<_, (i64,)>(
+        "SELECT count(*) FILTER (WHERE pg_terminate_backend(a.pid)) FROM pg_stat_activity a
+         JOIN pg_roles r ON r.oid = a.usesysid WHERE r.rolname = $1 AND NOT r.rolsuper",
+    );
+    conn.one(query.bind(login.as_str().to_owned())).await?;
+    Ok(())
+}
+
+/// How long a login may take on this server until it shows as a session or is given up. The server
+/// allows `authentication_timeout` twice: for the startup packet, and for the authentication.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub async fn login_time(conn: &mut AdminConn) -> Result<Duration, ClusterError> {
+    let (seconds,) = conn
+        .one(sqlx::query_as::<_, (i64,)>(
+            "SELECT 2 * setting::bigint FROM pg_settings WHERE name = 'authentication_timeout'",
+        ))
+        .await?;
+    Ok(Duration::from_secs(seconds.unsigned_abs()))
 }

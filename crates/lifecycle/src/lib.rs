@@ -18,6 +18,7 @@ mod making;
 mod migrate;
 mod place;
 mod purge;
+mod reaper;
 mod spare;
 mod sweeper;
 mod template;
@@ -92,12 +93,14 @@ impl Lifecycle {
         }))
     }
 
-    /// Begins to take up operations whose driver died, to sweep what is due, and to keep the directory.
+    /// Begins to take up operations whose driver died, to sweep what is due, to keep the directory, and
+    /// to free what dead routers hold of the clusters' budgets.
     pub fn start_workers(&self) {
         self.0.running.spawn(worker::run(self.clone()));
         self.0.running.spawn(sweeper::run(self.clone()));
         self.0.running.spawn(spare::run(self.clone()));
         self.0.running.spawn(directory::run(self.clone()));
+        self.0.running.spawn(reaper::run(self.clone()));
     }
 
     /// Ends the workers: operations stop at their next step's border and are handed back, so that

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tenantry_types::{ErrorKind, TenantId};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::Router;
-use crate::budget::{Asked, Grant, Limit, Probe, Silence, Trouble, Want};
+use crate::budget::{Asked, Cluster, Grant, Limit, Probe, Silence, Trouble, Want};
 use crate::conn::TenantConn;
 use crate::connect::OpenError;
 use crate::failures::Failure;
@@ -123,7 +124,9 @@ impl Router {
     /// # Errors
     /// By variant, see [`AcquireError`].
     pub async fn acquire(&self, route: &Route) -> Result<TenantConn, AcquireError> {
-        let acquired = self.acquire_uncounted(route).await;
+        // Boxed: its size would else be part of that of every request's future, and its type would
+        // meet the compiler's query depth in a product's own crate.
+        let acquired = self.acquire_uncounted(route).boxed().await;
         if let Err(error) = &acquired {
             self.inner.acquires.failed(error);
         }
@@ -303,6 +306,20 @@ impl Router {
         receiver.await.unwrap_or(Err(NoLease::Unavailable))
     }
 
+    /// Whether a login may begin now: while our lease runs, nobody else has our slots; without the
+    /// catalog, only a connection that answers shows it. See [`crate::shares`]. To be asked right
+    /// before the login, after whatever had to be waited for.
+    async fn may_open(&self, cluster: &Arc<Cluster>) -> bool {
+        if self.pass_gate().await.is_err() {
+            return false;
+        }
+        match self.inner.lease.gate() {
+            Gate::Open => true,
+            Gate::Away => cluster.answers().await,
+            Gate::Shut | Gate::Unknown => false,
+        }
+    }
+
     async fn opened(
         &self,
         slot: Slot,
@@ -325,6 +342,10 @@ impl Router {
                 return Err(NoLease::Failing(failure));
             }
         };
+        if !self.may_open(&generation.cluster).await {
+            drop(slot);
+            return Err(NoLease::Unavailable);
+        }
         match self.inner.connector.open(&generation.place).await {
             Ok(fresh) => {
                 attempt.succeeded();

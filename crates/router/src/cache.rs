@@ -160,7 +160,7 @@ impl Cache {
         if self.is_stranger(tenant).await {
             return Ok((None, Asked::Memory));
         }
-        Ok((self.load(tenant, None).await?, Asked::Catalog))
+        Ok((self.load(tenant, None).boxed().await?, Asked::Catalog))
     }
 
     /// Counts how somebody who asked was answered.

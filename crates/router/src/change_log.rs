@@ -1,4 +1,4 @@
-//! Following the change log: forget, drain, acknowledge.
+//! Following the change log: forget, drain, acknowledge; for a cluster's budget, ask for the share.
 //!
 //! A notification is a hint to read now; the reading is what counts. It happens on every hint, at
 //! least once per `poll`, and after every reconnect of the listener, which loses messages silently.
@@ -9,7 +9,8 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tenantry_catalog::CatalogError;
-use tenantry_catalog::change_log::{self, CHANNEL, Change, Kind};
+use tenantry_catalog::change_log::{self, About, BUDGET_CHANNEL, CHANNEL, Change, Kind};
+use tenantry_types::{RouterId, TenantId};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use crate::cache::Cache;
 use crate::failures::Failures;
 use crate::places::Drain;
 use crate::progress::Progress;
+use crate::shares::Shares;
 
 /// Rows read at a time.
 const BATCH: u32 = 500;
@@ -30,6 +32,9 @@ pub(crate) struct ChangeLog {
     cache: Arc<Cache>,
     failures: Arc<Failures>,
     progress: Arc<Progress>,
+    shares: Arc<Shares>,
+    /// Who this is.
+    id: RouterId,
     /// One reader at a time, so that rows are applied in order.
     reading: Mutex<()>,
     /// There may be something to read.
@@ -44,12 +49,16 @@ impl ChangeLog {
         cache: Arc<Cache>,
         failures: Arc<Failures>,
         progress: Arc<Progress>,
+        shares: Arc<Shares>,
+        id: RouterId,
     ) -> Self {
         Self {
             catalog,
             cache,
             failures,
             progress,
+            shares,
+            id,
             reading: Mutex::new(()),
             hint: Notify::new(),
             read_at: std::sync::Mutex::new(Instant::now()),
@@ -83,7 +92,7 @@ impl ChangeLog {
             if first.number > from + 1 {
                 self.lost(first.number - 1);
             }
-            self.apply(&rows).await;
+            self.apply(&rows).await?;
             if rows.len() < usize::try_from(BATCH).unwrap_or(usize::MAX) {
                 return Ok(());
             }
@@ -133,10 +142,15 @@ impl ChangeLog {
     async fn listen_once(&self) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.catalog).await?;
         listener.eager_reconnect(false);
-        listener.listen(CHANNEL).await?;
+        listener.listen_all([CHANNEL, BUDGET_CHANNEL]).await?;
         self.hint.notify_one();
-        while listener.try_recv().await?.is_some() {
-            self.hint.notify_one();
+        let me = self.id.to_string();
+        while let Some(told) = listener.try_recv().await? {
+            if told.channel() == CHANNEL {
+                self.hint.notify_one();
+            } else if told.payload() == me {
+                self.shares.offered.notify_one();
+            }
         }
         Ok(())
     }
@@ -146,37 +160,57 @@ impl ChangeLog {
         change_log::after(&mut conn, from, BATCH).await
     }
 
-    async fn apply(&self, rows: &[Change]) {
+    async fn apply(&self, rows: &[Change]) -> Result<(), CatalogError> {
         // All are noted before anything is removed: from here on nothing older is used, also of
         // the last of them, however long a removal has to wait for a load in flight.
         for row in rows {
-            let names = matches!(row.kind, Kind::Created | Kind::Updated | Kind::Restored);
-            self.cache.versions.note(row.tenant_id, row.number, names);
+            if let About::Tenant(tenant, kind) = row.about {
+                let names = matches!(kind, Kind::Created | Kind::Updated | Kind::Restored);
+                self.cache.versions.note(tenant, row.number, names);
+            }
         }
+        // What is asked now knows of all rows, which were committed before they were read.
+        let mut asked = false;
         for row in rows {
-            self.cache.forget(row.tenant_id, row.number).await;
-            self.failures.forget(row.tenant_id);
-            self.settle(row).await;
+            match row.about {
+                About::Tenant(tenant, kind) => {
+                    self.cache.forget(tenant, row.number).await;
+                    self.failures.forget(tenant);
+                    self.settle(tenant, kind, row.number).await;
+                }
+                // Acknowledged when the limit is what the catalog says now. What is open beyond it
+                // is given back in its own time, and nobody waits for that here.
+                About::Budget(_) if !asked => {
+                    let exchange = self.shares.exchange(self.progress.acked());
+                    timeout(BOUND, exchange)
+                        .await
+                        .map_err(|_| CatalogError::Unavailable(sqlx::Error::PoolTimedOut))??;
+                    asked = true;
+                }
+                About::Budget(_) => {}
+            }
             self.progress.advance(row.number);
         }
+        Ok(())
     }
 
     /// Decides what becomes of the tenant's open connections.
-    async fn settle(&self, row: &Change) {
+    async fn settle(&self, tenant: TenantId, kind: Kind, number: i64) {
         let places = &self.cache.places;
-        let Some(living) = places.living(row.tenant_id) else {
+        let Some(living) = places.living(tenant) else {
             return;
         };
         // Born later: its connections know of the change already. Retired: it drains already.
-        if living.born_at >= row.number || living.is_retired() {
+        if living.born_at >= number || living.is_retired() {
             return;
         }
-        match row.kind {
+        match kind {
+            Kind::Budget => {}
             Kind::Migrated => places.drain(&living, Drain::Soft),
             Kind::Fenced | Kind::Purged | Kind::Disconnect => places.drain(&living, Drain::Cut),
             Kind::Created | Kind::Updated | Kind::Restored => {
                 // A new name or plan is no reason to end anything; a new place is.
-                let same = match self.cache.by_id(row.tenant_id).await {
+                let same = match self.cache.by_id(tenant).await {
                     Ok(Some(entry)) => {
                         entry.is_served()
                             && entry.generation.as_ref().is_some_and(|g| g.id == living.id)

@@ -12,7 +12,6 @@ use std::time::Duration;
 use sqlx::Connection;
 use tenantry_types::TenantId;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::connect::Connector;
 use crate::generation::Generation;
@@ -32,16 +31,13 @@ pub(crate) struct Closer {
     connector: Arc<Connector>,
     /// Connections whose end was not seen within the bounds.
     unseen: AtomicU64,
-    /// The router ends: nobody waits for slots any more.
-    stop: CancellationToken,
 }
 
 impl Closer {
-    pub(crate) fn new(connector: Arc<Connector>, stop: CancellationToken) -> Self {
+    pub(crate) fn new(connector: Arc<Connector>) -> Self {
         Self {
             connector,
             unseen: AtomicU64::new(0),
-            stop,
         }
     }
 
@@ -64,10 +60,7 @@ impl Closer {
 
     /// Keeps a slot for as long as a server may take to notice that its client has gone.
     pub(crate) async fn keep(&self, slot: Slot) {
-        tokio::select! {
-            () = tokio::time::sleep(LINGER) => {}
-            () = self.stop.cancelled() => {}
-        }
+        tokio::time::sleep(LINGER).await;
         drop(slot);
     }
 

@@ -23,7 +23,8 @@ pub struct Config {
     /// the place of the newest in the longest one. Default: 1,000.
     pub waiters_per_cluster: usize,
     /// Connections that are being opened on a cluster at a time, by one tenant no more than half of
-    /// them; so many can be open there that have not logged in yet. Default: 8.
+    /// them; so many can be open there that have not logged in yet. When this router dies, as many
+    /// slots are given to others only after the server's own time limit for logins. Default: 8.
     pub connects_in_flight: usize,
     /// How long an unused connection is kept. Default: 60 s.
     pub idle: Duration,
@@ -52,7 +53,7 @@ pub struct Config {
     /// How long a lease may go on after its tenant was fenced, purged, disconnected or moved,
     /// before its connection is ended on the server. Default: 3 s.
     pub drain_deadline: Duration,
-    /// Replaces the connection budget of every cluster for this router. Default: none.
+    /// What this router takes of every cluster's budget at most. Default: what there is.
     pub budget_override: Option<u32>,
 }
 

@@ -5,8 +5,8 @@
 //!   database and epoch, in the first round trip. Anything else fails closed (`connect.rs`).
 //! - Nothing that was read before a change of the tenant is used after the change was applied
 //!   (`versions.rs`), and nothing is handed out while others may believe this router dead (`lease.rs`).
-//! - Open connections on a cluster stay within the budget; one that is being closed counts until
-//!   the server has ended it (`budget/`, `closing.rs`).
+//! - Open connections on a cluster stay within the budget, over all routers; one that is being closed
+//!   counts until the server has ended it (`shares.rs`, `budget/`, `closing.rs`).
 //! - No connection is closed under a running query: what has to end is waited for, up to a deadline,
 //!   and then ended on the server (`places.rs`).
 //!
@@ -41,7 +41,9 @@ mod registration;
 mod resolve;
 mod router;
 mod session;
+mod shares;
 mod source;
+mod strays;
 mod tasks;
 mod versions;
 
@@ -54,3 +56,4 @@ pub use host::{BadHost, HostName};
 pub use prove::{ProveError, ProvenConn, Target};
 pub use resolve::{Asked, ResolveError, Route};
 pub use router::{ClusterStats, Router, Stats};
+pub use strays::{RouterLogin, Sessions};

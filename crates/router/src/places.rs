@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tenantry_catalog::routes::Route as Row;
+use tenantry_catalog::shares::Use;
 use tenantry_types::{ClusterId, Entropy, TenantId};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::budget::{Cluster, Count};
@@ -28,6 +30,8 @@ pub(crate) struct Places {
     config: Arc<Config>,
     tasks: Tasks,
     entropy: Entropy,
+    /// Told when a cluster has something to report of its share.
+    report_due: Arc<Notify>,
 }
 
 /// What becomes of the leases of a generation that ends.
@@ -45,6 +49,7 @@ impl Places {
         progress: Arc<Progress>,
         tasks: Tasks,
         entropy: Entropy,
+        report_due: Arc<Notify>,
     ) -> Self {
         Self {
             clusters: Mutex::default(),
@@ -53,6 +58,7 @@ impl Places {
             config,
             tasks,
             entropy,
+            report_due,
         }
     }
 
@@ -60,7 +66,7 @@ impl Places {
     /// Callers hold the cache's lock on the tenant.
     pub(crate) fn enter(&self, row: Row, ttl: Duration) -> Entry {
         let generation = place_of(&row).map(|place| {
-            let cluster = self.cluster(&row);
+            let cluster = self.known(row.cluster_id);
             let cap = self.config.connections_of(&row.plan);
             let placed = self
                 .generations
@@ -127,21 +133,35 @@ impl Places {
         stats.collect()
     }
 
-    fn cluster(&self, row: &Row) -> Arc<Cluster> {
-        let cluster = {
-            let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(clusters.entry(row.cluster_id).or_insert_with(|| {
-                let rules = self.config.rules();
-                Arc::new(Cluster::new(
-                    rules,
-                    self.tasks.clone(),
-                    self.entropy.clone(),
-                ))
-            }))
-        };
-        let budget = self.config.budget_override.unwrap_or(row.connection_budget);
-        cluster.set_limit(usize::try_from(budget).unwrap_or(usize::MAX), row.read_at);
-        cluster
+    /// A cluster, met now if it was not before. One that is new has no share yet, and nothing is
+    /// opened on it before the catalog gave it one.
+    pub(crate) fn known(&self, id: ClusterId) -> Arc<Cluster> {
+        let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = clusters.entry(id).or_insert_with(|| {
+            let due = Arc::clone(&self.report_due);
+            let (rules, entropy) = (self.config.rules(), self.entropy.clone());
+            Arc::new(Cluster::new(rules, self.tasks.clone(), entropy, due))
+        });
+        Arc::clone(known)
+    }
+
+    /// What the catalog is to know of the clusters; see [`Cluster::usage`].
+    pub(crate) fn usages(&self, most: usize) -> Vec<Use> {
+        let clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        let usages = clusters
+            .iter()
+            .map(|(id, cluster)| cluster.usage(*id, most));
+        usages.collect()
+    }
+
+    /// How many slots are taken on each cluster.
+    pub(crate) fn open(&self) -> Vec<(ClusterId, u32)> {
+        let clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = clusters.iter().map(|(id, cluster)| {
+            let open = u32::try_from(cluster.count().open).unwrap_or(u32::MAX);
+            (*id, open)
+        });
+        open.collect()
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Backend {
 /// Room for one connection of one generation on its cluster. Dropped when the server has ended it.
 pub(crate) struct Slot {
     pub(crate) generation: Arc<Generation>,
+    /// The share of the cluster's budget that it is part of.
+    incarnation: i64,
     phase: Phase,
 }
 
@@ -37,9 +39,10 @@ pub(crate) enum Phase {
 
 impl Slot {
     /// For the cluster's state alone, which has counted it.
-    pub(crate) fn new(generation: Arc<Generation>) -> Self {
+    pub(crate) fn new(generation: Arc<Generation>, incarnation: i64) -> Self {
         Self {
             generation,
+            incarnation,
             phase: Phase::Opening,
         }
     }
@@ -82,6 +85,11 @@ impl Open {
     /// For the cluster alone, which counts it no longer among those that are being opened.
     pub(crate) fn mark_open(&mut self) {
         self.slot.phase = Phase::Open;
+    }
+
+    /// See [`tenantry_catalog::shares::Share::incarnation`].
+    pub(crate) fn incarnation(&self) -> i64 {
+        self.slot.incarnation
     }
 
     /// For the cluster's state alone, which counts it among those that close.

@@ -11,6 +11,7 @@ use tenantry_types::{DbName, ErrorKind, RoleName, Secret, TenantId};
 
 use crate::Router;
 use crate::connect::{Address, Expected, Fresh, OpenError};
+use crate::lease::Gate;
 use crate::pools::{Backend, Open};
 use crate::session;
 
@@ -164,15 +165,24 @@ impl Router {
             return false;
         };
         let name = &self.inner.connector.application_name;
-        let ready = match session::is_idle(&mut proven.conn).await {
-            Ok(true) => session::make_pooled(&mut proven.conn, name).await.is_ok(),
-            _ => false,
+        // The slot first: from `make_pooled` on it counts against the budget.
+        let slot = match self.inner.lease.gate() {
+            Gate::Open => generation.cluster.try_slot(&generation),
+            _ => None,
         };
-        let slot = generation.cluster.try_slot(&generation).filter(|_| ready);
         let Some(slot) = slot else {
             proven.close().await;
             return false;
         };
+        let ready = match session::is_idle(&mut proven.conn).await {
+            Ok(true) => session::make_pooled(&mut proven.conn, name).await.is_ok(),
+            _ => false,
+        };
+        if !ready {
+            proven.close().await;
+            self.inner.tasks.keep(slot);
+            return false;
+        }
         let ProvenConn { conn, backend, .. } = proven;
         let open = Open::new(conn, backend, slot);
         // A lease that was not used: dropped, it goes back to the pool.

@@ -1,4 +1,5 @@
-//! Keeping this router registered in the catalog: renewing its lease, reporting how far it is.
+//! Keeping this router registered in the catalog: renewing its lease, reporting how far it is and what
+//! it does with its shares of the clusters' budgets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::change_log::ChangeLog;
 use crate::lease::Lease;
 use crate::progress::Progress;
+use crate::shares::Shares;
 
 /// This router's row in the catalog.
 pub(crate) struct Registration {
@@ -24,6 +26,7 @@ pub(crate) struct Registration {
     pub(crate) lease: Arc<Lease>,
     pub(crate) log: Arc<ChangeLog>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) shares: Arc<Shares>,
     pub(crate) losses: Counter,
     /// The loss that goes on was counted.
     pub(crate) lost: AtomicBool,
@@ -31,7 +34,7 @@ pub(crate) struct Registration {
 
 impl Registration {
     /// Renews the lease every third of its length, when somebody waits for it, and whenever there
-    /// is something to acknowledge.
+    /// is something to acknowledge, to ask for or to give back.
     pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let mut acked = self.progress.watch_acked();
         let mut reported = *acked.borrow_and_update();
@@ -51,6 +54,7 @@ impl Registration {
                 () = tokio::time::sleep(pause) => {}
                 () = self.lease.wanted.notified() => {}
                 _ = acked.changed() => {}
+                () = self.shares.due(), if reported == number => {}
             }
         }
     }
@@ -86,18 +90,16 @@ impl Registration {
         }
     }
 
-    /// Takes this router out of the catalog, so that nobody waits for it.
-    pub(crate) async fn remove(&self) -> Result<(), CatalogError> {
-        let mut conn = self.catalog.acquire().await?;
-        routers::remove(&mut conn, self.id).await
-    }
-
+    /// Whatever the answer takes away is gone when this returns, and so before the gate opens.
     async fn send(&self, acked: i64) -> Result<bool, CatalogError> {
-        let mut conn = self.catalog.acquire().await?;
-        if routers::renew(&mut conn, self.id, acked, self.length).await? {
+        if self.shares.exchange(acked).await? {
             return Ok(true);
         }
-        routers::register(&mut conn, self.id, &self.name, acked, self.length).await?;
+        {
+            let mut conn = self.catalog.acquire().await?;
+            routers::register(&mut conn, self.id, &self.name, acked, self.length).await?;
+        }
+        self.shares.exchange(acked).await?;
         Ok(false)
     }
 

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use sqlx::{Connection, PgPool};
+use sqlx::PgPool;
 use tenantry_catalog::{CatalogError, change_log, routers};
 use tenantry_types::{Clock, ClusterId, Entropy, InstallationId, RouterId, TenantId};
 use tenantry_vault::RouteKeys;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,7 @@ use crate::meters::{self, Acquires};
 use crate::places::{Drain, Places};
 use crate::progress::Progress;
 use crate::registration::Registration;
+use crate::shares::Shares;
 use crate::source::Source;
 use crate::tasks::Tasks;
 use crate::versions::Versions;
@@ -57,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) acquires: Acquires,
     progress: Arc<Progress>,
     registration: Arc<Registration>,
+    shares: Arc<Shares>,
     id: RouterId,
 }
 
@@ -104,12 +107,14 @@ pub struct ClusterStats {
     pub waiting: usize,
     /// Of the slots: connections that are being opened.
     pub connecting: usize,
-    /// How many may be open.
-    pub limit: usize,
     /// Whether its server answers.
     pub breaker: BreakerState,
     /// How often it was found not to.
     pub breaker_opened: u64,
+    /// How many this router may have open: its share of the budget.
+    pub limit: usize,
+    /// The whole budget, over all routers.
+    pub budget: usize,
     /// Idle connections closed so far because they were unused for too long.
     pub closed_idle: u64,
     /// … because another tenant needed their slot.
@@ -120,7 +125,8 @@ pub struct ClusterStats {
 
 impl Router {
     /// Registers a router and starts following the change log. `catalog` needs to read routes,
-    /// domains and the change log and to write `routers`; it should have five connections or more,
+    /// domains and the change log, to write `routers` and to call `router_renew` and `router_leave`
+    /// ([`tenantry_catalog::router_login`]); it should have five connections or more,
     /// of which one is kept for listening. `name` is for people.
     ///
     /// # Errors
@@ -145,29 +151,41 @@ impl Router {
             routers::register(&mut conn, id, name, number, config.lease).await?;
             number
         };
-        lease.renewed(sent);
 
         let connector = Connector::new(keys, installation, config.connect_timeout, id);
         let connector = Arc::new(connector);
         let stop = CancellationToken::new();
-        let closer = Closer::new(Arc::clone(&connector), stop.clone());
+        let closer = Closer::new(Arc::clone(&connector));
         let tasks = Tasks::new(Arc::new(closer));
         let progress = Arc::new(Progress::starting_at(number));
+        let report_due = Arc::new(Notify::new());
         let places = Places::new(
             Arc::clone(&config),
             Arc::clone(&progress),
             tasks.clone(),
             entropy.clone(),
+            Arc::clone(&report_due),
         );
         let source = Source::new(catalog.clone());
         let versions = Versions::starting_at(number);
         let cache = Arc::new(Cache::new(Arc::clone(&config), source, places, versions));
         let failures = Arc::new(Failures::default());
+        let shares = Arc::new(Shares::new(
+            catalog.clone(),
+            Arc::clone(&cache),
+            Arc::clone(&config),
+            id,
+            report_due,
+        ));
+        shares.exchange(number).await?;
+        lease.renewed(sent);
         let log = Arc::new(ChangeLog::new(
             catalog.clone(),
             Arc::clone(&cache),
             Arc::clone(&failures),
             Arc::clone(&progress),
+            Arc::clone(&shares),
+            id,
         ));
         let registration = Arc::new(Registration {
             catalog,
@@ -177,6 +195,7 @@ impl Router {
             lease: Arc::clone(&lease),
             log: Arc::clone(&log),
             progress: Arc::clone(&progress),
+            shares: Arc::clone(&shares),
             losses: meters::lease_losses(),
             lost: AtomicBool::new(false),
         });
@@ -194,6 +213,7 @@ impl Router {
             acquires: Acquires::new(),
             progress,
             registration,
+            shares,
             id,
         });
         inner.begin();
@@ -204,6 +224,12 @@ impl Router {
     #[must_use]
     pub fn id(&self) -> RouterId {
         self.inner.id
+    }
+
+    /// How long a router counts as alive after its last renewal.
+    #[must_use]
+    pub fn lease_length(&self) -> Duration {
+        self.inner.config.lease
     }
 
     /// What a `Host` header names.
@@ -282,8 +308,8 @@ impl Router {
         self.inner.cache.places.cluster_stats()
     }
 
-    /// Hands out nothing any more, waits for leases up to the drain deadline, closes what is idle
-    /// and takes this router out of the catalog.
+    /// Hands out nothing any more, waits for leases up to the drain deadline, ends what is idle, sees
+    /// it gone, and takes this router out of the catalog: its shares are free at once.
     pub async fn shutdown(self) {
         self.inner.stopping.store(true, Ordering::Release);
         self.inner.stop.cancel();
@@ -301,7 +327,7 @@ impl Router {
         let _ = timeout(END, futures::future::join_all(ends)).await;
         inner.tasks.tracker.close();
         let _ = timeout(inner.config.drain_deadline, inner.tasks.tracker.wait()).await;
-        if let Err(error) = inner.registration.remove().await {
+        if let Err(error) = inner.shares.leave().await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the router could not be taken out of the catalog; its lease will run out"
@@ -311,8 +337,8 @@ impl Router {
 }
 
 impl Inner {
-    /// Ends what a cluster still has open: what is leased on the server, what is idle with a word,
-    /// a few at a time.
+    /// Ends what a cluster still has open: what is leased on the server, what is idle with a word, a
+    /// few at a time. Each is seen gone, so that its slot is free for others when the router leaves.
     async fn end(&self, cluster: &Arc<Cluster>) {
         for generation in cluster.in_use() {
             let leased = cluster.leased(&generation);
@@ -325,7 +351,7 @@ impl Inner {
         }
         futures::stream::iter(cluster.take_all_idle())
             .for_each_concurrent(CLOSING, async |open| {
-                let _ = timeout(Duration::from_secs(1), open.conn.close()).await;
+                self.tasks.closer.close(open).await;
             })
             .await;
     }

@@ -100,3 +100,25 @@ pub(crate) async fn terminate(
     .await?;
     Ok(())
 }
+
+/// The other sessions of the same login: process id and `application_name`.
+pub(crate) async fn others(conn: &mut PgConnection) -> Result<Vec<(i32, String)>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT pid, coalesce(application_name, '') FROM pg_catalog.pg_stat_activity
+         WHERE usename = session_user AND pid <> pg_catalog.pg_backend_pid()
+           AND backend_type = 'client backend'",
+    )
+    .persistent(false)
+    .fetch_all(conn)
+    .await
+}
+
+/// Ends another session of the same login, if it still has the name, and waits up to a second until
+/// it is gone.
+pub(crate) async fn end_other(
+    conn: &mut PgConnection,
+    pid: i32,
+    application_name: &str,
+) -> Result<(), sqlx::Error> {
+    terminate(conn, Backend { pid }, application_name).await
+}

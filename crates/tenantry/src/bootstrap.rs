@@ -97,7 +97,10 @@ pub async fn ensure_cluster(
                 .await
                 .map_err(not_inserted)?;
         }
-        prepare(url).await?;
+        let report = prepare(url).await?;
+        if let Some(warning) = too_much(&known.name, known.connection_budget, &report) {
+            note(&format!("warning: {warning}"));
+        }
         return Ok(known.id);
     }
     let report = prepare(url).await?;
@@ -171,9 +174,28 @@ pub async fn warn_of(url: &ClusterUrl) -> Result<()> {
 /// What tenants' connections may take: a quarter, and 30 at least, stays for admins, migrations and
 /// whatever else runs there; on a small server half is left to both.
 fn budget(report: &preflight::Report) -> u32 {
-    let free = u32::try_from(report.max_connections - report.reserved_connections).unwrap_or(0);
-    let reserve = (free / 4).max(30).min(free / 2);
+    let (free, reserve) = room(report);
     (free - reserve).max(1)
+}
+
+/// The connections that the server has for others than superusers, and how many of them stay on top of
+/// the budget.
+fn room(report: &preflight::Report) -> (u32, u32) {
+    let free = u32::try_from(report.max_connections - report.reserved_connections).unwrap_or(0);
+    (free, (free / 4).max(30).min(free / 2))
+}
+
+/// What is wrong with a budget that leaves no reserve on this server.
+fn too_much(name: &str, budget: u32, report: &preflight::Report) -> Option<String> {
+    let (free, reserve) = room(report);
+    (budget.saturating_add(reserve) > free).then(|| {
+        format!(
+            "The budget of the cluster {name} is {budget} connections, and {reserve} more should stay for \
+             admin work and migrations; the server has {free} for all. Raise max_connections there, or: \
+             tenantry clusters set-budget {name} {}",
+            free.saturating_sub(reserve).max(1)
+        )
+    })
 }
 
 /// Issues a token to a new operator.
@@ -244,5 +266,11 @@ mod tests {
         assert_eq!(budget(&report(100)), 67);
         assert_eq!(budget(&report(23)), 10);
         assert_eq!(budget(&report(3)), 1);
+        assert_eq!(too_much("main", 223, &report(300)), None);
+        let told = too_much("main", 224, &report(300)).expect("a warning");
+        assert!(
+            told.ends_with("tenantry clusters set-budget main 223"),
+            "{told}"
+        );
     }
 }

@@ -108,7 +108,7 @@ table! {
         "Connections that count against the cluster's budget: all, until the server has ended them.";
     ROUTER_BUDGET = Gauge, "tenantry_router_budget_limit_connections",
         ["cluster": "the cluster's name"],
-        "The budget: how many connections may be open.";
+        "How many connections this router may have open: its share of the cluster's budget.";
     ROUTER_CONNECTING = Gauge, "tenantry_router_connecting",
         ["cluster": "the cluster's name"],
         "Connections that are being opened, at most `router.connects_in_flight`.";
@@ -118,6 +118,9 @@ table! {
     ROUTER_BREAKER_OPENED = Counter, "tenantry_router_breaker_opened_total",
         ["cluster": "the cluster's name"],
         "How often a cluster's server was found not to answer.";
+    CLUSTER_BUDGET = Gauge, "tenantry_cluster_budget_connections",
+        ["cluster": "the cluster's name"],
+        "The cluster's whole budget: how many connections may be open, over all routers.";
     ROUTER_WAIT_SECONDS = Histogram(OF_CONNECTIONS), "tenantry_router_wait_duration_seconds", [],
         "How long requests waited for a connection, of those that had to.";
     ROUTER_REFUSALS = Counter, "tenantry_router_acquire_failures_total",

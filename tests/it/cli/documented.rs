@@ -225,6 +225,12 @@ async fn every_document_has_the_keys_of_the_page() {
         0,
         &json(&["operations", "show", &creation]),
     );
+    check("tenantry clusters list", 0, &json(&["clusters", "list"]));
+    check(
+        "tenantry clusters set-budget",
+        0,
+        &json(&["clusters", "set-budget", "default", "40"]),
+    );
     check(
         "tenantry operators create",
         0,

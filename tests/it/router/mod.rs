@@ -3,4 +3,5 @@
 mod away;
 mod flood;
 mod hosts;
+mod shared;
 mod swapped;

@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 use tenantry_catalog::tenants::TenantRef;
-use tenantry_types::{OperationId, OperatorId, UserId};
+use tenantry_types::{ClusterId, OperationId, OperatorId, UserId};
 
 use crate::app::App;
 use crate::problem::Problem;
@@ -53,6 +53,24 @@ impl Segment for UserId {
 
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+}
+
+/// A cluster by id or name.
+pub(crate) enum ClusterRef {
+    Id(ClusterId),
+    Name(String),
+}
+
+impl Segment for ClusterRef {
+    const NOT_FOUND: &'static str = "CLUSTER_NOT_FOUND";
+
+    fn parse(text: &str) -> Option<Self> {
+        let sane = !text.is_empty() && text.len() <= 400 && !text.chars().any(char::is_control);
+        sane.then(|| match text.parse() {
+            Ok(id) => Self::Id(id),
+            Err(_) => Self::Name(text.to_owned()),
+        })
     }
 }
 

@@ -43,6 +43,7 @@ struct AnyHost;
         base::auth::login::handle,
         setup::status::handle,
         setup::clusters::list::handle,
+        setup::clusters::update::handle,
         setup::tenants::create::handle,
         setup::tenants::list::handle,
         setup::tenants::show::handle,

@@ -120,6 +120,11 @@ words! {
         "description": "Who the operator is: one line, unique among those that are not revoked.",
         "examples": ["billing backend"],
     });
+    ClusterRef = json!({
+        "type": "string", "minLength": 1, "maxLength": 100, "pattern": VISIBLE_LINE,
+        "description": "A cluster's id or name.",
+        "examples": ["default"],
+    });
     OperatorRef = json!({
         "type": "string", "minLength": 1, "maxLength": 100, "pattern": VISIBLE_LINE,
         "description": "An operator's id or name.",

@@ -59,6 +59,7 @@ const TEXTS: &[(&str, u16, &str)] = &[
         500,
         "The database server has another database or login of this name. Nothing was kept.",
     ),
+    ("CLUSTER_NOT_FOUND", 404, "There is no such cluster."),
     (
         "CLUSTER_NOT_OURS",
         500,

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::postgres::PgListener;
-use tenantry_catalog::change_log::{self, Change, Kind};
-use tenantry_catalog::routers;
+use tenantry_catalog::change_log::{self, About, Change, Kind};
+use tenantry_catalog::{routers, shares};
 use tenantry_types::RouterId;
 
+use crate::shares::renewed;
 use crate::world::{Db, LONG, execute, waits};
 
 pub async fn numbers_are_in_the_order_of_the_commits(db: Db) {
@@ -36,8 +37,7 @@ pub async fn numbers_are_in_the_order_of_the_commits(db: Db) {
     let kinds = [(2, Kind::Updated), (3, Kind::Fenced)];
     let expected = kinds.map(|(number, kind)| Change {
         number,
-        tenant_id: tenant,
-        kind,
+        about: About::Tenant(tenant, kind),
     });
     assert_eq!(
         change_log::after(&mut reader, 1, 10).await.expect("read"),
@@ -105,7 +105,7 @@ pub async fn pruning_spares_what_a_live_router_lacks_and_the_newest_row(db: Db) 
     execute(&mut conn, "UPDATE changes SET at = at - interval '1 hour'").await;
     assert_eq!(change_log::prune(&mut conn).await.expect("pruned"), 2);
     assert_eq!(change_log::oldest(&mut conn).await.expect("read"), Some(3));
-    routers::remove(&mut conn, id).await.expect("removed");
+    shares::leave(&mut conn, id, &[]).await.expect("removed");
     assert_eq!(change_log::prune(&mut conn).await.expect("pruned"), 2);
     // Who stood at 2 sees that 3 and 4 are missing.
     let seen = change_log::after(&mut conn, 2, 10).await.expect("read");
@@ -120,12 +120,7 @@ pub async fn a_router_counts_until_its_lease_ends(db: Db) {
     let mut conn = db.conn().await;
     let behind = RouterId::generate(&db.clock, &db.entropy);
     let dead = RouterId::generate(&db.clock, &db.entropy);
-    assert!(
-        !routers::renew(&mut conn, behind, 3, LONG)
-            .await
-            .expect("asked"),
-        "unknown"
-    );
+    assert!(!renewed(&mut conn, behind, 3).await, "unknown");
     routers::register(&mut conn, behind, "r1", 3, LONG)
         .await
         .expect("registered");
@@ -138,18 +133,10 @@ pub async fn a_router_counts_until_its_lease_ends(db: Db) {
         [behind]
     );
     assert_eq!(routers::behind(&mut conn, 3).await.expect("asked"), []);
-    assert!(
-        routers::renew(&mut conn, behind, 4, LONG)
-            .await
-            .expect("renewed")
-    );
+    assert!(renewed(&mut conn, behind, 4).await);
     assert_eq!(routers::behind(&mut conn, 4).await.expect("asked"), []);
     // A renewal that was overtaken does not take it back.
-    assert!(
-        routers::renew(&mut conn, behind, 2, LONG)
-            .await
-            .expect("renewed")
-    );
+    assert!(renewed(&mut conn, behind, 2).await);
     assert_eq!(routers::behind(&mut conn, 4).await.expect("asked"), []);
 
     let all = routers::list(&mut conn).await.expect("listed");

@@ -21,6 +21,7 @@ mod leases;
 mod migrating;
 mod router_login;
 mod routes;
+mod shares;
 mod standing;
 mod tenants;
 mod words;
@@ -48,7 +49,11 @@ async fn on_the_other_versions() {
     let others = std::env::var_os("TENANTRY_TEST_PG_BINS").unwrap_or_default();
     for bin_dir in std::env::split_paths(&others) {
         let mut cases = cases();
-        cases.retain(|(name, _)| name.starts_with("router_login") || name.starts_with("migrating"));
+        cases.retain(|(name, _)| {
+            ["router_login", "migrating", "shares"]
+                .iter()
+                .any(|module| name.starts_with(module))
+        });
         World::run(Some(bin_dir), cases).await;
     }
 }
@@ -120,6 +125,17 @@ fn cases() -> Vec<(&'static str, Case)> {
             made_many_times_at_once_it_is_one_login,
             grants_are_repaired_and_a_lost_password_is_made_anew,
             without_the_right_to_make_roles_there_is_none,
+        }
+        shares {
+            a_single_router_gets_all_of_it_when_it_wants_it,
+            two_that_want_too_much_get_half_each,
+            what_nobody_uses_goes_to_who_wants_it,
+            more_routers_than_slots_take_turns,
+            an_overtaken_or_foreign_report_gives_nothing_back,
+            a_dead_routers_share_is_freed_only_after_it_was_seen_gone,
+            a_lower_budget_is_asked_back_and_a_higher_one_handed_out,
+            a_cluster_that_is_locked_keeps_no_lease_from_being_renewed,
+            whatever_routers_say_the_budget_holds,
         }
         routes {
             the_number_comes_also_without_a_row,

@@ -6,6 +6,7 @@ use tenantry_catalog::{CatalogError, migrate, router_login, routers, routes};
 use tenantry_types::{InstallationId, RoleName, RouterId, Secret};
 use tenantry_vault::Keyring;
 
+use crate::shares::renew;
 use crate::world::{Db, LONG, execute, sqlstate, try_execute};
 
 fn installation(db: &Db) -> InstallationId {
@@ -66,7 +67,16 @@ pub async fn it_reads_what_routing_needs_and_nothing_else(db: Db) {
     routers::register(&mut router, me, "r1", 0, LONG)
         .await
         .expect("registered");
+    db.cluster("main").await;
+    let shares = renew(&mut router, me, 1, &[]).await.expect("registered");
+    assert_eq!(shares.len(), 1, "a share of the only cluster");
     for statement in [
+        "SELECT * FROM budget_shares",
+        "UPDATE budget_shares SET slots = 1000",
+        "SELECT budget_set(gen_random_uuid(), 1000)",
+        "SELECT budget_allocate(gen_random_uuid(), 1000, NULL)",
+        "SELECT budget_changed(gen_random_uuid())",
+        "SELECT budget_reap(gen_random_uuid(), gen_random_uuid(), now(), true)",
         "SELECT * FROM logins",
         "SELECT * FROM clusters",
         "SELECT metadata FROM tenants",

@@ -9,6 +9,7 @@ use tenantry_catalog::tenants::{self, Status};
 use tenantry_catalog::{Count, change_log, routers};
 use tenantry_types::{DbName, RouterId};
 
+use crate::shares::renewed;
 use crate::world::{Db, LONG, execute};
 
 const fn exactly(number: i64) -> Count {
@@ -163,11 +164,7 @@ pub async fn a_router_is_behind_since_the_change_it_lacks(db: Db) {
         .expect("appended");
     let standing = routers::standing(&mut conn).await.expect("listed");
     assert!(standing[0].behind_since.is_some() && standing[0].router.live);
-    assert!(
-        routers::renew(&mut conn, id, number, Duration::from_secs(60))
-            .await
-            .expect("renewed")
-    );
+    assert!(renewed(&mut conn, id, number).await);
     let standing = routers::standing(&mut conn).await.expect("listed");
     assert_eq!(standing[0].behind_since, None);
 }

@@ -11,7 +11,8 @@
 //!   with its last.
 //! - Waiting is fair between tenants and in order within one: see [`state::Turn`]. It is bounded in
 //!   number here and in time by the one who waits.
-//! - `limit` is this router's part of the cluster's budget.
+//! - `limit` is this router's share of the cluster's budget (`share.rs`): it may fall below what is
+//!   open.
 //! - While the breaker is not closed, nobody waits and nobody connects but the one that looks
 //!   whether the server is back; connections that were in use a moment ago go on being used.
 
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tenantry_types::{ClusterId, Entropy};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::generation::Generation;
@@ -29,6 +30,7 @@ use crate::tasks::Tasks;
 
 mod breaker;
 mod probe;
+mod share;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -50,6 +52,8 @@ pub(crate) struct Cluster {
     pub(crate) reserve: Semaphore,
     entropy: Entropy,
     state: Mutex<State>,
+    /// Told when there is something to report of the share.
+    report_due: Arc<Notify>,
 }
 
 /// How many may do what at a time.
@@ -134,7 +138,12 @@ pub(crate) struct Count {
 }
 
 impl Cluster {
-    pub(crate) fn new(rules: Rules, tasks: Tasks, entropy: Entropy) -> Self {
+    pub(crate) fn new(
+        rules: Rules,
+        tasks: Tasks,
+        entropy: Entropy,
+        report_due: Arc<Notify>,
+    ) -> Self {
         let rules = Rules {
             connects: rules.connects.max(1),
             ..rules
@@ -144,17 +153,8 @@ impl Cluster {
             reserve: Semaphore::new(1),
             entropy,
             state: Mutex::new(State::new(rules)),
+            report_due,
         }
-    }
-
-    /// Takes over the budget that was read at `read_at`; an older reading changes nothing.
-    pub(crate) fn set_limit(self: &Arc<Self>, limit: usize, read_at: i64) {
-        self.with(|state, _| {
-            if read_at >= state.limit_at {
-                state.limit = limit.max(1);
-                state.limit_at = read_at;
-            }
-        });
     }
 
     /// How many connections a tenant may have changed. Idle ones beyond it are closed now, leased
@@ -240,7 +240,7 @@ impl Cluster {
             open.mark_open();
             state.end_opening(generation.id);
             state.breaker.lives(Instant::now());
-            if generation.is_retired() {
+            if generation.is_retired() || state.is_lost(open.incarnation()) {
                 state.close(open, true, Why::Retired, after);
                 return Grant::Retired;
             }
@@ -258,7 +258,7 @@ impl Cluster {
             if let Some(pool) = state.pools.get_mut(&generation.id) {
                 pool.leased.remove(&lease);
             }
-            if generation.is_retired() {
+            if generation.is_retired() || state.is_lost(open.incarnation()) {
                 state.close(open, true, Why::Retired, after);
                 generation.given_back.notify_waiters();
                 return;
@@ -456,11 +456,15 @@ impl Cluster {
         })
     }
 
-    /// Closes what has been idle for `idle`; tells when the next one will have been.
+    /// Closes what has been idle for `idle`; tells when the next one will have been. The newest is
+    /// kept: it shows that our connections have not been ended, see [`Cluster::answers`].
     pub(crate) fn sweep(self: &Arc<Self>, idle: Duration) -> Option<Instant> {
         self.with(|state, after| {
             let now = Instant::now();
             loop {
+                if state.lru.len() <= 1 {
+                    return None;
+                }
                 let (_, pool) = state.lru.first_key_value()?;
                 let due = state.pools.get(pool)?.idle.front()?.open.idle_since + idle;
                 if due > now {
@@ -498,6 +502,7 @@ impl Cluster {
             limit: state.limit,
             breaker: state.breaker.state(),
             breaker_opened: state.breaker.opened,
+            budget: state.share.budget,
             closed_idle: state.closed[Why::Idle as usize],
             closed_for_room: state.closed[Why::Room as usize],
             closed_retired: state.closed[Why::Retired as usize],
@@ -508,12 +513,15 @@ impl Cluster {
     /// after the lock was let go.
     fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut State, &mut After) -> R) -> R {
         let mut after = After::default();
-        let result = {
+        let (result, due) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let result = f(&mut state, &mut after);
             state.pump(&mut after);
-            result
+            (result, state.report_due())
         };
+        if due {
+            self.report_due.notify_one();
+        }
         for open in after.close {
             self.tasks.close(open);
         }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::breaker::Breaker;
+use super::share::Held;
 use super::{Grant, Limit, Rules};
 use crate::generation::Generation;
 use crate::pools::{Backend, Lease, Open, Slot};
@@ -21,8 +22,7 @@ const QUANTUM: Duration = Duration::from_millis(25);
 pub(super) struct State {
     pub(super) rules: Rules,
     pub(super) limit: usize,
-    /// The change number at which `limit` was read.
-    pub(super) limit_at: i64,
+    pub(super) share: Held,
     /// Slots taken: opening, leased, idle and closing.
     pub(super) open: usize,
     /// Of these, connections that are being opened, and what is left of attempts that failed.
@@ -122,6 +122,12 @@ impl Pool {
         self.total < self.generation.cap() && self.opening < rules.connects_per_tenant()
     }
 
+    /// Its requests that a slot would help.
+    pub(super) fn short(&self) -> usize {
+        let room = self.generation.cap().saturating_sub(self.total);
+        self.waiters.len().min(room)
+    }
+
     fn turn(&self, held: usize) -> Option<Turn> {
         let (oldest, _) = self.waiters.first_key_value()?;
         Some(Turn {
@@ -133,12 +139,11 @@ impl Pool {
 
     fn as_listed(&self, rules: &Rules) -> Listed {
         let turn = self.turn(self.held()).filter(|_| self.may_open(rules));
-        let room = self.generation.cap().saturating_sub(self.total);
         let permits = rules.connects_per_tenant().saturating_sub(self.opening);
         Listed {
             turn,
             wants: match turn {
-                Some(_) => self.waiters.len().min(room).min(permits),
+                Some(_) => self.short().min(permits),
                 None => 0,
             },
             waiters: self.waiters.len(),
@@ -151,7 +156,7 @@ impl State {
         Self {
             rules,
             limit: 0,
-            limit_at: 0,
+            share: Held::default(),
             open: 0,
             opening: 0,
             closing: 0,
@@ -208,7 +213,8 @@ impl State {
         pool.total += 1;
         pool.opening += 1;
         pool.served = number;
-        Slot::new(Arc::clone(generation))
+        let incarnation = self.share.incarnation;
+        Slot::new(Arc::clone(generation), incarnation)
     }
 
     /// An attempt to connect is over.

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use tenantry_catalog::clusters::TlsMode;
+use tenantry_catalog::shares::Share;
 use tenantry_types::{
     Clock, ClusterId, DatabaseId, DbName, Entropy, InstallationId, RoleName, Secret, TenantId,
 };
 use tenantry_vault::{Keyring, Place as SealedPlace};
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::closing::Closer;
@@ -40,17 +40,31 @@ impl Bench {
         let keys = Keyring::generate(&entropy);
         let installation = InstallationId::generate(&clock, &entropy);
         let connector = Connector::new(keys.route(), installation, Duration::ZERO, "test");
-        let closer = Closer::new(Arc::new(connector), CancellationToken::new());
+        let closer = Closer::new(Arc::new(connector));
         let tasks = Tasks::new(Arc::new(closer));
-        let cluster = Arc::new(Cluster::new(rules, tasks, entropy.clone()));
-        cluster.set_limit(limit, 0);
-        Self {
-            cluster,
+        let cluster = Cluster::new(rules, tasks, entropy.clone(), Arc::default());
+        let bench = Self {
+            cluster: Arc::new(cluster),
             generations: Arc::default(),
             keys,
             clock,
             entropy,
-        }
+        };
+        bench.share(limit, 1);
+        bench
+    }
+
+    /// The router's share of the budget, as the answer to a report.
+    fn share(&self, slots: usize, report: i64) {
+        let slots = u32::try_from(slots).expect("a small number");
+        let share = Share {
+            cluster: ClusterId::generate(&self.clock, &self.entropy),
+            incarnation: 0,
+            slots,
+            goal: slots,
+            budget: slots,
+        };
+        self.cluster.take(&share, report, MANY);
     }
 
     fn tenant(&self, cap: usize) -> Arc<Generation> {
@@ -376,7 +390,7 @@ async fn any_order_of_events_keeps_the_books() {
                 16 => bench.cluster.set_cap(&tenants[tenant], 1 + pick(4)),
                 17 => {
                     most = 2 + pick(5);
-                    bench.cluster.set_limit(most, step);
+                    bench.share(most, 2 + step);
                 }
                 18 => {
                     let fresh = bench.tenant(3);

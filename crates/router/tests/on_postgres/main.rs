@@ -22,6 +22,7 @@ mod hanging;
 mod home;
 mod identity;
 mod product;
+mod shares;
 mod warm;
 mod wire;
 mod world;
@@ -80,6 +81,15 @@ async fn on_real_databases() {
         evicting {
             a_tenant_that_is_forgotten_keeps_its_connections,
             room_is_made_of_idle_connections_alone,
+        }
+        shares {
+            routers_under_a_storm_share_one_budget,
+            what_is_asked_back_comes_as_queries_end_and_holds_up_nothing,
+            a_budget_is_lowered_and_raised_while_it_is_used,
+            more_routers_than_slots_are_all_served_by_turns,
+            a_share_that_was_lost_takes_its_connections_along,
+            without_the_catalog_nothing_is_opened_on_a_share_that_may_be_gone,
+            the_newest_idle_connection_of_a_cluster_is_kept,
         }
         dropping {
             a_connection_comes_back_unless_it_was_left_in_the_middle,

@@ -2,6 +2,7 @@
 
 mod bench;
 mod catalog;
+mod clusters;
 mod completions;
 mod config;
 mod confirm;
@@ -117,6 +118,9 @@ pub enum Command {
     Tenants(tenants::Tenants),
     /// Bring every tenant, template and spare to the built-in migrations
     MigrateAll(migrate_all::MigrateAll),
+    /// List clusters and set their connection budgets
+    #[command(subcommand)]
+    Clusters(clusters::Clusters),
     /// Create, list and revoke operators
     #[command(subcommand)]
     Operators(operators::Operators),
@@ -164,6 +168,7 @@ impl Command {
             Self::Catalog(command) => command.run(global).await,
             Self::Tenants(command) => command.run(global).await,
             Self::MigrateAll(command) => command.run(global).await,
+            Self::Clusters(command) => command.run(global).await,
             Self::Operators(command) => command.run(global).await,
             Self::Status(command) => command.run(global).await,
             Self::Operations(command) => command.run(global).await,

@@ -90,6 +90,14 @@ impl Client {
         self.answer(request).await
     }
 
+    /// Changes a part of what is there.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn patch(&self, path: Path<'_>, body: Value) -> Result<Value> {
+        self.send(Method::PATCH, path, &[], Some(body), None).await
+    }
+
     /// Removes.
     ///
     /// # Errors

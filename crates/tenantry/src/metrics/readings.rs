@@ -129,4 +129,5 @@ fn cluster(name: &str, stats: &ClusterStats) {
     gauge!(metric::ROUTER_WAITING.name, "cluster" => name()).set(stats.waiting as f64);
     gauge!(metric::ROUTER_BUDGET_USED.name, "cluster" => name()).set(stats.open as f64);
     gauge!(metric::ROUTER_BUDGET.name, "cluster" => name()).set(stats.limit as f64);
+    gauge!(metric::CLUSTER_BUDGET.name, "cluster" => name()).set(stats.budget as f64);
 }

@@ -1,0 +1,82 @@
+//! `PATCH /setup/clusters/{cluster}`
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::json;
+use tenantry_catalog::{CatalogError, audit, clusters, shares};
+use tenantry_types::AuditId;
+use utoipa::ToSchema;
+
+use super::View;
+use crate::app::App;
+use crate::context::{ClusterRef, Operator, Path};
+use crate::fields::{Fields, FromFields};
+use crate::json::Body;
+use crate::openapi::words;
+use crate::problem::Problem;
+
+/// The most that Postgres itself takes for `max_connections`.
+const MOST: u64 = 262_143;
+
+/// What is to change about a cluster.
+#[derive(ToSchema)]
+#[schema(examples(json!({ "connectionBudget": 200 })))]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct ClusterChange {
+    /// How many connections may be open there, over all tenants and routers. The reserve for admin work
+    /// and migrations is on top of it.
+    #[schema(minimum = 1, maximum = 262_143)]
+    connection_budget: u32,
+}
+
+impl FromFields for ClusterChange {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let budget = fields.number("connectionBudget", 1, MOST)?;
+        Some(Self {
+            connection_budget: u32::try_from(budget).ok()?,
+        })
+    }
+}
+
+/// Sets a cluster's connection budget, live. A higher one is there for whoever waits; a lower one is
+/// in force for new connections as soon as the routers have heard of it, idle connections beyond it are
+/// closed, and those in use end with their requests.
+#[utoipa::path(
+    patch, path = "/setup/clusters/{cluster}", tag = "clusters", operation_id = "updateCluster",
+    params(("cluster" = words::ClusterRef, Path, description = "A cluster's id or name.")),
+    request_body = ClusterChange,
+    responses((status = 200, description = "The cluster.", body = View)),
+    extensions(("x-problems" = json!(["CLUSTER_NOT_FOUND"]))),
+)]
+pub(crate) async fn handle(
+    operator: Operator,
+    State(app): State<App>,
+    Path(cluster): Path<ClusterRef>,
+    Body(change): Body<ClusterChange>,
+) -> Result<Json<View>, Problem> {
+    let mut tx = app.catalog.begin().await.map_err(CatalogError::from)?;
+    let found = match &cluster {
+        ClusterRef::Id(id) => clusters::by_id(&mut tx, *id).await?,
+        ClusterRef::Name(name) => clusters::by_name(&mut tx, name).await?,
+    };
+    let mut cluster = found.ok_or_else(|| Problem::not_found("CLUSTER_NOT_FOUND"))?;
+    let detail = json!({
+        "clusterId": cluster.id,
+        "from": cluster.connection_budget,
+        "to": change.connection_budget,
+    });
+    let entry = audit::Entry {
+        actor: &operator.name,
+        action: "cluster.set_budget",
+        tenant: None,
+        request_id: Some(operator.request_id.as_str()),
+        reason: None,
+        detail: &detail,
+    };
+    audit::record(&mut tx, AuditId::generate(&app.clock, &app.entropy), &entry).await?;
+    let taken = shares::taken(&mut tx).await?;
+    shares::set_budget(&mut tx, cluster.id, change.connection_budget).await?;
+    tx.commit().await.map_err(CatalogError::from)?;
+    cluster.connection_budget = change.connection_budget;
+    Ok(Json(View::new(cluster, &taken)))
+}
