@@ -11,6 +11,7 @@ use std::time::Duration;
 use tenantry_types::{ErrorKind, TenantId};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
 use crate::Router;
 use crate::budget::{Asked, Grant, Limit};
@@ -23,6 +24,7 @@ use crate::places::Drain;
 use crate::pools::{Lease, Open, Slot};
 use crate::resolve::{ResolveError, Route, served};
 use crate::session;
+use crate::spans;
 
 /// An idle connection younger than this is handed out unasked, as long as nothing is suspect.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -103,6 +105,7 @@ impl Router {
         let acquired = self.acquire_uncounted(route).await;
         if let Err(error) = &acquired {
             self.inner.acquires.failed(error);
+            self.inner.trouble.failed(route.tenant_id(), error);
         }
         acquired
     }
@@ -201,8 +204,11 @@ impl Router {
                 Asked::Wait(waiter) => {
                     let begun = Instant::now();
                     let left = deadline.saturating_duration_since(begun);
-                    let granted = waiter.wait(left).await;
+                    let span = spans::acquire(generation.tenant);
+                    let granted = waiter.wait(left).instrument(span.clone()).await;
+                    spans::end(&span, granted.as_ref().err().map(|limit| limit.word()));
                     self.inner.acquires.waits.record(begun.elapsed());
+                    self.inner.trouble.waited(generation.tenant);
                     granted.map_err(NoLease::Busy)?
                 }
             };
@@ -231,10 +237,13 @@ impl Router {
     async fn open(&self, slot: Slot, final_try: bool) -> Result<Lease, NoLease> {
         let (sender, receiver) = oneshot::channel();
         let router = self.clone();
-        self.inner.tasks.spawn(async move {
+        // Of the request's trace, also when it goes on without the request.
+        let span = spans::connect(slot.generation.tenant);
+        let opening = async move {
             // What nobody takes goes back by being dropped.
             let _ = sender.send(router.opened(slot, final_try).await);
-        });
+        };
+        self.inner.tasks.spawn(opening.instrument(span));
         receiver.await.unwrap_or(Err(NoLease::Unavailable))
     }
 
@@ -251,6 +260,7 @@ impl Router {
         match self.inner.connector.open(&generation.place).await {
             Ok(fresh) => {
                 attempt.succeeded();
+                self.inner.trouble.opened(&generation);
                 let open = Open {
                     conn: fresh.conn,
                     backend: fresh.backend,
@@ -263,6 +273,7 @@ impl Router {
                 }
             }
             Err(error) => {
+                self.inner.trouble.refused(&generation, &error);
                 let failure = match &error {
                     OpenError::WrongDatabase { .. } => Failure::WrongDatabase,
                     OpenError::Refused { .. } => Failure::Fenced,

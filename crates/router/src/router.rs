@@ -23,8 +23,10 @@ use crate::meters::{self, Acquires};
 use crate::places::{Drain, Places};
 use crate::progress::Progress;
 use crate::registration::Registration;
+use crate::report::Reporter;
 use crate::source::Source;
 use crate::tasks::Tasks;
+use crate::trouble::Trouble;
 use crate::versions::Versions;
 
 /// Finds the tenant of a request and hands out proven connections to its database.
@@ -48,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) stopping: AtomicBool,
     pub(crate) wrong_database: AtomicU64,
     pub(crate) acquires: Acquires,
+    pub(crate) trouble: Arc<Trouble>,
     progress: Arc<Progress>,
     registration: Arc<Registration>,
     id: RouterId,
@@ -151,6 +154,14 @@ impl Router {
             Arc::clone(&failures),
             Arc::clone(&progress),
         ));
+        let trouble = Arc::new(Trouble::new(clock));
+        let reporter = Reporter {
+            catalog: catalog.clone(),
+            id,
+            cache: Arc::clone(&cache),
+            progress: Arc::clone(&progress),
+            trouble: Arc::clone(&trouble),
+        };
         let registration = Arc::new(Registration {
             catalog,
             id,
@@ -161,6 +172,7 @@ impl Router {
             progress: Arc::clone(&progress),
             losses: meters::lease_losses(),
             lost: AtomicBool::new(false),
+            reporter,
         });
         let inner = Arc::new(Inner {
             config,
@@ -174,6 +186,7 @@ impl Router {
             stopping: AtomicBool::new(false),
             wrong_database: AtomicU64::new(0),
             acquires: Acquires::new(),
+            trouble,
             progress,
             registration,
             id,

@@ -11,6 +11,7 @@ mod error;
 mod ident;
 mod ids;
 pub mod metric;
+pub mod span;
 mod names;
 mod plan;
 mod secret;

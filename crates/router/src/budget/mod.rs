@@ -12,17 +12,20 @@
 //!   fairness between tenants) is a change to `ready` and to nothing else.
 //! - `limit` is this router's part of the cluster's budget. Today it is all of it.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tenantry_types::ClusterId;
+use tenantry_types::{ClusterId, TenantId};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::generation::Generation;
+use crate::inspect::PoolStats;
 use crate::pools::{Backend, Lease, Open, Slot};
 use crate::router::ClusterStats;
 use crate::tasks::Tasks;
+use crate::trouble::Ranked;
 
 mod state;
 mod waiter;
@@ -65,6 +68,16 @@ pub enum Limit {
     Tenant,
     /// The cluster's budget.
     Cluster,
+}
+
+impl Limit {
+    /// As a metric's label and a span's attribute say it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant_busy",
+            Self::Cluster => "budget_full",
+        }
+    }
 }
 
 /// Slots and connections of a cluster, counted.
@@ -292,6 +305,36 @@ impl Cluster {
             leased: state.pools.values().map(|pool| pool.leased.len()).sum(),
             waiting: state.pools.values().map(|pool| pool.waiters.len()).sum(),
         })
+    }
+
+    /// The connections of a generation; none when it has none and nobody waits.
+    pub(crate) fn pool_stats(self: &Arc<Self>, generation: &Generation) -> Option<PoolStats> {
+        self.with(|state, _| {
+            let pool = state.pools.get(&generation.id)?;
+            Some(PoolStats {
+                open: pool.total,
+                idle: pool.idle.len(),
+                leased: pool.leased.len(),
+                waiting: pool.waiters.len(),
+                cap: self.cap,
+            })
+        })
+    }
+
+    /// How many connections each tenant has here that has any: as many tenants as connections at
+    /// most. A tenant that just moved within the cluster is told as the sum of both places.
+    pub(crate) fn open_by_tenant(self: &Arc<Self>) -> Vec<Ranked> {
+        let mut all: HashMap<TenantId, u64> = HashMap::new();
+        self.with(|state, _| {
+            for pool in state.pools.values() {
+                *all.entry(pool.generation.tenant).or_default() +=
+                    u64::try_from(pool.total).unwrap_or(u64::MAX);
+            }
+        });
+        let ranked = all.into_iter();
+        ranked
+            .map(|(tenant, count)| Ranked { tenant, count })
+            .collect()
     }
 
     pub(crate) fn stats(self: &Arc<Self>, cluster: ClusterId) -> ClusterStats {
