@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenantry_catalog::routers::Report;
 use tenantry_catalog::tenants::Status;
 use tenantry_types::{ClusterId, TenantId};
 use tokio::time::{Instant, timeout};
@@ -111,12 +112,14 @@ impl Router {
         match by {
             By::Waits => self.inner.trouble.by_waits(TOLD),
             By::Errors => self.inner.trouble.by_errors(TOLD),
-            By::Connections => {
-                let clusters = self.inner.cache.places.clusters();
-                let all = clusters.iter().flat_map(|cluster| cluster.open_by_tenant());
-                largest(all.collect(), TOLD)
-            }
+            By::Connections => largest(self.inner.cache.places.open_by_tenant(), TOLD),
         }
+    }
+
+    /// What it tells of itself in the catalog, as it is now.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.inner.registration.reporter.report()
     }
 
     /// Opens a connection as a request would, proves it, and closes it. Tells how long opening and

@@ -14,7 +14,7 @@ use tenantry_types::{RouterId, TenantId};
 
 use crate::cache::Cache;
 use crate::progress::Progress;
-use crate::trouble::{Noted, Trouble};
+use crate::trouble::{Noted, Trouble, largest};
 
 /// Clusters that are told of, those with most connections first.
 const CLUSTERS: usize = 64;
@@ -40,7 +40,7 @@ impl Reporter {
         Ok(())
     }
 
-    fn report(&self) -> Report {
+    pub(crate) fn report(&self) -> Report {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let mut stats = self.cache.places.cluster_stats();
         stats.sort_by_key(|stats| (std::cmp::Reverse(stats.open), stats.cluster));
@@ -71,16 +71,20 @@ impl Reporter {
         let trouble = &self.trouble;
         let failing = trouble.by_errors(TENANTS);
         let waiting = trouble.by_waits(TENANTS);
+        let open = self.cache.places.open_by_tenant();
+        let largest = largest(open.clone(), TENANTS);
         let mut tenants: Vec<TenantId> = Vec::new();
-        for one in failing.iter().chain(&waiting) {
+        for one in failing.iter().chain(&waiting).chain(&largest) {
             if !tenants.contains(&one.tenant) {
                 tenants.push(one.tenant);
             }
         }
         let told = tenants.into_iter().map(|tenant_id| {
             let (waits, errors) = trouble.of(tenant_id);
+            let connections = open.iter().filter(|one| one.tenant == tenant_id);
             TenantTrouble {
                 tenant_id,
+                connections: connections.map(|one| one.count).sum(),
                 waits,
                 errors,
                 last: trouble.last_errors(tenant_id).first().map(last_error),

@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     pub(crate) acquires: Acquires,
     pub(crate) trouble: Arc<Trouble>,
     progress: Arc<Progress>,
-    registration: Arc<Registration>,
+    pub(crate) registration: Arc<Registration>,
     id: RouterId,
 }
 

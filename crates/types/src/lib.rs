@@ -11,10 +11,10 @@ mod error;
 mod ident;
 mod ids;
 pub mod metric;
-pub mod span;
 mod names;
 mod plan;
 mod secret;
+pub mod span;
 
 pub use clock::{Clock, Timestamp};
 pub use email::{Email, InvalidEmail};

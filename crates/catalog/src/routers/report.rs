@@ -55,6 +55,9 @@ pub struct ClusterReport {
 pub struct TenantTrouble {
     /// The tenant.
     pub tenant_id: TenantId,
+    /// Connections that it has open.
+    #[serde(default)]
+    pub connections: u64,
     /// Requests that had to wait for a connection lately, at least.
     pub waits: u64,
     /// Requests that got none lately, at least.
@@ -135,9 +138,10 @@ pub async fn details(conn: &mut PgConnection) -> Result<Vec<Detail>, CatalogErro
         lease_until: row.lease_until,
         behind_seconds: row.behind.map(|behind: f64| behind.max(0.0)),
         // Another version's words are no words.
-        report: row
-            .reported_at
-            .zip(row.report.and_then(|report| serde_json::from_value(report).ok())),
+        report: row.reported_at.zip(
+            row.report
+                .and_then(|report| serde_json::from_value(report).ok()),
+        ),
     });
     Ok(details.collect())
 }

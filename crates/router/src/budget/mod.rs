@@ -25,7 +25,6 @@ use crate::inspect::PoolStats;
 use crate::pools::{Backend, Lease, Open, Slot};
 use crate::router::ClusterStats;
 use crate::tasks::Tasks;
-use crate::trouble::Ranked;
 
 mod state;
 mod waiter;
@@ -321,20 +320,14 @@ impl Cluster {
         })
     }
 
-    /// How many connections each tenant has here that has any: as many tenants as connections at
-    /// most. A tenant that just moved within the cluster is told as the sum of both places.
-    pub(crate) fn open_by_tenant(self: &Arc<Self>) -> Vec<Ranked> {
-        let mut all: HashMap<TenantId, u64> = HashMap::new();
+    /// Adds how many connections each tenant has here. As many tenants as connections at most.
+    pub(crate) fn add_open(self: &Arc<Self>, all: &mut HashMap<TenantId, u64>) {
         self.with(|state, _| {
             for pool in state.pools.values() {
                 *all.entry(pool.generation.tenant).or_default() +=
                     u64::try_from(pool.total).unwrap_or(u64::MAX);
             }
         });
-        let ranked = all.into_iter();
-        ranked
-            .map(|(tenant, count)| Ranked { tenant, count })
-            .collect()
     }
 
     pub(crate) fn stats(self: &Arc<Self>, cluster: ClusterId) -> ClusterStats {

@@ -117,9 +117,7 @@ impl Trouble {
         self.note(generation.tenant, code, reason);
         let now = self.clock.now();
         let mut clusters = lock(&self.clusters);
-        let reach = clusters
-            .entry(generation.place.cluster_id)
-            .or_insert(UNMET);
+        let reach = clusters.entry(generation.place.cluster_id).or_insert(UNMET);
         if reason.was_reached() {
             reach.unreachable_since = None;
             reach.failures = 0;
