@@ -14,9 +14,11 @@ mod openapi;
 mod operations;
 mod operators;
 mod probe;
+mod routers;
 mod serve;
 mod status;
 mod tenants;
+mod top;
 
 use std::path::PathBuf;
 
@@ -122,6 +124,11 @@ pub enum Command {
     Operators(operators::Operators),
     /// Tell how the installation stands and what needs attention
     Status(status::Status),
+    /// Look at the processes that route requests
+    #[command(subcommand)]
+    Routers(routers::Routers),
+    /// Show the tenants that wait, fail or hold most
+    Top(top::Top),
     /// Look at the durable changes that are going on
     #[command(subcommand)]
     Operations(operations::Operations),
@@ -166,6 +173,8 @@ impl Command {
             Self::MigrateAll(command) => command.run(global).await,
             Self::Operators(command) => command.run(global).await,
             Self::Status(command) => command.run(global).await,
+            Self::Routers(command) => command.run(global).await,
+            Self::Top(command) => command.run(global).await,
             Self::Operations(command) => command.run(global).await,
             Self::Config(command) => command.run(global),
             Self::Probe(command) => command.run(global).await,
