@@ -9,9 +9,10 @@ use tenantry_catalog::operations::{self, Operation, Status};
 use tenantry_catalog::{audit, change_log, tenants};
 use tenantry_types::{AuditId, OperationId, TenantId, metric};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::asker::Asker;
-use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError};
+use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError, spans};
 use crate::error::StartError;
 use crate::{Create, Delete, Lifecycle, Migrate, Purge, Spare, Undelete};
 
@@ -131,7 +132,9 @@ async fn resume<K: Kind>(
     lease: &Arc<Lease>,
     work: Result<K, StepError>,
 ) -> Result<(), StepError> {
+    let span = spans::operation(operation.id, K::NAME);
     life.drive_to_end(lease, operation.status, operation.error.clone(), work?)
+        .instrument(span)
         .await;
     Ok(())
 }
@@ -197,9 +200,9 @@ impl Lifecycle {
         work: K,
     ) {
         let life = self.clone();
-        self.0
-            .running
-            .spawn(async move { life.drive_to_end(&lease, status, error, work).await });
+        let span = spans::operation(lease.operation(), K::NAME);
+        let driving = async move { life.drive_to_end(&lease, status, error, work).await };
+        self.0.running.spawn(driving.instrument(span));
     }
 
     pub(crate) async fn drive_to_end<K: Kind>(
@@ -218,7 +221,7 @@ impl Lifecycle {
         };
         let begun = Instant::now();
         let ended = engine::drive(&drive, status, error, &work).await;
-        count_end::<K>(&ended, begun.elapsed());
+        spans::ended(count_end::<K>(&ended, begun.elapsed()), &ended);
         match ended {
             Ok(End::Done | End::Failed(_)) => {}
             Ok(End::Parked(failure)) => {
@@ -263,7 +266,7 @@ impl Lifecycle {
     }
 }
 
-fn count_end<K: Kind>(ended: &Result<End, StepError>, took: Duration) {
+fn count_end<K: Kind>(ended: &Result<End, StepError>, took: Duration) -> &'static str {
     let outcome = match ended {
         Ok(End::Done) => "done",
         Ok(End::Failed(_)) => "failed",
@@ -276,6 +279,7 @@ fn count_end<K: Kind>(ended: &Result<End, StepError>, took: Duration) {
     if matches!(ended, Ok(End::Done)) {
         metrics::histogram!(metric::OPERATION_SECONDS.name, "kind" => K::NAME).record(took);
     }
+    outcome
 }
 
 /// Makes a step's write in the catalog conditional: it is made by the holder of the lease or not at all.

@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueHint};
 use tenantry_types::Secret;
 
+use crate::config::{TelemetrySettings, Variables};
 use crate::failure::Result;
 use crate::output::Output;
 use crate::telemetry::LogFormat;
@@ -102,6 +103,14 @@ pub struct Global {
     pub log_format: LogFormat,
 }
 
+impl Global {
+    /// Where traces go, as file and environment say.
+    #[must_use]
+    pub fn telemetry(&self) -> TelemetrySettings {
+        crate::config::Config::telemetry_of(self.config.as_deref(), &Variables::of_process())
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -156,6 +165,12 @@ impl Command {
             Self::Bench(command) => command.is_server(),
             _ => false,
         }
+    }
+
+    /// Whether its requests can be traced.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        matches!(self, Self::Dev(_) | Self::Serve(_))
     }
 
     /// Runs it.

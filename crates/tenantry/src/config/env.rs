@@ -153,6 +153,10 @@ fn shaped(shape: Shape, text: &str) -> Value {
             .trim()
             .parse::<u64>()
             .map_or_else(|_| text.into(), Value::from),
+        Shape::Ratio => text
+            .trim()
+            .parse::<f64>()
+            .map_or_else(|_| text.into(), Value::from),
         Shape::Switch => match text.trim() {
             "true" | "1" => true.into(),
             "false" | "0" => false.into(),
