@@ -31,7 +31,7 @@ use top::Top;
 /// How long it takes until something counts half.
 const HALF_LIFE: Duration = Duration::from_secs(300);
 /// How many tenants are told of at most.
-pub(crate) const TOLD: usize = 20;
+pub(crate) const TOLD: usize = tenantry_types::metric::TENANTS;
 
 /// A tenant and how much of something it had lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,6 +34,11 @@ impl Sources {
         }
     }
 
+    /// The router.
+    pub(super) fn router(&self) -> &Router {
+        &self.router
+    }
+
     /// Learns the names of clusters, on which no scrape waits. Ends with the runtime.
     pub async fn keep_names(self) {
         loop {
