@@ -73,8 +73,9 @@ impl Traced {
     pub(crate) fn route(&self, method: &str, path: &'static str) {
         if !self.0.is_disabled() {
             self.0.record("http.route", path);
-            self.0
-                .record("otel.name", display(format_args!("{method} {path}")));
+            // A field would not do: the span was begun when its ids were asked for.
+            let context = self.0.context();
+            context.span().update_name(format!("{method} {path}"));
         }
     }
 
