@@ -286,13 +286,15 @@ async fn of_any_number_of_tenants_twenty_at_most_have_a_series() {
              SELECT database, 'router', 'tenant_' || slug || '_router', 'none', '\\x00' FROM many",
     )
     .await;
-    let before = dev.metrics().await.names().count();
     let body = json!({ "email": "ann@acme.example", "password": "no matter" });
     let fail = async |number: u32| {
         let client = dev.at(&format!("many{number}"));
         client.post("/auth/login", body.clone()).await.expect(503);
     };
-    stream::iter(1..=5_000_u32)
+    // Whatever one such request counts is counted from here on.
+    fail(1).await;
+    let before = dev.metrics().await.names().count();
+    stream::iter(2..=5_000_u32)
         .for_each_concurrent(8, |number| fail(number))
         .await;
     for _ in 0..60 {
@@ -309,8 +311,10 @@ async fn of_any_number_of_tenants_twenty_at_most_have_a_series() {
         .collect();
     assert_eq!(failed.len(), 20, "{top:#?}");
     assert_eq!(top.len(), 20, "nobody waited or has a connection: {top:#?}");
+    // The cluster's own come when its name is learnt.
+    let of_cluster = metrics.names().filter(|name| name.contains("{cluster="));
     let added = metrics.names().count() - before;
-    assert!(added < 20 + 15, "{added} series more");
+    assert!(added <= 19 + of_cluster.count(), "{added} series more");
     let worst = "SELECT id::text FROM tenants WHERE slug = 'many7'";
     let worst = &pg.texts(&pg.catalog, worst).await[0];
     let name = "tenantry_router_top_tenant_failed_requests";
