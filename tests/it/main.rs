@@ -25,5 +25,6 @@ mod router;
 mod secrets;
 mod setup;
 mod story;
+mod telemetry;
 mod tenant;
 mod wait;

@@ -137,13 +137,8 @@ async fn wrong_method() -> Problem {
 
 /// Notes the route, not the path: a path holds ids and may hold anything.
 async fn note_route(State(number): State<Option<u16>>, request: Request, next: Next) -> Response {
-    if let Some(number) = number {
-        if let Some(route) = ROUTES.get(usize::from(number)) {
-            tracing::Span::current().record("route", route.info.path);
-        }
-        if let Some(noted) = request.extensions().get::<Noted>() {
-            noted.route(number);
-        }
+    if let (Some(number), Some(noted)) = (number, request.extensions().get::<Noted>()) {
+        noted.route(number);
     }
     next.run(request).await
 }

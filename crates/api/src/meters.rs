@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use tenantry_types::metric;
+use tenantry_types::{TenantId, metric};
+use tracing::Span;
 
+use crate::context::trace::Traced;
 use crate::problem;
 use crate::routes::{Place, ROUTES};
 
@@ -62,11 +64,16 @@ struct Notes {
     /// The number of the route plus one; 0 for none.
     route: AtomicU16,
     place: AtomicU8,
+    /// What log lines show.
+    span: Span,
+    traced: Traced,
 }
 
 impl Noted {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(span: Span, traced: Traced) -> Self {
         Self(Arc::new(Notes {
+            span,
+            traced,
             route: AtomicU16::new(0),
             place: AtomicU8::new(Place::Nowhere as u8),
         }))
@@ -75,6 +82,19 @@ impl Noted {
     /// The route of this number in the table will answer.
     pub(crate) fn route(&self, number: u16) {
         self.0.route.store(number + 1, Ordering::Relaxed);
+        if let Some(route) = ROUTES.get(usize::from(number)) {
+            self.0.span.record("route", route.info.path);
+            let method = METHODS[method_of(&route.info.method)];
+            self.0.traced.route(method, route.info.path);
+        }
+    }
+
+    /// The tenant that the request is about.
+    pub(crate) fn tenant(&self, tenant: TenantId) {
+        self.0
+            .span
+            .record("tenant", tracing::field::display(tenant));
+        self.0.traced.tenant(tenant);
     }
 
     pub(crate) fn place(&self, place: Place) {

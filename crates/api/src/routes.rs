@@ -33,10 +33,16 @@ fn all() -> Vec<Route> {
         get("/setup/status", setup::status::handle),
         get("/setup/clusters", setup::clusters::list::handle),
         patch("/setup/clusters/{cluster}", setup::clusters::update::handle),
+        get("/setup/routers", setup::routers::list::handle),
+        get("/setup/top", setup::top::handle),
         post("/setup/tenants", setup::tenants::create::handle),
         get("/setup/tenants", setup::tenants::list::handle),
         get("/setup/tenants/{tenant}", setup::tenants::show::handle),
         delete("/setup/tenants/{tenant}", setup::tenants::delete::handle),
+        get(
+            "/setup/tenants/{tenant}/explain",
+            setup::tenants::explain::handle,
+        ),
         post(
             "/setup/tenants/{tenant}/undelete",
             setup::tenants::undelete::handle,

@@ -1,10 +1,11 @@
 //! The layers around the routes, in the order in which a request passes them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
@@ -16,7 +17,7 @@ use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tracing::Instrument;
 
 use crate::app::App;
-use crate::context::trace;
+use crate::context::trace::{self, Ids, TRACE_RESPONSE, Traced};
 use crate::context::{Audience, RequestId};
 use crate::dispatch::{self, Hosts};
 use crate::meters::{self, Noted};
@@ -54,18 +55,31 @@ pub(crate) fn stack(app: App) -> Router {
 async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = RequestId::of(request.headers(), &app.entropy);
-    let noted = Noted::new();
-    request.extensions_mut().insert(id.clone());
-    request.extensions_mut().insert(noted.clone());
-    let audience = Audience::of(request.headers());
+    let traced = match dispatch::is_probe(request.uri().path()) {
+        true => Traced::none(),
+        false => {
+            let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+            let trusted = trace::is_trusted(peer, &app.config.trusted_proxies);
+            let method = meters::word_of(request.method());
+            Traced::begin(request.headers(), trusted, method, &id)
+        }
+    };
+    // Where we trace, a line is found by the id of our own trace.
+    let ids = traced.ids();
+    let trace_id = ids.as_ref().map(Ids::trace);
     let span = tracing::info_span!(
         "request",
         request_id = id.as_str(),
-        trace_id = trace::id_of(request.headers()),
+        trace_id = trace_id.as_deref().or(trace::id_of(request.headers())),
         method = meters::word_of(request.method()),
         route = tracing::field::Empty,
         tenant = tracing::field::Empty,
     );
+    let within = traced.span().clone();
+    let noted = Noted::new(span.clone(), traced.clone());
+    request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(noted.clone());
+    let audience = Audience::of(request.headers());
     async move {
         let in_flight = app.meters.begin(request.method().clone(), noted);
         let (mut response, problem) = problem::render(next.run(request).await, &id, audience);
@@ -73,13 +87,18 @@ async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Re
             app.meters.problem(problem.code());
         }
         set_headers(response.headers_mut(), &id);
+        if let Some(value) = ids.and_then(|ids| ids.header()) {
+            response.headers_mut().insert(TRACE_RESPONSE, value);
+        }
         let status = response.status();
+        traced.answered(status.as_u16());
         let took = begun.elapsed();
         in_flight.answered(status, took);
         let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         tracing::info!(status = status.as_u16(), latency_us, "answered");
         response
     }
+    .instrument(within)
     .instrument(span)
     .await
 }

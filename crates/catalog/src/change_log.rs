@@ -5,7 +5,7 @@
 //! and 8 to a quick one; who reads at 8 would then never see 7.
 
 use sqlx::PgConnection;
-use tenantry_types::{ClusterId, TenantId};
+use tenantry_types::{ClusterId, TenantId, Timestamp};
 use uuid::Uuid;
 
 use crate::CatalogError;
@@ -57,6 +57,17 @@ pub enum About {
     Tenant(TenantId, Kind),
     /// The shares of a cluster's budget.
     Budget(ClusterId),
+}
+
+impl About {
+    /// What happened.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Tenant(_, kind) => kind,
+            Self::Budget(_) => Kind::Budget,
+        }
+    }
 }
 
 /// Appends a row and tells the routers; gives its number.
@@ -123,6 +134,34 @@ pub async fn current(conn: &mut PgConnection) -> Result<i64, CatalogError> {
     Ok(sqlx::query_scalar!("SELECT value FROM change_counter")
         .fetch_one(conn)
         .await?)
+}
+
+/// The newest row about a tenant, as long as it was not pruned, and when it was written.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn last_of(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Option<(Change, Timestamp)>, CatalogError> {
+    // From the newest row backwards. The log is short: rows are pruned after minutes.
+    let row = sqlx::query!(
+        "SELECT number, tenant_id, cluster_id, kind, at FROM changes WHERE tenant_id = $1
+         ORDER BY number DESC LIMIT 1",
+        tenant.as_uuid(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        let change = ChangeRow {
+            number: row.number,
+            tenant_id: row.tenant_id,
+            cluster_id: row.cluster_id,
+            kind: row.kind,
+        };
+        Ok((change.decode()?, row.at))
+    })
+    .transpose()
 }
 
 /// The number of the oldest row that was not pruned.

@@ -12,6 +12,10 @@ use uuid::Uuid;
 
 use crate::CatalogError;
 
+mod report;
+
+pub use report::{ClusterReport, Detail, LastError, Report, TenantTrouble, details, report};
+
 /// One router.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Router {

@@ -209,6 +209,26 @@ pub async fn by_slug(conn: &mut PgConnection, slug: &Slug) -> Result<Option<Tena
         .transpose()
 }
 
+/// The slugs of some tenants, in no order; of those that there are.
+///
+/// # Errors
+/// When the catalog does not answer or a row is unusable.
+pub async fn slugs(
+    conn: &mut PgConnection,
+    ids: &[TenantId],
+) -> Result<Vec<(TenantId, Slug)>, CatalogError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let rows = sqlx::query!("SELECT id, slug FROM tenants WHERE id = ANY($1)", &ids)
+        .fetch_all(conn)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let slug = Row::of("tenants", row.id).column("slug", Slug::parse(&row.slug))?;
+            Ok((row.id.into(), slug))
+        })
+        .collect()
+}
+
 /// The tenant that a person named.
 ///
 /// # Errors

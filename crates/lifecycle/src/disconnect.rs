@@ -1,13 +1,24 @@
 //! Closing a tenant's connections on every router, without closing the tenant.
 
-use tenantry_catalog::change_log;
 use tenantry_catalog::tenants::{self, TenantRef};
+use tenantry_catalog::{change_log, routers};
 use tenantry_types::TenantId;
 
 use crate::Lifecycle;
 use crate::asker::Asker;
 use crate::engine::StepError;
 use crate::error::StartError;
+
+/// A tenant's connections were closed everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disconnection {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The number of the change that said so.
+    pub change: i64,
+    /// How many live routers have acknowledged it.
+    pub routers: usize,
+}
 
 impl Lifecycle {
     /// Makes every live router drop what it holds of a tenant; returns when they have. The next
@@ -19,7 +30,7 @@ impl Lifecycle {
         &self,
         tenant: &TenantRef,
         asker: Asker,
-    ) -> Result<TenantId, StartError> {
+    ) -> Result<Disconnection, StartError> {
         let deps = self.deps();
         let mut tx = deps.catalog.begin().await?;
         let found = tenants::by_ref(&mut tx, tenant)
@@ -34,14 +45,21 @@ impl Lifecycle {
             serde_json::json!({}),
         )
         .await?;
-        change_log::append(&mut tx, found.id, change_log::Kind::Disconnect).await?;
+        let kind = change_log::Kind::Disconnect;
+        let change = change_log::append(&mut tx, found.id, kind).await?;
         tx.commit().await?;
         match self.routers_applied().await {
-            Ok(()) => Ok(found.id),
-            Err(StepError::Interrupted(Some(error))) => Err(StartError::Catalog(error)),
-            Err(_) => Err(StartError::WrongState(
-                "some routers have not closed their connections yet; ask again",
-            )),
+            Ok(()) => {}
+            Err(StepError::Interrupted(Some(error))) => return Err(StartError::Catalog(error)),
+            Err(_) => return Err(StartError::RoutersBehind),
         }
+        let mut conn = deps.catalog.acquire().await?;
+        let routers = routers::list(&mut conn).await?;
+        let told = |router: &&routers::Router| router.live && router.applied >= change;
+        Ok(Disconnection {
+            tenant_id: found.id,
+            change,
+            routers: routers.iter().filter(told).count(),
+        })
     }
 }

@@ -28,6 +28,9 @@ pub enum StartError {
     /// The tenant is not in a state in which this can be done.
     #[error("{0}")]
     WrongState(&'static str),
+    /// Some routers have not done yet what was asked of them; asked again, it goes on.
+    #[error("some routers have not let the tenant go yet")]
+    RoutersBehind,
     /// The idempotency key was used with another request.
     #[error("this Idempotency-Key was used with another request")]
     KeyReused,
@@ -52,7 +55,7 @@ impl StartError {
         match self {
             Self::UnknownTenant => ErrorKind::NotFound,
             Self::UnknownCluster(_) => ErrorKind::Invalid,
-            Self::NoCluster => ErrorKind::Unavailable,
+            Self::NoCluster | Self::RoutersBehind => ErrorKind::Unavailable,
             Self::SlugTaken
             | Self::DomainTaken
             | Self::InProgress(_)
@@ -75,6 +78,7 @@ impl StartError {
             Self::DomainTaken => "DOMAIN_TAKEN",
             Self::InProgress(_) => "OPERATION_IN_PROGRESS",
             Self::WrongState(_) => "WRONG_STATE",
+            Self::RoutersBehind => "ROUTERS_BEHIND",
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::Cluster(error) => error.code(),
             Self::Catalog(error) => error.code(),

@@ -35,6 +35,7 @@ pub use create::{
 };
 pub use delete::{Delete, Deletion, STEPS as DELETE_STEPS};
 pub use deps::{Deps, Naming, Settings};
+pub use disconnect::Disconnection;
 pub use error::StartError;
 pub use migrate::Migrate;
 pub use purge::{Purge, STEPS as PURGE_STEPS};

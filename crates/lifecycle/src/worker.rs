@@ -9,9 +9,10 @@ use tenantry_catalog::operations::{self, Operation, Status};
 use tenantry_catalog::{audit, change_log, tenants};
 use tenantry_types::{AuditId, OperationId, TenantId, metric};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::asker::Asker;
-use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError};
+use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError, spans};
 use crate::error::StartError;
 use crate::{Create, Delete, Lifecycle, Migrate, Purge, Spare, Undelete};
 
@@ -132,7 +133,10 @@ async fn resume<K: Kind>(
     work: Result<K, StepError>,
 ) -> Result<(), StepError> {
     let (status, error) = (operation.status, operation.error.clone());
-    life.drive_on(lease, status, error, work?, false).await;
+    let span = spans::operation(operation.id, K::NAME);
+    life.drive_on(lease, status, error, work?, false)
+        .instrument(span)
+        .await;
     Ok(())
 }
 
@@ -191,9 +195,9 @@ impl Lifecycle {
     /// Carries an operation that just began, in the background: it goes on when its asker hangs up.
     pub(crate) fn carry<K: Kind>(&self, lease: Arc<Lease>, work: K) {
         let life = self.clone();
-        self.0
-            .running
-            .spawn(async move { life.drive_newborn(&lease, work).await });
+        let span = spans::operation(lease.operation(), K::NAME);
+        let driving = async move { life.drive_newborn(&lease, work).await };
+        self.0.running.spawn(driving.instrument(span));
     }
 
     /// Carries an operation that was recorded a moment ago.
@@ -220,8 +224,8 @@ impl Lifecycle {
         };
         let begun = Instant::now();
         let ended = engine::drive(&drive, status, error, &work).await;
-        count_end::<K>(&ended, begun.elapsed());
         let done = matches!(ended, Ok(End::Done));
+        spans::ended(count_end::<K>(&ended, begun.elapsed()), &ended);
         match ended {
             Ok(End::Done | End::Failed(_)) => {}
             Ok(End::Parked(failure)) => {
@@ -266,7 +270,7 @@ impl Lifecycle {
     }
 }
 
-fn count_end<K: Kind>(ended: &Result<End, StepError>, took: Duration) {
+fn count_end<K: Kind>(ended: &Result<End, StepError>, took: Duration) -> &'static str {
     let outcome = match ended {
         Ok(End::Done) => "done",
         Ok(End::Failed(_)) => "failed",
@@ -279,6 +283,7 @@ fn count_end<K: Kind>(ended: &Result<End, StepError>, took: Duration) {
     if matches!(ended, Ok(End::Done)) {
         metrics::histogram!(metric::OPERATION_SECONDS.name, "kind" => K::NAME).record(took);
     }
+    outcome
 }
 
 /// Makes a step's write in the catalog conditional: it is made by the holder of the lease or not at all.

@@ -12,6 +12,7 @@ use futures::FutureExt as _;
 use tenantry_types::{ErrorKind, TenantId};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
 use crate::Router;
 use crate::budget::{Asked, Cluster, Grant, Limit, Probe, Silence, Trouble, Want};
@@ -24,6 +25,7 @@ use crate::places::Drain;
 use crate::pools::{Lease, Open, Slot};
 use crate::resolve::{ResolveError, Route, served};
 use crate::session;
+use crate::spans;
 
 /// How long an idle connection may take to answer before it is given up.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -129,6 +131,7 @@ impl Router {
         let acquired = self.acquire_uncounted(route).boxed().await;
         if let Err(error) = &acquired {
             self.inner.acquires.failed(error);
+            self.inner.trouble.failed(route.tenant_id(), error);
         }
         acquired
     }
@@ -234,8 +237,11 @@ impl Router {
                 Asked::Wait(waiter) => {
                     let begun = Instant::now();
                     let left = deadline.saturating_duration_since(begun);
-                    let granted = waiter.wait(left).await;
+                    let span = spans::acquire(generation.tenant);
+                    let granted = waiter.wait(left).instrument(span.clone()).await;
+                    spans::end(&span, granted.as_ref().err().map(|limit| limit.word()));
                     self.inner.acquires.waits.record(begun.elapsed());
+                    self.inner.trouble.waited(generation.tenant);
                     granted.map_err(NoLease::Busy)?
                 }
                 Asked::Down => {
@@ -299,10 +305,13 @@ impl Router {
     ) -> Result<Lease, NoLease> {
         let (sender, receiver) = oneshot::channel();
         let router = self.clone();
-        self.inner.tasks.spawn(async move {
+        // Of the request's trace, also when it goes on without the request.
+        let span = spans::connect(slot.generation.tenant);
+        let opening = async move {
             // What nobody takes goes back by being dropped.
             let _ = sender.send(router.opened(slot, final_try, probe).await);
-        });
+        };
+        self.inner.tasks.spawn(opening.instrument(span));
         receiver.await.unwrap_or(Err(NoLease::Unavailable))
     }
 
@@ -349,6 +358,7 @@ impl Router {
         match self.inner.connector.open(&generation.place).await {
             Ok(fresh) => {
                 attempt.succeeded();
+                self.inner.trouble.opened(&generation);
                 match cluster.opened(Open::new(fresh.conn, fresh.backend, slot)) {
                     Grant::Lease(lease) => Ok(lease),
                     _ => Err(NoLease::Retired),
@@ -363,6 +373,7 @@ impl Router {
                     }
                     Some(trouble) => cluster.failed(&generation, trouble, probe.as_ref(), begun),
                 };
+                self.inner.trouble.refused(&generation, &error);
                 let failure = match &error {
                     OpenError::WrongDatabase { .. } => Failure::WrongDatabase,
                     OpenError::Refused { .. } => Failure::Fenced,

@@ -150,6 +150,12 @@ impl Cache {
         Ok(self.find(tenant, Instant::now()).await?.0)
     }
 
+    /// What is remembered of a tenant and would be used, without a look anywhere else.
+    pub(crate) async fn peek(&self, tenant: TenantId) -> Option<Arc<Entry>> {
+        let entry = self.tenants.get(&tenant).await?;
+        self.is_usable(&entry, Instant::now()).then_some(entry)
+    }
+
     /// The tenant of an id, and whether the catalog had to be asked.
     async fn find(&self, tenant: TenantId, now: Instant) -> Result<Seen, Unavailable> {
         if let Some(entry) = self.tenants.get(&tenant).await

@@ -7,18 +7,20 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 use tenantry_catalog::clusters::TlsMode;
 use tenantry_tenantdb::TenantDbError;
 use tenantry_tenantdb::identity::{self, Identity};
 use tenantry_types::{DatabaseId, DbName, InstallationId, RoleName, Secret};
 use tenantry_vault::{Place as SealedPlace, RouteKeys};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::budget::Trouble;
 use crate::generation::Place;
 use crate::meters::Connects;
 use crate::pools::Backend;
+use crate::spans;
 
 /// Settings of a pooled session, in the startup packet, where they win over what a tenant set for its
 /// role or its database. The tenant's own logins write the tables that we read: a lock that they
@@ -89,6 +91,16 @@ impl OpenError {
             Self::Sealed(_) => None,
             Self::WrongDatabase { .. } | Self::Refused { .. } => Some(Trouble::Answered),
             Self::Unavailable(error) => Some(trouble_of(error.as_ref())),
+        }
+    }
+
+    /// What happened, as a metric's label and a span's attribute say it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Refused { .. } => "login_refused",
+            Self::WrongDatabase { .. } => "wrong_database",
+            Self::Sealed(_) => "sealed",
         }
     }
 }
@@ -163,6 +175,8 @@ impl Connector {
         let begun = Instant::now();
         let opened = self.open_pooled(place).await;
         self.counted.count(&opened, begun.elapsed());
+        let trouble = opened.as_ref().err().map(OpenError::word);
+        spans::end(&tracing::Span::current(), trouble);
         opened
     }
 
@@ -173,6 +187,19 @@ impl Connector {
             .options(POOLED);
         self.bounded(self.proven(options, self.expected(place)))
             .await
+    }
+
+    /// Opens, proves and closes a connection outside of the budget, as one for a pool is opened.
+    pub(crate) async fn probe(&self, place: &Place) -> Result<(), OpenError> {
+        let options = self
+            .options_of(place)?
+            .application_name(&self.reserve_name)
+            .options(POOLED);
+        let proving = self.proven(options, self.expected(place));
+        let Fresh { conn, .. } = self.bounded(proving).await?;
+        // A server that cannot be told has ended it, or will when it notices.
+        let _ = tokio::time::timeout(self.timeout, conn.close()).await;
+        Ok(())
     }
 
     /// A connection outside of the budget, for ending others of the same login.
@@ -246,7 +273,8 @@ impl Connector {
         expected: Expected,
     ) -> Result<Fresh, OpenError> {
         let mut conn = login(options).await?;
-        let found = match identity::read_with_backend(&mut conn).await {
+        let asking = identity::read_with_backend(&mut conn).instrument(spans::prove());
+        let found = match asking.await {
             Ok(found) => found,
             Err(TenantDbError::IdentityUnreadable(_)) => None,
             Err(error) => return Err(OpenError::Unavailable(Box::new(error))),

@@ -92,6 +92,14 @@ impl Failures {
         })
     }
 
+    /// Whether requests of this tenant are refused without a try, or one is trying just now.
+    pub(crate) fn is_failing(&self, tenant: TenantId) -> bool {
+        let now = Instant::now();
+        let failing = self.lock();
+        let entry = failing.get(&tenant);
+        entry.is_some_and(|entry| entry.probing || now < entry.until)
+    }
+
     /// What changed about the tenant may have repaired it: try again at once.
     pub(crate) fn forget(&self, tenant: TenantId) {
         self.lock().remove(&tenant);

@@ -17,6 +17,7 @@ use crate::generation::{Generation, Generations};
 use crate::progress::{Draining, Progress};
 use crate::router::ClusterStats;
 use crate::tasks::Tasks;
+use crate::trouble::Ranked;
 
 /// How long a cut is tried while the server cannot be reached. A connection to it is of no use to
 /// its holder either, and one dead server must not keep all others' changes from being acknowledged.
@@ -124,6 +125,18 @@ impl Places {
                 leased: sum.leased + one.leased,
                 waiting: sum.waiting + one.waiting,
             })
+    }
+
+    /// How many connections each tenant has that has any, over all clusters.
+    pub(crate) fn open_by_tenant(&self) -> Vec<Ranked> {
+        let mut all: HashMap<TenantId, u64> = HashMap::new();
+        for cluster in self.clusters() {
+            cluster.add_open(&mut all);
+        }
+        let ranked = all.into_iter();
+        ranked
+            .map(|(tenant, count)| Ranked { tenant, count })
+            .collect()
     }
 
     /// How this router is doing on each cluster.

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::change_log::ChangeLog;
 use crate::lease::Lease;
 use crate::progress::Progress;
+use crate::report::Reporter;
 use crate::shares::Shares;
 
 /// This router's row in the catalog.
@@ -30,6 +31,7 @@ pub(crate) struct Registration {
     pub(crate) losses: Counter,
     /// The loss that goes on was counted.
     pub(crate) lost: AtomicBool,
+    pub(crate) reporter: Reporter,
 }
 
 impl Registration {
@@ -38,10 +40,12 @@ impl Registration {
     pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let mut acked = self.progress.watch_acked();
         let mut reported = *acked.borrow_and_update();
+        let mut told_at = None;
         while !stop.is_cancelled() {
             let number = *acked.borrow_and_update();
             if self.renew(number).await {
                 reported = number;
+                self.tell(&mut told_at).await;
             }
             // After a failure the number is still to be reported, but not in a tight loop.
             let pause = if reported < number {
@@ -56,6 +60,24 @@ impl Registration {
                 _ = acked.changed() => {}
                 () = self.shares.due(), if reported == number => {}
             }
+        }
+    }
+
+    /// Writes the report, at most once in a third of the lease's length. The lease was renewed
+    /// before and does not depend on it.
+    async fn tell(&self, told_at: &mut Option<Instant>) {
+        let pause = self.length / 3;
+        if told_at.is_some_and(|at: Instant| at.elapsed() < pause.mul_f32(0.9)) {
+            return;
+        }
+        *told_at = Some(Instant::now());
+        match timeout(self.length / 10, self.reporter.write()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "the router's report could not be written"
+            ),
+            Err(_) => tracing::debug!("the router's report could not be written in time"),
         }
     }
 

@@ -26,9 +26,11 @@ use crate::meters::{self, Acquires};
 use crate::places::{Drain, Places};
 use crate::progress::Progress;
 use crate::registration::Registration;
+use crate::report::Reporter;
 use crate::shares::Shares;
 use crate::source::Source;
 use crate::tasks::Tasks;
+use crate::trouble::Trouble;
 use crate::versions::Versions;
 
 /// How long a router that ends tries to end its connections.
@@ -57,8 +59,9 @@ pub(crate) struct Inner {
     pub(crate) stopping: AtomicBool,
     pub(crate) wrong_database: AtomicU64,
     pub(crate) acquires: Acquires,
+    pub(crate) trouble: Arc<Trouble>,
     progress: Arc<Progress>,
-    registration: Arc<Registration>,
+    pub(crate) registration: Arc<Registration>,
     shares: Arc<Shares>,
     id: RouterId,
 }
@@ -187,6 +190,14 @@ impl Router {
             Arc::clone(&shares),
             id,
         ));
+        let trouble = Arc::new(Trouble::new(clock));
+        let reporter = Reporter {
+            catalog: catalog.clone(),
+            id,
+            cache: Arc::clone(&cache),
+            progress: Arc::clone(&progress),
+            trouble: Arc::clone(&trouble),
+        };
         let registration = Arc::new(Registration {
             catalog,
             id,
@@ -198,6 +209,7 @@ impl Router {
             shares: Arc::clone(&shares),
             losses: meters::lease_losses(),
             lost: AtomicBool::new(false),
+            reporter,
         });
         let inner = Arc::new(Inner {
             config,
@@ -211,6 +223,7 @@ impl Router {
             stopping: AtomicBool::new(false),
             wrong_database: AtomicU64::new(0),
             acquires: Acquires::new(),
+            trouble,
             progress,
             registration,
             shares,

@@ -9,8 +9,10 @@ use tenantry_catalog::routes::{self, Route};
 use tenantry_types::{Slug, TenantId};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::meters::Loads;
+use crate::spans;
 
 /// How long one reading may take, with waiting for a connection.
 const BOUND: Duration = Duration::from_secs(3);
@@ -87,7 +89,9 @@ impl Source {
         if self.is_down() {
             return Err(Unavailable);
         }
-        let read = self.ask(query).await;
+        let span = spans::resolve();
+        let read = self.ask(query).instrument(span.clone()).await;
+        spans::end(&span, read.is_err().then_some("unavailable"));
         match &read {
             Ok(_) => self.counted.done.increment(1),
             Err(Unavailable) => self.counted.failed.increment(1),

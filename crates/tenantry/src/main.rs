@@ -32,6 +32,7 @@ use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::{Output, Terminal, terminal};
+use crate::telemetry::export::Export;
 
 fn main() -> ExitCode {
     let (output, color) = asked_for(
@@ -114,12 +115,22 @@ fn wrong_command_line(error: &clap::Error) -> Failure {
 }
 
 fn start(cli: Cli) -> Result<()> {
-    telemetry::start(cli.global.log_format, cli.command.is_server())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::because("the runtime cannot be started", &error))?;
-    runtime.block_on(cli.command.run(&cli.global))
+    let export = match cli.command.is_traced() {
+        true => Export::prepare(&cli.global.telemetry(), runtime.handle())?,
+        false => None,
+    };
+    let server = cli.command.is_server();
+    telemetry::start(cli.global.log_format, server, export.as_ref())?;
+    let ended = runtime.block_on(cli.command.run(&cli.global));
+    if let Some(export) = export {
+        // The runtime goes on meanwhile, on its own threads: it sends.
+        export.finish();
+    }
+    ended
 }
 
 #[cfg(test)]

@@ -3,15 +3,24 @@
 //! One event is one line, whatever is in it (`one_line.rs`), and what a panic said is in none: it may
 //! quote data.
 
+pub mod export;
 mod one_line;
 mod panics;
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tenantry_types::span;
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::{LogLines, terminal};
+use export::Export;
 use one_line::OneLine;
 
 /// The shape of a log line.
@@ -24,12 +33,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `TENANTRY_LOG` chooses what is shown, e.g. `info,tenantry_router=debug`. A command
+/// Starts logging, and making spans where they are exported. `TENANTRY_LOG` chooses what is shown, e.g. `info,tenantry_router=debug`. A command
 /// that is no `server` only asks one, and tells its own failures itself.
 ///
 /// # Errors
 /// When `TENANTRY_LOG` is no filter.
-pub fn start(format: LogFormat, server: bool) -> Result<()> {
+pub fn start(format: LogFormat, server: bool, export: Option<&Export>) -> Result<()> {
     // Notices like "already exists, skipping" are Postgres's chatter on a repeated start.
     let default = if server {
         "info,sqlx::postgres::notice=warn"
@@ -42,22 +51,50 @@ pub fn start(format: LogFormat, server: bool) -> Result<()> {
         wanted => filter(wanted),
     }?;
     let colours = format == LogFormat::Human && terminal().err.colour;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(OneLine::new(|| LogLines, colours));
-    match format {
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            // The request's span is the only one there is.
-            .with_span_list(false)
+    match export {
+        // One filter for all: what it does not want costs a look at a number.
+        None => Registry::default()
+            .with(filter)
+            .with(lines(format, colours))
             .init(),
-        LogFormat::Human => builder.with_ansi(colours).with_target(false).init(),
+        Some(export) => {
+            let spans = tracing_opentelemetry::layer()
+                .with_tracer(export.tracer())
+                .with_location(false)
+                .with_threads(false)
+                .with_target(false)
+                .with_level(false)
+                .with_tracked_inactivity(false)
+                .with_context_activation(false);
+            let wanted = filter_fn(|of| of.is_span() && of.target() == span::TARGET)
+                .with_max_level_hint(LevelFilter::DEBUG);
+            Registry::default()
+                .with(lines(format, colours).with_filter(filter))
+                .with(spans.with_filter(wanted))
+                .init();
+        }
     }
     if server {
         panics::log();
     }
     Ok(())
+}
+
+/// What writes lines.
+fn lines<S>(format: LogFormat, colours: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(OneLine::new(|| LogLines, colours));
+    match format {
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            // The request's span is the only one that lines show.
+            .with_span_list(false)
+            .boxed(),
+        LogFormat::Human => lines.with_ansi(colours).with_target(false).boxed(),
+    }
 }
 
 fn filter(directives: &str) -> Result<EnvFilter> {
@@ -76,6 +113,8 @@ fn filter(directives: &str) -> Result<EnvFilter> {
             format!("TENANTRY_LOG: `{word}` is no level (error, warn, info, debug, trace, off)");
         return Err(wrong(Failure::new(Exit::Usage, message)));
     }
+    // Spans for traces are no part of a line, at whatever level.
+    let directives = format!("{directives},{}=off", span::TARGET);
     EnvFilter::try_new(directives)
         .map_err(|error| wrong(Failure::because("TENANTRY_LOG is no filter", &error)))
 }

@@ -14,6 +14,7 @@ pub mod metric;
 mod names;
 mod plan;
 mod secret;
+pub mod span;
 
 pub use clock::{Clock, Timestamp};
 pub use email::{Email, InvalidEmail};

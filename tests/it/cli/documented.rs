@@ -204,6 +204,11 @@ async fn every_document_has_the_keys_of_the_page() {
         0,
         &json(&["tenants", "show", "globex"]),
     );
+    let explained = json(&["tenants", "explain", "acme", "--probe"]);
+    check("tenantry tenants explain", 0, &explained);
+    check("tenantry routers list", 0, &json(&["routers", "list"]));
+    let top = json(&["top", "--by", "connections"]);
+    check("tenantry top", 0, &top);
     check(
         "tenantry tenants delete",
         0,

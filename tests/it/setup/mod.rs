@@ -2,4 +2,5 @@
 
 mod operations;
 mod operators;
+mod routers;
 mod tenants;

@@ -10,6 +10,7 @@ use tenantry_types::{ErrorKind, TenantId};
 use super::credentials::bearer;
 use super::{Guard, Site};
 use crate::app::App;
+use crate::meters::Noted;
 use crate::problem::Problem;
 use crate::routes::{Access, HostKind};
 
@@ -109,7 +110,9 @@ pub(super) async fn named(
     if !token_agrees || !header_agrees {
         return Err(Problem::wrong_tenant());
     }
-    tracing::Span::current().record("tenant", tracing::field::display(route.tenant_id()));
+    if let Some(noted) = parts.extensions.get::<Noted>() {
+        noted.tenant(route.tenant_id());
+    }
     Ok(Visitor {
         app: app.clone(),
         route,

@@ -172,6 +172,8 @@ fn requests() -> Vec<Request> {
         body::<tenant::users::update::Patch>("UserPatch"),
         body::<setup::tenants::list::Search>("GET /setup/tenants"),
         body::<setup::tenants::delete::How>("DELETE /setup/tenants/{tenant}"),
+        body::<setup::tenants::explain::How>("GET /setup/tenants/{tenant}/explain"),
+        body::<setup::top::Order>("GET /setup/top"),
         body::<Page<UserCursor>>("GET /users"),
     ]
 }

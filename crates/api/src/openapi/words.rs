@@ -187,6 +187,11 @@ words! {
         "description": "Yes or no; present and empty is yes.",
         "examples": ["true"],
     });
+    TopOrder = json!({
+        "type": "string", "enum": ["waits", "connections", "errors"], "default": "errors",
+        "description": "What those with most are found by.",
+        "examples": ["waits"],
+    });
     RequestKey = json!({
         "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$",
         "description": "1 to 255 visible ASCII characters.",

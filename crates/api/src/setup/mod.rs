@@ -4,7 +4,9 @@ pub(crate) mod clusters;
 pub(crate) mod operations;
 pub(crate) mod operators;
 pub(crate) mod rollouts;
+pub(crate) mod routers;
 pub(crate) mod status;
 pub(crate) mod tenants;
+pub(crate) mod top;
 
 mod progress;

@@ -11,6 +11,7 @@
 mod faults;
 mod lease;
 mod runner;
+pub(crate) mod spans;
 mod step;
 
 pub use faults::{Faults, InvalidFault, Point};

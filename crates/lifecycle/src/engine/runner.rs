@@ -7,9 +7,11 @@ use tenantry_catalog::journal::{self, Event};
 use tenantry_catalog::operations::{self, Status};
 use tenantry_types::metric;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::faults::{Faults, Point};
 use super::lease::Lease;
+use super::spans;
 use super::step::{Failure, Kind, OnFailure, Step, StepError};
 
 /// After so many failures that waiting cannot cure, an operation waits for a person.
@@ -130,7 +132,9 @@ impl Drive<'_> {
     async fn strike_around<K: Kind>(&self, work: &K, step: &Step<K>) -> Result<(), StepError> {
         self.faults
             .strike(K::NAME, step.name, Point::BeforeEffect)?;
-        self.while_held((step.run)(work)).await?;
+        let span = spans::step(self.lease.operation(), K::NAME, step.name, false);
+        let run = self.while_held((step.run)(work)).instrument(span.clone());
+        run.await.inspect_err(|_| spans::failed(&span))?;
         self.faults.strike(K::NAME, step.name, Point::AfterEffect)
     }
 
@@ -150,7 +154,9 @@ impl Drive<'_> {
             }
             self.record(step.name, Event::UndoStarted, serde_json::json!({}))
                 .await?;
-            if let Err(error) = self.while_held(undo(work)).await {
+            let span = spans::step(self.lease.operation(), K::NAME, step.name, true);
+            let undone = self.while_held(undo(work)).instrument(span.clone());
+            if let Err(error) = undone.await.inspect_err(|_| spans::failed(&span)) {
                 let StepError::Failed(trouble) = error else {
                     return Err(error);
                 };

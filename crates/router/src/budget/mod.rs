@@ -16,14 +16,16 @@
 //! - While the breaker is not closed, nobody waits and nobody connects but the one that looks
 //!   whether the server is back; connections that were in use a moment ago go on being used.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tenantry_types::{ClusterId, Entropy};
+use tenantry_types::{ClusterId, Entropy, TenantId};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::generation::Generation;
+use crate::inspect::PoolStats;
 use crate::pools::{Backend, Lease, Open, Phase, Slot};
 use crate::router::ClusterStats;
 use crate::tasks::Tasks;
@@ -126,6 +128,16 @@ pub enum Limit {
     Tenant,
     /// The cluster's budget.
     Cluster,
+}
+
+impl Limit {
+    /// As a metric's label and a span's attribute say it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant_busy",
+            Self::Cluster => "budget_full",
+        }
+    }
 }
 
 /// Slots and connections of a cluster, counted.
@@ -488,6 +500,30 @@ impl Cluster {
             leased: state.pools.values().map(|pool| pool.leased.len()).sum(),
             waiting: state.waiting,
         })
+    }
+
+    /// The connections of a generation; none when it has none and nobody waits.
+    pub(crate) fn pool_stats(self: &Arc<Self>, generation: &Generation) -> Option<PoolStats> {
+        self.with(|state, _| {
+            let pool = state.pools.get(&generation.id)?;
+            Some(PoolStats {
+                open: pool.total,
+                idle: pool.idle.len(),
+                leased: pool.leased.len(),
+                waiting: pool.waiting(),
+                cap: generation.cap(),
+            })
+        })
+    }
+
+    /// Adds how many connections each tenant has here. As many tenants as connections at most.
+    pub(crate) fn add_open(self: &Arc<Self>, all: &mut HashMap<TenantId, u64>) {
+        self.with(|state, _| {
+            for pool in state.pools.values() {
+                *all.entry(pool.generation.tenant).or_default() +=
+                    u64::try_from(pool.total).unwrap_or(u64::MAX);
+            }
+        });
     }
 
     pub(crate) fn stats(self: &Arc<Self>, cluster: ClusterId) -> ClusterStats {

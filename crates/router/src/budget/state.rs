@@ -122,6 +122,10 @@ impl Pool {
         self.total < self.generation.cap() && self.opening < rules.connects_per_tenant()
     }
 
+    pub(super) fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
     /// Its requests that a slot would help.
     pub(super) fn short(&self) -> usize {
         let room = self.generation.cap().saturating_sub(self.total);

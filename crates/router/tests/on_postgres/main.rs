@@ -22,6 +22,7 @@ mod hanging;
 mod home;
 mod identity;
 mod product;
+mod seen;
 mod shares;
 mod warm;
 mod wire;
@@ -110,6 +111,11 @@ async fn on_real_databases() {
         }
         product {
             a_handler_takes_its_tenants_database_as_an_argument,
+        }
+        seen {
+            what_a_router_has_open_stands_in_the_catalog,
+            why_a_tenant_cannot_connect_is_known_and_a_probe_tells_it_now,
+            who_waits_fails_and_holds_most_is_told,
         }
         warm {
             a_warm_request_asks_the_catalog_nothing,

@@ -15,15 +15,18 @@ mod openapi;
 mod operations;
 mod operators;
 mod probe;
+mod routers;
 mod serve;
 mod status;
 mod tenants;
+mod top;
 
 use std::path::PathBuf;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueHint};
 use tenantry_types::Secret;
 
+use crate::config::{TelemetrySettings, Variables};
 use crate::failure::Result;
 use crate::output::Output;
 use crate::telemetry::LogFormat;
@@ -101,6 +104,14 @@ pub struct Global {
     pub log_format: LogFormat,
 }
 
+impl Global {
+    /// Where traces go, as file and environment say.
+    #[must_use]
+    pub fn telemetry(&self) -> TelemetrySettings {
+        crate::config::Config::telemetry_of(self.config.as_deref(), &Variables::of_process())
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -126,6 +137,11 @@ pub enum Command {
     Operators(operators::Operators),
     /// Tell how the installation stands and what needs attention
     Status(status::Status),
+    /// Look at the processes that route requests
+    #[command(subcommand)]
+    Routers(routers::Routers),
+    /// Show the tenants that wait, fail or hold most
+    Top(top::Top),
     /// Look at the durable changes that are going on
     #[command(subcommand)]
     Operations(operations::Operations),
@@ -155,6 +171,12 @@ impl Command {
         }
     }
 
+    /// Whether its requests can be traced.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        matches!(self, Self::Dev(_) | Self::Serve(_))
+    }
+
     /// Runs it.
     ///
     /// # Errors
@@ -171,6 +193,8 @@ impl Command {
             Self::Clusters(command) => command.run(global).await,
             Self::Operators(command) => command.run(global).await,
             Self::Status(command) => command.run(global).await,
+            Self::Routers(command) => command.run(global).await,
+            Self::Top(command) => command.run(global).await,
             Self::Operations(command) => command.run(global).await,
             Self::Config(command) => command.run(global),
             Self::Probe(command) => command.run(global).await,

@@ -153,6 +153,10 @@ fn shaped(shape: Shape, text: &str) -> Value {
             .trim()
             .parse::<u64>()
             .map_or_else(|_| text.into(), Value::from),
+        Shape::Ratio => text
+            .trim()
+            .parse::<f64>()
+            .map_or_else(|_| text.into(), Value::from),
         Shape::Numbers => {
             let pairs = text.split(',').filter(|pair| !pair.trim().is_empty());
             let read = pairs.map(|pair| {

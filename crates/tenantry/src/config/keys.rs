@@ -32,6 +32,8 @@ pub enum Shape {
     List,
     /// A whole number.
     Number,
+    /// A number from 0 to 1.
+    Ratio,
     /// `true` or `false`.
     Switch,
     /// Names with a whole number each: a table in the file, `name=1,other=2` in a variable.
@@ -73,7 +75,7 @@ const fn key(path: &'static str, shape: Shape, default: &'static str, about: &'s
     }
 }
 
-use Shape::{Duration, List, Number, Numbers, Switch, Text};
+use Shape::{Duration, List, Number, Numbers, Ratio, Switch, Text};
 
 /// All settings.
 #[rustfmt::skip]
@@ -117,6 +119,11 @@ pub const KEYS: &[Key] = &[
     key("router.listen", Switch, "true", "Whether to listen for notifications of changes; off behind a pooler in transaction mode."),
     key("router.away", Duration, "5m", "How long known tenants are served without the central database."),
     key("router.drain_deadline", Duration, "3s", "How long a fenced tenant's running requests may finish."),
+    key("telemetry.otlp_endpoint", Text, "none: no traces; else OTEL_EXPORTER_OTLP_ENDPOINT", "Where traces are sent: the OpenTelemetry collector's address for OTLP over HTTP, to which `/v1/traces` is added; `off` for nowhere.").example("http://127.0.0.1:4318"),
+    key("telemetry.otlp_headers", Text, "none; OTEL_EXPORTER_OTLP_HEADERS is sent as well", "Headers that the collector wants, `name=value` between commas.").example("authorization=Bearer TOKEN").secret(),
+    key("telemetry.sample_ratio", Ratio, "1; else OTEL_TRACES_SAMPLER_ARG", "Which part of the traces that begin here is sent. One that a trusted proxy began is sent when the proxy sends it."),
+    key("telemetry.service_name", Text, "tenantry; else OTEL_SERVICE_NAME", "What this program is called in traces."),
+    key("telemetry.resource_attributes", List, "none; added to OTEL_RESOURCE_ATTRIBUTES", "What traces say of this program, `name=value` each.").example("deployment.environment.name=production"),
 ];
 
 /// The key of this path.

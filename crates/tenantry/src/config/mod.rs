@@ -16,6 +16,7 @@ mod limits;
 mod reference;
 mod router;
 mod sign_in;
+mod telemetry;
 mod tenants;
 mod web;
 
@@ -35,6 +36,7 @@ pub use limits::LimitSettings;
 pub use reference::{example, reference};
 pub use router::RouterSettings;
 pub use sign_in::SignInSettings;
+pub use telemetry::{TelemetrySettings, of_process};
 pub use tenants::{Naming, TenantSettings};
 pub use web::WebSettings;
 
@@ -77,6 +79,8 @@ impl Config {
             .merge(variables)
             .merge(overrides);
         let limits: LimitSettings = part(&figment)?;
+        // Used before this, see `telemetry_of`, which tells nothing.
+        part::<TelemetrySection>(&figment)?.telemetry.checked()?;
         Ok(Self {
             catalog: part(&figment)?,
             web: part::<WebSettings>(&figment)?.checked()?,
@@ -87,6 +91,17 @@ impl Config {
             router: part::<RouterSection>(&figment)?.router,
         })
     }
+
+    /// Where traces go, before anything else is looked at: the first line of the log may belong to
+    /// one. Whatever is wrong is told by [`Config::load`], and until then nothing is exported.
+    #[must_use]
+    pub fn telemetry_of(file: Option<&Path>, variables: &Variables) -> TelemetrySettings {
+        let read = || -> Result<TelemetrySettings> {
+            let figment = Figment::from(layers::file(file)?).merge(variables);
+            part::<TelemetrySection>(&figment)?.telemetry.checked()
+        };
+        read().unwrap_or_default()
+    }
 }
 
 /// The `[router]` table.
@@ -94,6 +109,13 @@ impl Config {
 #[serde(default)]
 struct RouterSection {
     router: RouterSettings,
+}
+
+/// The `[telemetry]` table.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TelemetrySection {
+    telemetry: TelemetrySettings,
 }
 
 /// The structs share one flat namespace: each takes its own keys and ignores the others'.

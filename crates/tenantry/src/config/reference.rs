@@ -107,6 +107,11 @@ fn tables() -> Vec<(String, &'static str, Vec<&'static Key>)> {
             "Connections to tenants' databases.",
             keys,
         ),
+        "telemetry" => (
+            "`[telemetry]`".to_owned(),
+            "Traces for OpenTelemetry (docs/tracing.md). The usual `OTEL_…` variables are read where a key is not set.",
+            keys,
+        ),
         other => (
             format!("`[{other}]`"),
             "The keys of this table of the file.",
@@ -122,6 +127,7 @@ fn shape(shape: Shape) -> &'static str {
         Shape::Duration => "duration",
         Shape::List => "list",
         Shape::Number => "number",
+        Shape::Ratio => "number from 0 to 1",
         Shape::Switch => "`true` or `false`",
         Shape::Numbers => "names with numbers",
     }
@@ -142,7 +148,7 @@ fn literal(key: &Key) -> &'static str {
 fn value(key: &Key) -> String {
     let text = key.example.unwrap_or_else(|| literal(key));
     match key.shape {
-        Shape::Number | Shape::Switch => text.to_owned(),
+        Shape::Number | Shape::Ratio | Shape::Switch => text.to_owned(),
         Shape::Text | Shape::Duration => format!("{text:?}"),
         Shape::Numbers => format!("{{ {} }}", text.replace('=', " = ").replace(',', ", ")),
         Shape::List => {

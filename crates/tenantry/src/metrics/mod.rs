@@ -5,6 +5,7 @@
 
 mod process;
 mod readings;
+mod top;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,7 @@ impl Metrics {
             sources.read();
             let mut text = handle.render();
             process::write_cpu_seconds(&mut text);
+            top::write(&mut text, sources.router());
             text
         })
     }

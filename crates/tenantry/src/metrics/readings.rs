@@ -34,6 +34,11 @@ impl Sources {
         }
     }
 
+    /// The router.
+    pub(super) fn router(&self) -> &Router {
+        &self.router
+    }
+
     /// Learns the names of clusters, on which no scrape waits. Ends with the runtime.
     pub async fn keep_names(self) {
         loop {
@@ -115,13 +120,9 @@ fn cluster(name: &str, stats: &ClusterStats) {
         gauge!(metric::ROUTER_CONNECTIONS.name, "cluster" => name(), "state" => state)
             .set(count as f64);
     }
-    for (state, is) in [
-        ("closed", BreakerState::Closed),
-        ("half_open", BreakerState::HalfOpen),
-        ("open", BreakerState::Open),
-    ] {
-        gauge!(metric::ROUTER_BREAKER.name, "cluster" => name(), "state" => state)
-            .set(u8::from(stats.breaker == is));
+    for state in BreakerState::ALL {
+        gauge!(metric::ROUTER_BREAKER.name, "cluster" => name(), "state" => state.word())
+            .set(u8::from(stats.breaker == state));
     }
     counter!(metric::ROUTER_BREAKER_OPENED.name, "cluster" => name())
         .absolute(stats.breaker_opened);

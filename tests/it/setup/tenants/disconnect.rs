@@ -1,7 +1,7 @@
 //! `POST /setup/tenants/{id}/disconnect`
 
 use serde_json::json;
-use tenantry_testkit::shared;
+use tenantry_testkit::{Dev, Serve, shared};
 
 #[tokio::test]
 async fn the_routers_connections_are_ended_and_come_back_on_demand() {
@@ -32,4 +32,43 @@ async fn the_routers_connections_are_ended_and_come_back_on_demand() {
     let after = sessions(acme.router()).await;
     assert_eq!(after.len(), 1);
     assert_ne!(after, before);
+}
+
+/// Tried with a disconnect that is not written to the change log: the other process keeps its
+/// connection.
+#[tokio::test]
+async fn it_goes_to_every_process_and_stands_in_the_audit_trail() {
+    let dev = Dev::start();
+    let serve = Serve::join(&dev, "second", &[]);
+    let acme = dev.tenant("acme").await;
+    let there = serve.at(&acme.slug).bearer(acme.admin.token());
+    acme.admin.get("/me").await.expect(200);
+    there.get("/me").await.expect(200);
+    let pg = dev.pg();
+    let sessions = format!(
+        "SELECT DISTINCT application_name FROM pg_stat_activity WHERE usename = '{}'",
+        acme.router()
+    );
+    assert_eq!(
+        pg.texts("postgres", &sessions).await.len(),
+        2,
+        "one on each"
+    );
+
+    let path = format!("/setup/tenants/{}/disconnect", acme.id);
+    let request = dev.operator().request(reqwest::Method::POST, &path);
+    let done = request
+        .header("x-request-id", "cut-1")
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(done["routers"], 2, "{done}");
+    assert!(done["change"].as_i64() > Some(0), "{done}");
+    assert_eq!(pg.texts("postgres", &sessions).await, [""; 0]);
+    let audited = format!(
+        "SELECT actor || ' ' || request_id FROM audit WHERE action = 'tenant.disconnect' AND tenant_id = '{}'",
+        acme.id
+    );
+    assert_eq!(pg.texts(&pg.catalog, &audited).await, ["dev cut-1"]);
+    there.get("/me").await.expect(200);
 }

@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod disconnect;
+mod explain;
 mod idempotency;
 mod list;
 mod show;

@@ -4,6 +4,7 @@ pub(crate) mod create;
 pub(crate) mod created;
 pub(crate) mod delete;
 pub(crate) mod disconnect;
+pub(crate) mod explain;
 pub(crate) mod list;
 pub(crate) mod show;
 pub(crate) mod undelete;

@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod explain;
 mod list;
 mod show;
 mod undelete;
@@ -18,6 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   tenantry tenants create acme --admin-email ann@acme.example
   tenantry tenants list --status deleting
+  tenantry tenants explain acme
   tenantry tenants delete acme";
 
 /// What can be done with tenants.
@@ -30,6 +32,8 @@ pub enum Tenants {
     List(list::List),
     /// Show one tenant
     Show(show::Show),
+    /// Tell why a tenant cannot connect
+    Explain(explain::Explain),
     /// Delete a tenant; it can be brought back until its grace period ends
     Delete(delete::Delete),
     /// Bring a deleted tenant back
@@ -46,6 +50,7 @@ impl Tenants {
             Self::Create(command) => command.run(global).await,
             Self::List(command) => command.run(global).await,
             Self::Show(command) => command.run(global).await,
+            Self::Explain(command) => command.run(global).await,
             Self::Delete(command) => command.run(global).await,
             Self::Undelete(command) => command.run(global).await,
         }
