@@ -22,7 +22,7 @@ use moka::future::Cache as Moka;
 use moka::ops::compute::Op;
 use tenantry_catalog::routes::Route as Row;
 use tenantry_catalog::tenants::TenantRef;
-use tenantry_types::{Slug, TenantId};
+use tenantry_types::{Alias, Slug, TenantId};
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -45,6 +45,7 @@ pub(crate) struct Cache {
     strangers: Moka<TenantId, i64>,
     hosts: Names<HostName>,
     slugs: Names<Slug>,
+    aliases: Names<Alias>,
     source: Source,
     config: Arc<Config>,
     resolutions: Resolutions,
@@ -107,6 +108,7 @@ impl Cache {
             strangers,
             hosts: Names::new(&config),
             slugs: Names::new(&config),
+            aliases: Names::new(&config),
             source,
             config,
             resolutions: Resolutions::new(),
@@ -134,6 +136,12 @@ impl Cache {
                 self.counted(self.by_name(&self.slugs, slug, Name::Slug(slug)).await)
             }
         }
+    }
+
+    /// The tenant of an alias.
+    pub(crate) async fn by_alias(&self, alias: &Alias) -> Result<Option<Arc<Entry>>, Unavailable> {
+        let name = Name::Alias(alias);
+        self.counted(self.by_name(&self.aliases, alias, name).await)
     }
 
     /// The tenant of an id.
@@ -201,6 +209,7 @@ impl Cache {
         self.strangers.invalidate_all();
         self.hosts.clear();
         self.slugs.clear();
+        self.aliases.clear();
     }
 
     async fn by_name<K: Hash + Eq + Clone + Send + Sync + 'static>(
