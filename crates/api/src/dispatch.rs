@@ -53,8 +53,8 @@ impl Hosts {
     }
 }
 
-/// The tenant API answers at a base domain, too, when a token or `x-tenant-id` names the tenant. The
-/// setup API answers nowhere else.
+/// The tenant API answers at a base domain, too, when something else than the host names the tenant (see
+/// `context/chain.rs`). The setup API answers nowhere else.
 fn routes_at(place: Place, app: &App) -> Router<App> {
     ROUTES
         .iter()

@@ -4,7 +4,7 @@
 //! cannot read this table.
 
 use sqlx::PgConnection;
-use tenantry_types::{DomainName, TenantId, Timestamp};
+use tenantry_types::{DomainName, OperationId, TenantId, Timestamp};
 use uuid::Uuid;
 
 use crate::CatalogError;
@@ -170,6 +170,27 @@ pub async fn by_tenant(
         .into_iter()
         .map(ClaimRow::decode)
         .collect()
+}
+
+/// The claim that an operation which makes a tenant began with, as long as the tenant has it.
+///
+/// # Errors
+/// As [`get`].
+pub async fn of_creation(
+    conn: &mut PgConnection,
+    operation: OperationId,
+) -> Result<Option<Claim>, CatalogError> {
+    // Written in the transaction of the tenant, and so in the same moment.
+    claim_query!(
+        "JOIN operations o ON o.tenant_id = c.tenant_id
+         JOIN tenants t ON t.id = c.tenant_id AND t.created_at = c.created_at
+         WHERE o.id = $1",
+        operation.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(ClaimRow::decode)
+    .transpose()
 }
 
 /// Makes this the claim that becomes primary once it is proven, and no other of the tenant's; or, with

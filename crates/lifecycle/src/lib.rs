@@ -5,6 +5,7 @@
 //! the next start) takes the operation up where its journal stands. This crate opens no tenant
 //! connection itself: it asks `tenantry-router` to prove the way.
 
+mod aliases;
 mod answer;
 mod asker;
 mod create;
@@ -12,6 +13,7 @@ mod delete;
 mod deps;
 mod directory;
 mod disconnect;
+mod domains;
 pub mod engine;
 mod error;
 mod making;
@@ -27,6 +29,7 @@ mod worker;
 
 use std::sync::Arc;
 
+pub use aliases::AliasRef;
 pub use answer::{Created, OperationView, StepView, Telling};
 pub use asker::{Asker, Idempotency};
 pub use create::{
@@ -34,6 +37,7 @@ pub use create::{
 };
 pub use delete::{Delete, Deletion, STEPS as DELETE_STEPS};
 pub use deps::{Deps, Naming, Settings};
+pub use domains::{Record, Verified};
 pub use error::StartError;
 pub use migrate::Migrate;
 pub use purge::{Purge, STEPS as PURGE_STEPS};
@@ -91,12 +95,14 @@ impl Lifecycle {
         }))
     }
 
-    /// Begins to take up operations whose driver died, to sweep what is due, and to keep the directory.
+    /// Begins to take up operations whose driver died, to sweep what is due, to keep the directory and
+    /// to look for domains' records.
     pub fn start_workers(&self) {
         self.0.running.spawn(worker::run(self.clone()));
         self.0.running.spawn(sweeper::run(self.clone()));
         self.0.running.spawn(spare::run(self.clone()));
         self.0.running.spawn(directory::run(self.clone()));
+        self.0.running.spawn(domains::run(self.clone()));
     }
 
     /// Ends the workers: operations stop at their next step's border and are handed back, so that

@@ -33,7 +33,7 @@ pub(crate) use front::Front;
 pub(crate) use operator::Operator;
 pub(crate) use origin::{Senders, form_may_come};
 pub(crate) use page::{Items, Page, UserCursor};
-pub(crate) use path::{OperatorRef, Path};
+pub(crate) use path::{Domain, OperatorRef, Path};
 pub(crate) use query::Query;
 pub(crate) use request_id::RequestId;
 pub(crate) use site::{Authority, Site, authority};
