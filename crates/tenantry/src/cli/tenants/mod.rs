@@ -1,7 +1,9 @@
 //! `tenantry tenants …`: a client of `/setup/tenants`.
 
+mod aliases;
 mod create;
 mod delete;
+mod domains;
 mod list;
 mod show;
 mod undelete;
@@ -18,7 +20,8 @@ const EXAMPLES: &str = "\
 Examples:
   tenantry tenants create acme --admin-email ann@acme.example
   tenantry tenants list --status deleting
-  tenantry tenants delete acme";
+  tenantry tenants delete acme
+  tenantry tenants domains add acme shop.acme.example";
 
 /// What can be done with tenants.
 #[derive(Debug, Subcommand)]
@@ -34,6 +37,12 @@ pub enum Tenants {
     Delete(delete::Delete),
     /// Bring a deleted tenant back
     Undelete(undelete::Undelete),
+    /// The host names that lead to a tenant: its subdomain and domains of its own
+    #[command(subcommand)]
+    Domains(domains::Domains),
+    /// The names of a tenant that requests carry in a header
+    #[command(subcommand)]
+    Aliases(aliases::Aliases),
 }
 
 impl Tenants {
@@ -48,6 +57,8 @@ impl Tenants {
             Self::Show(command) => command.run(global).await,
             Self::Delete(command) => command.run(global).await,
             Self::Undelete(command) => command.run(global).await,
+            Self::Domains(command) => command.run(global).await,
+            Self::Aliases(command) => command.run(global).await,
         }
     }
 }
