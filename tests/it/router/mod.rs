@@ -1,5 +1,6 @@
 //! From a host to the right database, and to no other.
 
 mod away;
+mod chain;
 mod hosts;
 mod swapped;
