@@ -119,8 +119,8 @@ fn told(answer: &Answer) -> (u16, Value, Value) {
     (answer.status, body["code"].clone(), body["detail"].clone())
 }
 
-// Red when `agreed` took the first name without a look at the others, when a name of nobody was passed
-// over, when `tenant_of` gave deleted tenants too, and when `said` left any one source out.
+// Red when `agreed` did not compare the names at a base domain with one another, and when `said` left
+// the last sources out.
 #[tokio::test]
 async fn of_each_two_names_both_must_lead_to_the_same_tenant() {
     let dev = Dev::start();
@@ -180,6 +180,7 @@ async fn of_each_two_names_both_must_lead_to_the_same_tenant() {
     }
 }
 
+// Red when `leads_to` passed over what is nobody's name, and when `said` left the last sources out.
 #[tokio::test]
 async fn all_of_them_at_once_and_none_twice() {
     let dev = Dev::start();

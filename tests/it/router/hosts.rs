@@ -161,8 +161,7 @@ fn from(at: &Serve, ip: &str, host: &str) -> Client {
     Client::from_address(at.address(), host, ip)
 }
 
-// Red when `from_proxy` let everybody pass, when `forwarded_host` took the first of several, and when
-// `compare` was left out.
+// Red when `from_proxy` let everybody pass, and when the proxy's own host led on.
 #[tokio::test]
 async fn only_a_trusted_proxy_says_which_host_was_asked_for() {
     const PROXY: &str = "127.0.0.9";
@@ -265,7 +264,7 @@ async fn only_a_trusted_proxy_says_which_host_was_asked_for() {
     assert_eq!(request.send().await.status, 404);
 }
 
-// Red when `dispatch` noted the direct host as the authority.
+// Red when `dispatch` noted the proxy's own host as the authority.
 #[tokio::test]
 async fn origins_go_by_the_host_that_was_asked_for() {
     const PROXY: &str = "127.0.0.9";

@@ -33,8 +33,11 @@ const TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 /// What a source says, if it says anything: a name, or a text that can be nobody's.
 type Said = Option<Asked>;
 
+/// Reads what one source says; 403 when it says several things.
+type Says = fn(&HeaderMap, &ApiConfig) -> Result<Option<Said>, Problem>;
+
 /// The sources after the host and the token, in their order.
-const HEADERS: [fn(&HeaderMap, &ApiConfig) -> Result<Option<Said>, Problem>; 6] = [
+const HEADERS: [Says; 6] = [
     key_in_authorization,
     key_in_header,
     app_id,

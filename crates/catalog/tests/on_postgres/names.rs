@@ -26,7 +26,7 @@ async fn shown(db: &Db, tenant: TenantId) -> Tenant {
     found.expect("read").expect("a tenant")
 }
 
-// Red when the foreign key of `domains` was dropped, and when it did not cascade.
+// Red when the foreign key of `domains` was dropped.
 pub async fn no_custom_domain_is_served_without_a_claim(db: Db) {
     let tenant = db.tenant(db.cluster("one").await, "acme").await;
     let mut conn = db.conn().await;

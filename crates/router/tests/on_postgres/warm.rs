@@ -57,7 +57,7 @@ pub async fn a_warm_request_asks_the_catalog_nothing(home: Home) {
     router.shutdown().await;
 }
 
-// Red when `by_alias` read the catalog each time, and when an absent alias was not remembered.
+// Red when an absent name was not remembered.
 pub async fn a_warm_alias_asks_the_catalog_nothing_also_one_that_nobody_has(home: Home) {
     let tenant = home.tenant("acme").await;
     let alias = Alias::AppId(Reference::parse("web-shop").expect("a reference"));
@@ -86,6 +86,7 @@ pub async fn a_warm_alias_asks_the_catalog_nothing_also_one_that_nobody_has(home
     router.shutdown().await;
 }
 
+// Red when `tenant_of` gave deleted tenants, too.
 pub async fn a_change_of_a_name_is_applied_with_its_row_of_the_log(home: Home) {
     let tenant = home.tenant("acme").await;
     let alias = Alias::AppId(Reference::parse("web-shop").expect("a reference"));

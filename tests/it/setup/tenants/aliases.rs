@@ -78,8 +78,6 @@ async fn each_kind_of_alias_leads_to_one_tenant() {
     assert_eq!(kinds.len(), 2, "{kinds:?}");
 }
 
-// Red when `Alias::stored` gave the token itself (and the table's CHECK was gone), and when the audit
-// line held its name.
 #[tokio::test]
 async fn of_a_channel_token_only_a_hash_is_kept() {
     let dev = shared();

@@ -71,8 +71,8 @@ async fn leads_nowhere(client: &Client, domain: &str) {
     answer.problem(404, "TENANT_NOT_FOUND");
 }
 
-// Red when `domains::put` also served the domain at once, and when `proof::look` took any TXT record
-// for the right one.
+// Red when `wish` also served the domain at once, and when `proof::look` took any TXT record for the
+// right one.
 #[tokio::test]
 async fn a_domain_is_served_after_its_own_proof_and_not_before() {
     let dev = shared();
@@ -147,7 +147,7 @@ async fn a_domain_is_served_after_its_own_proof_and_not_before() {
 }
 
 // Red when a claim's challenge was made of tenant and domain and not of chance, and when
-// `remove_domain` did not wait for the routers.
+// `remove_domain` wrote no row of the change log.
 #[tokio::test]
 async fn a_domain_given_up_leads_nowhere_at_once_and_its_old_record_proves_nothing() {
     let dev = shared();
@@ -178,7 +178,7 @@ async fn a_domain_given_up_leads_nowhere_at_once_and_its_old_record_proves_nothi
         .problem(409, "DOMAIN_NOT_VERIFIED");
 }
 
-// Red when `wish` refused a name that another tenant has claimed, and when `serve` overwrote the owner.
+// Red when `serve` took a domain of another tenant for one that is the tenant's from now on.
 #[tokio::test]
 async fn who_proves_a_domain_gets_it_and_not_who_wrote_it_first() {
     let dev = shared();
@@ -214,7 +214,7 @@ async fn who_proves_a_domain_gets_it_and_not_who_wrote_it_first() {
     leads_to(&dev.base(), &squatter, &domain).await;
 }
 
-// Red when `domains::serve` looked for the name first and inserted without ON CONFLICT.
+// Red when `serve` took a domain of another tenant for one that is the tenant's from now on.
 #[tokio::test]
 async fn of_two_that_prove_a_domain_at_once_one_gets_it() {
     let dev = shared();
@@ -346,7 +346,7 @@ async fn a_record_is_found_without_anybody_asking() {
     .await;
 }
 
-// Red when `Step::of` never lapsed, and when it took no answer for a record that is gone.
+// Red when `Step::of` never lapsed, and when no answer counted as a record that is gone.
 #[tokio::test]
 async fn a_domain_whose_record_stays_gone_is_served_no_more() {
     let options = Options::default()
@@ -413,7 +413,7 @@ async fn a_domain_whose_record_stays_gone_is_served_no_more() {
     );
 }
 
-// Red when `take_due` and `verify_domain` did not look at the tenant's state.
+// Red when `verify_domain` did not look at the tenant's state.
 #[tokio::test]
 async fn a_deleted_tenant_keeps_its_domains_until_it_is_purged() {
     let dev = shared();
