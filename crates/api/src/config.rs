@@ -14,9 +14,14 @@ pub struct ApiConfig {
     /// Whether `x-tenant-id` may name the tenant. Off by default: behind a proxy that does not strip
     /// it, any client could send it.
     pub allow_tenant_header: bool,
-    /// Proxies whose `X-Forwarded-For` names the client. None by default: without one, the header
-    /// could be sent by anyone.
+    /// Whether `x-app-id`, `x-store-id` and `x-channel-token` may name the tenant. On by default: they
+    /// lead only where an operator has set such an alias.
+    pub alias_headers: bool,
+    /// Proxies whose `X-Forwarded-For` names the client, and whose `X-Forwarded-Host` names the host.
+    /// None by default: without one, the headers could be sent by anyone.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether the trusted proxies' `X-Forwarded-Host` and `Forwarded` name the host. On by default.
+    pub forwarded_host: bool,
     /// Whether cookies are `Secure` with the `__Host-` prefix. On by default; off for `http://`.
     pub secure_cookies: bool,
     /// The longest body in bytes. Default 256 KiB.
@@ -47,7 +52,9 @@ impl Default for ApiConfig {
         Self {
             base_domains: DomainName::parse("localhost").into_iter().collect(),
             allow_tenant_header: false,
+            alias_headers: true,
             trusted_proxies: Vec::new(),
+            forwarded_host: true,
             secure_cookies: true,
             body_limit: 256 * 1024,
             request_timeout: Duration::from_secs(30),

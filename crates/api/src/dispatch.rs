@@ -11,7 +11,9 @@ use http::StatusCode;
 use tower::ServiceExt;
 
 use crate::app::App;
-use crate::context::{Site, Visitor, authority, names_tenant};
+use crate::context::{
+    Authority, Site, Visitor, authority, compare, forwarded_host, from_proxy, names_tenant,
+};
 use crate::meters::Noted;
 use crate::problem::Problem;
 use crate::routes::{HostKind, Place, ROUTES, Route};
@@ -51,8 +53,8 @@ impl Hosts {
     }
 }
 
-/// The tenant API answers at a base domain, too, when a token or `x-tenant-id` names the tenant. The
-/// setup API answers nowhere else.
+/// The tenant API answers at a base domain, too, when something else than the host names the tenant (see
+/// `context/chain.rs`). The setup API answers nowhere else.
 fn routes_at(place: Place, app: &App) -> Router<App> {
     ROUTES
         .iter()
@@ -97,8 +99,8 @@ pub(crate) async fn dispatch(
     State(hosts): State<Arc<Hosts>>,
     mut request: Request,
 ) -> Result<Response, Problem> {
-    let authority = authority(request.uri(), request.headers())?;
-    let site = Site::from(hosts.app.router.parse_host(&authority.0)?);
+    let (direct, forwarded) = hosts_of(&request, &hosts.app)?;
+    let (authority, site) = asked(direct, forwarded, &hosts.app).await?;
     let (place, routes) = match site {
         Site::Base => (Place::Base, &hosts.base),
         Site::Tenant(_) => (Place::Tenant, &hosts.tenant),
@@ -121,6 +123,36 @@ pub(crate) async fn dispatch(
     let answer = routes.clone().oneshot(request).await;
     drop(slot);
     Ok(answer.into_response())
+}
+
+/// The host that the request names, and the one that a proxy says the client asked for.
+fn hosts_of(request: &Request, app: &App) -> Result<(Authority, Option<Authority>), Problem> {
+    let (config, headers) = (&app.config, request.headers());
+    let direct = authority(request.uri(), headers)?;
+    let believed =
+        config.forwarded_host && from_proxy(request.extensions(), &config.trusted_proxies);
+    let forwarded = if believed {
+        forwarded_host(headers)?
+    } else {
+        None
+    };
+    Ok((direct, forwarded))
+}
+
+/// The host that the client asked for and what it leads to. From here on nobody looks at another one:
+/// tenants, cookies, origins and pages go by it.
+async fn asked(
+    direct: Authority,
+    forwarded: Option<Authority>,
+    app: &App,
+) -> Result<(Authority, Site), Problem> {
+    let Some(forwarded) = forwarded else {
+        let site = Site::from(app.router.parse_host(&direct.0)?);
+        return Ok((direct, site));
+    };
+    let site = Site::from(app.router.parse_host(&forwarded.0)?);
+    compare(&direct, &site, app).await?;
+    Ok((forwarded, site))
 }
 
 pub(crate) fn is_probe(path: &str) -> bool {

@@ -52,6 +52,34 @@ fn all() -> Vec<Route> {
             setup::tenants::disconnect::handle,
         ),
         get(
+            "/setup/tenants/{tenant}/domains",
+            setup::tenants::domains::list::handle,
+        ),
+        put(
+            "/setup/tenants/{tenant}/domains/{domain}",
+            setup::tenants::domains::put::handle,
+        ),
+        delete(
+            "/setup/tenants/{tenant}/domains/{domain}",
+            setup::tenants::domains::delete::handle,
+        ),
+        post(
+            "/setup/tenants/{tenant}/domains/{domain}/verify",
+            setup::tenants::domains::verify::handle,
+        ),
+        get(
+            "/setup/tenants/{tenant}/aliases",
+            setup::tenants::aliases::list::handle,
+        ),
+        put(
+            "/setup/tenants/{tenant}/aliases",
+            setup::tenants::aliases::put::handle,
+        ),
+        delete(
+            "/setup/tenants/{tenant}/aliases",
+            setup::tenants::aliases::delete::handle,
+        ),
+        get(
             "/setup/operations/{operation}",
             setup::operations::show::handle,
         ),
@@ -106,7 +134,8 @@ pub struct RouteInfo {
 pub enum HostKind {
     /// At a base domain only.
     Base,
-    /// At a tenant's host; at a base domain when a token or `x-tenant-id` names the tenant.
+    /// At a tenant's host; at a base domain when something else names the tenant, see
+    /// `context/chain.rs`.
     Tenant,
     /// At any host, known or not.
     Any,
@@ -208,6 +237,10 @@ fn get<H: Handler<T, App> + Sync, T: Guarded + 'static>(path: &'static str, hand
 
 fn post<H: Handler<T, App> + Sync, T: Guarded + 'static>(path: &'static str, handler: H) -> Route {
     route(Method::POST, MethodFilter::POST, path, handler)
+}
+
+fn put<H: Handler<T, App> + Sync, T: Guarded + 'static>(path: &'static str, handler: H) -> Route {
+    route(Method::PUT, MethodFilter::PUT, path, handler)
 }
 
 fn patch<H: Handler<T, App> + Sync, T: Guarded + 'static>(path: &'static str, handler: H) -> Route {

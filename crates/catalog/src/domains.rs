@@ -1,7 +1,8 @@
-//! Host names that lead to a tenant.
+//! Host names that lead to a tenant: what routers read. A custom domain gets here by [`serve`] only,
+//! once its claim (see [`crate::domain_claims`]) is proven.
 
 use sqlx::PgConnection;
-use tenantry_types::{ErrorKind, TenantId};
+use tenantry_types::{DomainName, ErrorKind, TenantId};
 use uuid::Uuid;
 
 use crate::CatalogError;
@@ -41,7 +42,7 @@ pub enum InsertError {
     Catalog(#[from] CatalogError),
 }
 
-/// Inserts a domain.
+/// Inserts a domain. A custom one must be claimed by its tenant.
 ///
 /// # Errors
 /// [`InsertError::DomainTaken`], or when the catalog fails.
@@ -83,6 +84,112 @@ pub async fn by_tenant(
     .into_iter()
     .map(DomainRow::decode)
     .collect()
+}
+
+/// What [`serve`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serve {
+    /// It leads to the tenant from now on.
+    Begun,
+    /// It did before.
+    Already,
+    /// It leads to another tenant.
+    Taken,
+}
+
+/// Lets a custom domain lead to the tenant that has proven its claim on it. Of two who do so at once
+/// one waits for the other and finds it taken.
+///
+/// # Errors
+/// When the catalog does not answer, or the tenant has no claim.
+pub async fn serve(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    name: &DomainName,
+) -> Result<Serve, CatalogError> {
+    let done = sqlx::query!(
+        "INSERT INTO domains (name, tenant_id, kind, is_primary) VALUES ($1, $2, 'custom', false)
+         ON CONFLICT (name) DO NOTHING",
+        name.as_str(),
+        tenant.as_uuid(),
+    )
+    .execute(&mut *conn)
+    .await?;
+    if done.rows_affected() == 1 {
+        return Ok(Serve::Begun);
+    }
+    Ok(match owner(conn, name).await? {
+        Some(owner) if owner == tenant => Serve::Already,
+        _ => Serve::Taken,
+    })
+}
+
+/// Lets a custom domain lead nowhere again; says whether it led to the tenant.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn unserve(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    name: &DomainName,
+) -> Result<bool, CatalogError> {
+    let done = sqlx::query!(
+        "DELETE FROM domains WHERE name = $1 AND tenant_id = $2 AND kind = 'custom'",
+        name.as_str(),
+        tenant.as_uuid(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The tenant that a custom domain leads to.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn owner(
+    conn: &mut PgConnection,
+    name: &DomainName,
+) -> Result<Option<TenantId>, CatalogError> {
+    let owner = sqlx::query_scalar!(
+        "SELECT tenant_id FROM domains WHERE name = $1",
+        name.as_str()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(owner.map(TenantId::from_uuid))
+}
+
+/// Makes a domain that leads to the tenant the one that its URL shows; without a name, its subdomain,
+/// which is the slug's where it has several.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn set_primary(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    name: Option<&DomainName>,
+) -> Result<(), CatalogError> {
+    // Two statements: the index that allows one primary domain looks at each row as it is written.
+    sqlx::query!(
+        "UPDATE domains SET is_primary = false WHERE tenant_id = $1 AND is_primary",
+        tenant.as_uuid(),
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "UPDATE domains SET is_primary = true
+         WHERE name = coalesce($2, (
+           SELECT d.name FROM domains d JOIN tenants t ON t.id = d.tenant_id
+           WHERE d.tenant_id = $1 AND d.kind = 'subdomain'
+           ORDER BY d.name = t.slug DESC, d.name LIMIT 1
+         )) AND tenant_id = $1",
+        tenant.as_uuid(),
+        name.map(DomainName::as_str),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 impl InsertError {

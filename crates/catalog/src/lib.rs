@@ -9,6 +9,7 @@
 #[macro_use]
 mod words;
 
+pub mod aliases;
 pub mod audit;
 pub mod births;
 pub mod change_log;
@@ -19,6 +20,7 @@ mod count;
 pub mod database;
 pub mod databases;
 pub mod directory;
+pub mod domain_claims;
 pub mod domains;
 mod error;
 pub mod idempotency;

@@ -171,7 +171,7 @@ async fn grant(conn: &mut PgConnection, name: &RoleName) -> Result<(), CatalogEr
          REVOKE ALL ON SCHEMA public FROM {name};
          GRANT CONNECT ON DATABASE {database} TO {name};
          GRANT USAGE ON SCHEMA public TO {name};
-         GRANT SELECT ON routes, domains, changes, change_counter TO {name};
+         GRANT SELECT ON routes, domains, alias_names, changes, change_counter TO {name};
          GRANT SELECT, INSERT, UPDATE, DELETE ON routers TO {name};
          GRANT EXECUTE ON FUNCTION {FUNCTIONS} TO {name}"
     );
@@ -192,6 +192,7 @@ async fn may_route(conn: &mut PgConnection, name: &RoleName) -> Result<bool, Cat
         r#"SELECT has_database_privilege($1, current_database(), 'CONNECT')
              AND has_schema_privilege($1, 'public', 'USAGE')
              AND has_table_privilege($1, 'routes', 'SELECT')
+             AND has_table_privilege($1, 'alias_names', 'SELECT')
              AND has_table_privilege($1, 'routers', 'INSERT')
              AND (SELECT bool_and(has_function_privilege($1, p.oid, 'EXECUTE')) FROM pg_proc p
                   WHERE p.pronamespace = 'public'::regnamespace

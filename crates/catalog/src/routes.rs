@@ -5,11 +5,12 @@
 //! and a cache can tell whether a later change concerns it.
 
 use sqlx::PgConnection;
-use tenantry_types::{ClusterId, DatabaseId, DbName, Plan, RoleName, Slug, TenantId};
+use tenantry_types::{Alias, ClusterId, DatabaseId, DbName, Plan, RoleName, Slug, TenantId};
 use tenantry_vault::Sealed;
 use uuid::Uuid;
 
 use crate::CatalogError;
+use crate::aliases;
 use crate::clusters::TlsMode;
 use crate::error::Row;
 use crate::tenants::Status;
@@ -17,7 +18,7 @@ use crate::tenants::Status;
 // The one text of the query; what differs is which row of the view is asked for. Stands first
 // because a macro is known only below itself.
 macro_rules! route_query {
-    ($which:literal, $arg:expr) => {
+    ($which:literal $(, $arg:expr)+) => {
         sqlx::query_as!(
             RouteRow,
             r#"SELECT c.value AS read_at, x.tenant_id AS "tenant_id?", x.slug AS "slug?",
@@ -30,8 +31,8 @@ macro_rules! route_query {
                FROM change_counter c
                LEFT JOIN LATERAL (SELECT r.* FROM routes r "#
                 + $which
-                + ") x ON true",
-            $arg
+                + ") x ON true"
+            $(, $arg)+
         )
     };
 }
@@ -119,6 +120,24 @@ pub async fn by_slug(
         .fetch_one(conn)
         .await?
         .decode()
+}
+
+/// The tenant that an alias leads to.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn by_alias(
+    conn: &mut PgConnection,
+    alias: &Alias,
+) -> Result<(i64, Option<Route>), CatalogError> {
+    route_query!(
+        "JOIN alias_names a ON a.tenant_id = r.tenant_id WHERE a.kind = $1 AND a.name = $2",
+        aliases::Kind::from(alias).as_str(),
+        alias.stored()
+    )
+    .fetch_one(conn)
+    .await?
+    .decode()
 }
 
 struct RouteRow {

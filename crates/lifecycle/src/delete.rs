@@ -7,21 +7,18 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tenantry_catalog::operations::{self, Operation};
 use tenantry_catalog::tenants::{self, Status, Tenant, TenantRef};
-use tenantry_catalog::{change_log, databases, routers};
+use tenantry_catalog::{change_log, databases};
 use tenantry_cluster::{Mark, fence, names};
 use tenantry_types::{ClusterId, DatabaseId, DbName, OperationId, TenantId, Timestamp};
 
 use crate::asker::Asker;
-use crate::engine::{Failure, Kind, Lease, OnFailure, Step, StepError};
+use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
 use crate::error::StartError;
 use crate::place::{self, Durability, Session, cluster_failure};
 use crate::{Create, Lifecycle, Purge, create};
 
 /// The names of the steps of a deletion, in order.
 pub const STEPS: &[&str] = &["fence", "drain"];
-
-/// How long routers may take to let a tenant go before the operation says so and tries again.
-const ROUTERS_HAVE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What a request to delete began.
 #[derive(Clone, Copy, Debug)]
@@ -359,38 +356,5 @@ impl Ending {
     /// Waits until every live router has let the tenant go.
     pub(crate) async fn drain(&self) -> Result<(), StepError> {
         self.life.routers_applied().await
-    }
-}
-
-impl Lifecycle {
-    /// Waits until every router applied all changes up to now, or lost its lease. A router without
-    /// a lease hands out nothing before it has caught up.
-    pub(crate) async fn routers_applied(&self) -> Result<(), StepError> {
-        let deps = self.deps();
-        let mut conn = deps.catalog.acquire().await?;
-        let number = change_log::current(&mut conn).await?;
-        drop(conn);
-        let deadline = tokio::time::Instant::now() + ROUTERS_HAVE;
-        let mut pause = std::time::Duration::from_millis(5);
-        loop {
-            let mut conn = deps.catalog.acquire().await?;
-            let behind = routers::behind(&mut conn, number).await?;
-            drop(conn);
-            if behind.is_empty() {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() >= deadline {
-                return Err(Failure {
-                    code: "ROUTERS_BEHIND".to_owned(),
-                    message: "Some routers have not let the tenant go yet; the operation goes on."
-                        .to_owned(),
-                    retryable: true,
-                    cause: format!("{} routers have not applied change {number}", behind.len()),
-                }
-                .into());
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(std::time::Duration::from_millis(100));
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! What the lifecycle works with, given to it by the binary.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -55,6 +56,13 @@ pub struct Settings {
     pub naming: Naming,
     /// How long an answer that holds a password can be replayed. Default 24 h.
     pub answers_kept: Duration,
+    /// Whom to ask about domains' records. Default: whom this machine asks.
+    pub dns_resolver: Option<SocketAddr>,
+    /// How often the record of a served domain is looked for again. Default 24 h.
+    pub domain_recheck: Duration,
+    /// For how long its record must have been gone before a domain is served no more; zero: it is
+    /// served whatever becomes of the record. Default 14 days.
+    pub domain_lapse_after: Duration,
 }
 
 impl Default for Settings {
@@ -68,6 +76,9 @@ impl Default for Settings {
             parallel_migrations: 4,
             naming: Naming::Readable,
             answers_kept: Duration::from_secs(24 * 3600),
+            dns_resolver: None,
+            domain_recheck: Duration::from_secs(24 * 3600),
+            domain_lapse_after: Duration::from_secs(14 * 24 * 3600),
         }
     }
 }

@@ -6,7 +6,6 @@ use tenantry_types::TenantId;
 
 use crate::Lifecycle;
 use crate::asker::Asker;
-use crate::engine::StepError;
 use crate::error::StartError;
 
 /// A tenant's connections were closed everywhere.
@@ -48,11 +47,7 @@ impl Lifecycle {
         let kind = change_log::Kind::Disconnect;
         let change = change_log::append(&mut tx, found.id, kind).await?;
         tx.commit().await?;
-        match self.routers_applied().await {
-            Ok(()) => {}
-            Err(StepError::Interrupted(Some(error))) => return Err(StartError::Catalog(error)),
-            Err(_) => return Err(StartError::RoutersBehind),
-        }
+        self.followed().await?;
         let mut conn = deps.catalog.acquire().await?;
         let routers = routers::list(&mut conn).await?;
         let told = |router: &&routers::Router| router.live && router.applied >= change;

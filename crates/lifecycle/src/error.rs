@@ -22,15 +22,27 @@ pub enum StartError {
     /// Another tenant has the domain.
     #[error("the domain is taken")]
     DomainTaken,
+    /// The tenant does not have the domain.
+    #[error("the tenant does not have this domain")]
+    UnknownDomain,
+    /// There is no room in the name for the label of the record that would prove it.
+    #[error("the domain is too long to be proven")]
+    DomainTooLong,
+    /// Another tenant has the alias.
+    #[error("the alias is taken")]
+    AliasTaken,
+    /// The tenant does not have the alias.
+    #[error("the tenant does not have this alias")]
+    UnknownAlias,
+    /// It is done, but not every router has heard of it.
+    #[error("some routers have not applied the change yet")]
+    RoutersBehind,
     /// Another operation of this tenant is on its way or waits for a person.
     #[error("another operation of this tenant is in progress")]
     InProgress(OperationId),
     /// The tenant is not in a state in which this can be done.
     #[error("{0}")]
     WrongState(&'static str),
-    /// Some routers have not done yet what was asked of them; asked again, it goes on.
-    #[error("some routers have not let the tenant go yet")]
-    RoutersBehind,
     /// The idempotency key was used with another request.
     #[error("this Idempotency-Key was used with another request")]
     KeyReused,
@@ -53,11 +65,12 @@ impl StartError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownTenant => ErrorKind::NotFound,
-            Self::UnknownCluster(_) => ErrorKind::Invalid,
+            Self::UnknownTenant | Self::UnknownDomain | Self::UnknownAlias => ErrorKind::NotFound,
+            Self::UnknownCluster(_) | Self::DomainTooLong => ErrorKind::Invalid,
             Self::NoCluster | Self::RoutersBehind => ErrorKind::Unavailable,
             Self::SlugTaken
             | Self::DomainTaken
+            | Self::AliasTaken
             | Self::InProgress(_)
             | Self::WrongState(_)
             | Self::KeyReused => ErrorKind::Conflict,
@@ -72,13 +85,16 @@ impl StartError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownTenant => "TENANT_NOT_FOUND",
-            Self::UnknownCluster(_) => "VALIDATION_FAILED",
+            Self::UnknownCluster(_) | Self::DomainTooLong => "VALIDATION_FAILED",
+            Self::UnknownDomain => "DOMAIN_NOT_FOUND",
+            Self::UnknownAlias => "ALIAS_NOT_FOUND",
+            Self::AliasTaken => "ALIAS_TAKEN",
+            Self::RoutersBehind => "ROUTERS_BEHIND",
             Self::NoCluster => "NO_CLUSTER",
             Self::SlugTaken => "SLUG_TAKEN",
             Self::DomainTaken => "DOMAIN_TAKEN",
             Self::InProgress(_) => "OPERATION_IN_PROGRESS",
             Self::WrongState(_) => "WRONG_STATE",
-            Self::RoutersBehind => "ROUTERS_BEHIND",
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::Cluster(error) => error.code(),
             Self::Catalog(error) => error.code(),

@@ -5,6 +5,7 @@
 //! the next start) takes the operation up where its journal stands. This crate opens no tenant
 //! connection itself: it asks `tenantry-router` to prove the way.
 
+mod aliases;
 mod answer;
 mod asker;
 mod create;
@@ -12,8 +13,10 @@ mod delete;
 mod deps;
 mod directory;
 mod disconnect;
+mod domains;
 pub mod engine;
 mod error;
+mod followed;
 mod making;
 mod migrate;
 mod place;
@@ -28,6 +31,7 @@ mod worker;
 
 use std::sync::Arc;
 
+pub use aliases::AliasRef;
 pub use answer::{Created, OperationView, StepView, Telling};
 pub use asker::{Asker, Idempotency};
 pub use create::{
@@ -36,6 +40,7 @@ pub use create::{
 pub use delete::{Delete, Deletion, STEPS as DELETE_STEPS};
 pub use deps::{Deps, Naming, Settings};
 pub use disconnect::Disconnection;
+pub use domains::{Record, Verified};
 pub use error::StartError;
 pub use migrate::Migrate;
 pub use purge::{Purge, STEPS as PURGE_STEPS};
@@ -94,14 +99,15 @@ impl Lifecycle {
         }))
     }
 
-    /// Begins to take up operations whose driver died, to sweep what is due, to keep the directory, and
-    /// to free what dead routers hold of the clusters' budgets.
+    /// Begins to take up operations whose driver died, to sweep what is due, to keep the directory, to
+    /// look for domains' records, and to free what dead routers hold of the clusters' budgets.
     pub fn start_workers(&self) {
         self.0.running.spawn(worker::run(self.clone()));
         self.0.running.spawn(sweeper::run(self.clone()));
         self.0.running.spawn(spare::run(self.clone()));
         self.0.running.spawn(directory::run(self.clone()));
         self.0.running.spawn(reaper::run(self.clone()));
+        self.0.running.spawn(domains::run(self.clone()));
     }
 
     /// Ends the workers: operations stop at their next step's border and are handed back, so that

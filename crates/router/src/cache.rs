@@ -24,7 +24,7 @@ use moka::future::Cache as Moka;
 use moka::ops::compute::Op;
 use tenantry_catalog::routes::Route as Row;
 use tenantry_catalog::tenants::TenantRef;
-use tenantry_types::{Slug, TenantId};
+use tenantry_types::{Alias, Slug, TenantId};
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -47,6 +47,7 @@ pub(crate) struct Cache {
     strangers: Moka<TenantId, i64>,
     hosts: Names<HostName>,
     slugs: Names<Slug>,
+    aliases: Names<Alias>,
     source: Source,
     config: Arc<Config>,
     resolutions: Resolutions,
@@ -112,6 +113,7 @@ impl Cache {
             strangers,
             hosts: Names::new(&config),
             slugs: Names::new(&config),
+            aliases: Names::new(&config),
             source,
             config,
             resolutions: Resolutions::new(),
@@ -143,6 +145,16 @@ impl Cache {
             TenantRef::Id(id) => self.counted(self.find(*id, now).await),
             TenantRef::Slug(slug) => self.named(&self.slugs, slug, Name::Slug(slug), now).await,
         }
+    }
+
+    /// The tenant of an alias.
+    pub(crate) async fn by_alias(
+        &self,
+        alias: &Alias,
+        now: Instant,
+    ) -> Result<Option<Arc<Entry>>, Unavailable> {
+        self.named(&self.aliases, alias, Name::Alias(alias), now)
+            .await
     }
 
     /// The tenant of an id.
@@ -216,6 +228,7 @@ impl Cache {
         self.strangers.invalidate_all();
         self.hosts.clear();
         self.slugs.clear();
+        self.aliases.clear();
     }
 
     /// The tenant of a name. What is known and current is answered here, with one look; all else, whose

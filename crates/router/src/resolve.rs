@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tenantry_catalog::tenants::{Status, TenantRef};
-use tenantry_types::{DatabaseId, ErrorKind, Plan, Slug, TenantId};
+use tenantry_types::{Alias, DatabaseId, ErrorKind, Plan, Slug, TenantId};
 use tokio::time::Instant;
 
 use crate::Router;
@@ -33,6 +33,8 @@ pub enum Asked {
     Host(HostName),
     /// An id or slug, from a token or a header.
     Tenant(TenantRef),
+    /// An alias, from a header or an API key.
+    Alias(Alias),
 }
 
 /// Why a name leads to nothing that may be served.
@@ -163,7 +165,33 @@ impl Router {
         served(self.inner.cache.by_ref(tenant, now).await?)
     }
 
-    /// [`Router::resolve`] or [`Router::resolve_tenant`], as the request named it.
+    /// The tenant of an alias. Warm, this asks nobody.
+    ///
+    /// # Errors
+    /// By variant, see [`ResolveError`].
+    pub async fn resolve_alias(&self, alias: &Alias) -> Result<Route, ResolveError> {
+        let now = self.pass_gate().await?;
+        served(self.inner.cache.by_alias(alias, now).await?)
+    }
+
+    /// Which tenant a name leads to, whether that is served now or not: for comparing names with one
+    /// another. A deleted one looks like none. Warm, this asks nobody.
+    ///
+    /// # Errors
+    /// [`ResolveError::Unavailable`].
+    pub async fn tenant_of(&self, asked: &Asked) -> Result<Option<TenantId>, ResolveError> {
+        let now = self.pass_gate().await?;
+        let cache = &self.inner.cache;
+        let entry = match asked {
+            Asked::Host(host) => cache.by_host(host, now).await?,
+            Asked::Tenant(tenant) => cache.by_ref(tenant, now).await?,
+            Asked::Alias(alias) => cache.by_alias(alias, now).await?,
+        };
+        let there = entry.filter(|entry| entry.status != Status::Deleting);
+        Ok(there.map(|entry| entry.tenant_id))
+    }
+
+    /// [`Router::resolve`] or one of its like, as the request named the tenant.
     ///
     /// # Errors
     /// As theirs.
@@ -171,6 +199,7 @@ impl Router {
         match asked {
             Asked::Host(host) => self.resolve(host).await,
             Asked::Tenant(tenant) => self.resolve_tenant(tenant).await,
+            Asked::Alias(alias) => self.resolve_alias(alias).await,
         }
     }
 

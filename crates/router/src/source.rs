@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use tenantry_catalog::CatalogError;
 use tenantry_catalog::routes::{self, Route};
-use tenantry_types::{Slug, TenantId};
+use tenantry_types::{Alias, Slug, TenantId};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -40,6 +40,7 @@ pub(crate) struct Source {
 pub(crate) enum Name<'a> {
     Domain(&'a str),
     Slug(&'a Slug),
+    Alias(&'a Alias),
 }
 
 /// The catalog did not answer, or not in a way that can be used.
@@ -69,6 +70,7 @@ impl Source {
         self.read(async |conn| match name {
             Name::Domain(name) => routes::by_host(conn, name).await,
             Name::Slug(slug) => routes::by_slug(conn, slug).await,
+            Name::Alias(alias) => routes::by_alias(conn, alias).await,
         })
         .await
     }

@@ -300,6 +300,9 @@ fn lifecycle_settings(config: &Config) -> tenantry_lifecycle::Settings {
             Naming::Opaque => tenantry_lifecycle::Naming::Opaque,
         },
         spares: config.tenants.spares,
+        dns_resolver: config.tenants.dns_resolver,
+        domain_recheck: config.tenants.domain_recheck,
+        domain_lapse_after: config.tenants.domain_lapse_after,
         ..tenantry_lifecycle::Settings::default()
     }
 }
@@ -309,7 +312,9 @@ fn api_config(config: &Config) -> Result<ApiConfig> {
     Ok(ApiConfig {
         base_domains: config.web.domains()?,
         allow_tenant_header: config.web.allow_tenant_header,
+        alias_headers: config.web.alias_headers,
         trusted_proxies: config.web.proxies()?,
+        forwarded_host: config.web.forwarded_host,
         secure_cookies: config.web.secure_cookies,
         body_limit: config.limits.body_limit,
         request_timeout: config.limits.request_timeout,

@@ -10,10 +10,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use rustix::process::Signal;
 
 use crate::folder::Folder;
-use crate::{Cli, Client, Metrics, Pg, Process, Terminal, binary, logs};
+use crate::{Cli, Client, Dns, Metrics, Pg, Process, Terminal, binary, logs};
 
 /// A guard against hanging on a machine that is busy; no expectation of how long a start takes.
 const START: Duration = Duration::from_secs(120);
@@ -45,6 +46,7 @@ pub struct Dev {
     port: u16,
     data: PathBuf,
     postgres_tells_all: AtomicBool,
+    dns: Dns,
     folder: Folder,
 }
 
@@ -80,6 +82,7 @@ impl Dev {
             port: 0,
             data: folder.path().join("data"),
             postgres_tells_all: AtomicBool::new(false),
+            dns: Dns::start(),
             folder,
         }
     }
@@ -133,6 +136,7 @@ impl Dev {
                 }
             }
         }
+        command.env("TENANTRY_DNS_RESOLVER", self.dns.address().to_string());
         command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -219,6 +223,25 @@ impl Dev {
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// The DNS that it asks.
+    #[must_use]
+    pub fn dns(&self) -> &Dns {
+        &self.dns
+    }
+
+    /// Proves a domain that a tenant has claimed: sets the record, and has it looked at.
+    pub async fn prove(&self, tenant: &str, domain: &str) {
+        let operator = self.operator();
+        let path = format!("/setup/tenants/{tenant}/domains/{domain}");
+        let put = operator.request(Method::PUT, &path).send().await;
+        self.dns.set_record(&put.json());
+        operator
+            .request(Method::POST, &format!("{path}/verify"))
+            .send()
+            .await
+            .expect(200);
     }
 
     /// A folder for the test's own files, which goes with this.

@@ -29,6 +29,7 @@ impl Serve {
             .args(["serve", "--listen", &address.to_string()])
             .args(["--internal-listen", &internal.to_string()])
             .envs(dev.variables())
+            .env("TENANTRY_DNS_RESOLVER", dev.dns().address().to_string())
             .envs(env.iter().copied());
         let mut process = Process::spawn(command, dev.folder(), name);
         let until = Instant::now() + Duration::from_secs(60);

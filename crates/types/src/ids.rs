@@ -89,4 +89,6 @@ ids! {
     SessionId;
     /// One line of the audit trail.
     AuditId;
+    /// One name that an operator gave a tenant.
+    AliasId;
 }

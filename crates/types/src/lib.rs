@@ -4,6 +4,7 @@
 //! another (a slug for a database name, a mail address for a host) is parsed once, at the edge,
 //! into one of these types and travels as that type from then on.
 
+mod alias;
 mod clock;
 mod email;
 mod entropy;
@@ -16,14 +17,18 @@ mod plan;
 mod secret;
 pub mod span;
 
+pub use alias::{
+    Alias, ApiKey, ApiKeyId, ChannelToken, ChannelTokenHash, InvalidReference, Reference,
+    WeakChannelToken,
+};
 pub use clock::{Clock, Timestamp};
 pub use email::{Email, InvalidEmail};
 pub use entropy::Entropy;
 pub use error::{ErrorKind, FieldError};
 pub use ident::{DbName, InvalidIdent, PgIdent, RoleName};
 pub use ids::{
-    AuditId, ClusterId, DatabaseId, InstallationId, OperationId, OperatorId, RoleId, RouterId,
-    SessionId, TenantId, UserId,
+    AliasId, AuditId, ClusterId, DatabaseId, InstallationId, OperationId, OperatorId, RoleId,
+    RouterId, SessionId, TenantId, UserId,
 };
 pub use names::{DomainName, InvalidDomain, InvalidSlug, Normalised, Slug};
 pub use plan::{InvalidPlan, Plan};

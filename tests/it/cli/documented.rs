@@ -194,6 +194,9 @@ async fn every_document_has_the_keys_of_the_page() {
         .expect("an id")
         .to_owned();
     json(&["tenants", "create", "globex", "--metadata", "{\"a\": [1]}"]).expect(0);
+    let with_domain = ["tenants", "create", "hooli", "--primary-domain"];
+    let made = json(&[&with_domain[..], &["shop.hooli.example"]].concat());
+    check("tenantry tenants create", 0, &made);
     check(
         "tenantry tenants list",
         0,
@@ -224,6 +227,28 @@ async fn every_document_has_the_keys_of_the_page() {
         0,
         &json(&["tenants", "undelete", "globex"]),
     );
+    let domain = "shop.acme.example";
+    let added = json(&["tenants", "domains", "add", "acme", domain, "--primary"]);
+    check("tenantry tenants domains add", 0, &added);
+    dev.dns().set_record(&added.json());
+    for (verb, command) in [
+        ("verify", "tenantry tenants domains verify"),
+        ("remove", "tenantry tenants domains remove"),
+    ] {
+        let listed = json(&["tenants", "domains", "list", "acme"]);
+        check("tenantry tenants domains list", 0, &listed);
+        let told = json(&["tenants", "domains", verb, "acme", domain]);
+        check(command, 0, &told);
+    }
+    for arguments in [&["app-id", "web-shop"][..], &["channel-token"]] {
+        let set = json(&[&["tenants", "aliases", "set", "acme"], arguments].concat());
+        check("tenantry tenants aliases set", 0, &set);
+    }
+    let listed = json(&["tenants", "aliases", "list", "acme"]);
+    check("tenantry tenants aliases list", 0, &listed);
+    let remove = ["tenants", "aliases", "remove", "acme"];
+    let removed = json(&[&remove[..], &["--kind", "app-id", "web-shop"]].concat());
+    check("tenantry tenants aliases remove", 0, &removed);
     check("tenantry migrate-all", 0, &json(&["migrate-all"]));
     check(
         "tenantry operations show",

@@ -40,7 +40,11 @@ async fn place_at(dev: &Dev, name: &str, email: &str, domain: Option<&str>) -> P
         .post("/setup/tenants", body)
         .await
         .expect(201);
-    let origin = made["url"].as_str().expect("a URL").to_owned();
+    let mut origin = made["url"].as_str().expect("a URL").to_owned();
+    if let Some(domain) = domain {
+        dev.prove(&slug, domain).await;
+        origin = made["domain"]["url"].as_str().expect("a URL").to_owned();
+    }
     let host = origin.strip_prefix("http://").expect("a host").to_owned();
     Place {
         name: name.to_owned(),

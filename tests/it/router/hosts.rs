@@ -1,6 +1,7 @@
 //! From a Host header to a tenant, or to nobody
 
-use tenantry_testkit::{Answer, Dev, raw, shared};
+use reqwest::Method;
+use tenantry_testkit::{Answer, Client, Dev, Request, Serve, raw, shared};
 
 /// `GET /me` without a token: a tenant's host asks for one (401), any other is not there (404).
 fn ask(dev: &Dev, hosts: &[&str]) -> Answer {
@@ -49,6 +50,8 @@ async fn an_international_name_has_one_form() {
         .post("/setup/tenants", body)
         .await
         .expect(201);
+    dev.prove(&slug, &format!("xn--bcher-kva.{slug}.example"))
+        .await;
     // As browsers send it; bytes beyond ASCII are no host (RFC 9110, 7.2 and RFC 3986, 3.2.2).
     assert_eq!(ask(dev, &[&custom]).status, 400);
     for host in [
@@ -150,4 +153,151 @@ async fn the_setup_api_is_at_the_base_domain_only() {
         dev.base().host(host).get("/healthz").await.expect(200);
         dev.base().host(host).get("/readyz").await.expect(200);
     }
+}
+
+/// A client that comes from this address and says these hosts.
+fn from(at: &Serve, ip: &str, host: &str) -> Client {
+    let ip = ip.parse().expect("an address");
+    Client::from_address(at.address(), host, ip)
+}
+
+// Red when `from_proxy` let everybody pass, and when the proxy's own host led on.
+#[tokio::test]
+async fn only_a_trusted_proxy_says_which_host_was_asked_for() {
+    const PROXY: &str = "127.0.0.9";
+    let dev = shared();
+    let (acme, globex) = (dev.tenant("fwd").await, dev.tenant("fwd").await);
+    let own = format!("shop.{}.example", globex.slug);
+    dev.prove(&globex.slug, &own).await;
+    let serve = Serve::join(dev, "forwarded", &[("TENANTRY_TRUSTED_PROXIES", PROXY)]);
+    let off = Serve::join(
+        dev,
+        "forwarded-off",
+        &[
+            ("TENANTRY_TRUSTED_PROXIES", PROXY),
+            ("TENANTRY_FORWARDED_HOST", "false"),
+        ],
+    );
+    let asked = format!("{}.localhost", acme.slug);
+    let host = |slug: &str| format!("{slug}.localhost");
+    let get = async |client: &Client, headers: &[(&str, &str)]| {
+        let client = client.bearer(acme.admin.token());
+        let request = client.request(Method::GET, "/me");
+        let add = |request: Request, (name, value): &(&str, &str)| request.header(name, value);
+        headers.iter().fold(request, add).send().await
+    };
+    let element = format!("for=192.0.2.1;host=\"{asked}:443\";proto=https");
+    let forwarded: [(&str, &str); 2] = [("x-forwarded-host", &asked), ("forwarded", &element)];
+
+    // What a proxy calls us leads to nobody: the address, an inner name, the base domain.
+    for inner in [
+        "127.0.0.1",
+        "backend.internal",
+        "back_end:3000",
+        "localhost",
+    ] {
+        for header in &forwarded {
+            let proxied = get(&from(&serve, PROXY, inner), &[*header]).await;
+            assert_eq!(proxied.status, 200, "{inner} {header:?}: {proxied}");
+        }
+    }
+    // From anybody else, and where it is off, the header is not there.
+    for client in [
+        from(&serve, "127.0.0.1", "127.0.0.1"),
+        from(&serve, "127.0.0.10", "127.0.0.1"),
+        from(&off, PROXY, "127.0.0.1"),
+    ] {
+        for header in &forwarded {
+            let ignored = get(&client, &[*header]).await;
+            ignored.problem(404, "TENANT_NOT_FOUND");
+        }
+    }
+    let ignored = from(&serve, "127.0.0.1", &asked);
+    get(&ignored, &[("x-forwarded-host", &host(&globex.slug))])
+        .await
+        .expect(200);
+
+    // One value, and one only.
+    let proxy = from(&serve, PROXY, "127.0.0.1");
+    let two = format!("{asked}, {asked}");
+    for headers in [
+        vec![forwarded[0], forwarded[0]],
+        vec![("x-forwarded-host", two.as_str())],
+        vec![forwarded[0], ("forwarded", "host=evil.test")],
+        vec![("x-forwarded-host", "")],
+        vec![("x-forwarded-host", "a b")],
+        vec![("forwarded", "host=\"open")],
+    ] {
+        let refused = get(&proxy, &headers).await;
+        assert_eq!(refused.status, 400, "{headers:?}: {refused}");
+        assert_eq!(refused.json()["code"], "BAD_HOST", "{headers:?}");
+    }
+    let same = format!("for=192.0.2.1;host={asked}");
+    get(&proxy, &[forwarded[0], ("forwarded", &same)])
+        .await
+        .expect(200);
+
+    // A proxy that sets Host, and a client that sent the rest.
+    for direct in [host(&globex.slug), own.clone()] {
+        let refused = get(&from(&serve, PROXY, &direct), &[forwarded[0]]).await;
+        refused.problem(403, "WRONG_TENANT");
+        let to_base = [("x-forwarded-host", "localhost")];
+        let refused = get(&from(&serve, PROXY, &direct), &to_base).await;
+        refused.problem(400, "BAD_HOST");
+    }
+    get(&from(&serve, PROXY, &asked), &[forwarded[0]])
+        .await
+        .expect(200);
+    // Two names of one tenant agree.
+    let globex_there = from(&serve, PROXY, &own).bearer(globex.admin.token());
+    let request = globex_there.request(Method::GET, "/me");
+    let request = request.header("x-forwarded-host", &host(&globex.slug));
+    request.send().await.expect(200);
+    // The other checks see the host that was asked for.
+    let stranger = from(&serve, PROXY, "127.0.0.1").bearer(globex.admin.token());
+    let request = stranger.request(Method::GET, "/me");
+    let request = request.header("x-forwarded-host", &asked);
+    request.send().await.problem(403, "WRONG_TENANT");
+    let operator = from(&serve, PROXY, "localhost").bearer(&dev.operator_token());
+    let request = operator.request(Method::GET, "/setup/tenants");
+    let request = request.header("x-forwarded-host", &asked);
+    assert_eq!(request.send().await.status, 404);
+}
+
+// Red when `dispatch` noted the proxy's own host as the authority.
+#[tokio::test]
+async fn origins_go_by_the_host_that_was_asked_for() {
+    const PROXY: &str = "127.0.0.9";
+    let dev = shared();
+    let acme = dev.tenant("fwd").await;
+    let serve = Serve::join(
+        dev,
+        "forwarded-origin",
+        &[
+            ("TENANTRY_TRUSTED_PROXIES", PROXY),
+            ("TENANTRY_SECURE_COOKIES", "false"),
+        ],
+    );
+    let asked = format!("{}.localhost:8080", acme.slug);
+    let sign_out = async |origin: &str| {
+        let request = from(&serve, PROXY, "127.0.0.1").request(Method::POST, "/auth/logout");
+        request
+            .header("x-forwarded-host", &asked)
+            .header("origin", origin)
+            .header(
+                "cookie",
+                &format!("tenantry_refresh={}", acme.refresh_token),
+            )
+            .send()
+            .await
+    };
+    for foreign in [
+        "http://127.0.0.1",
+        "http://globex.localhost:8080",
+        "http://evil.test",
+    ] {
+        sign_out(foreign).await.problem(403, "CROSS_SITE");
+    }
+    let own = sign_out(&format!("http://{asked}")).await;
+    assert!(own.status < 300, "{own}");
 }

@@ -7,8 +7,9 @@ use tenantry_tenantdb::permission::{Granted, Permission};
 use tenantry_tenantdb::principals::{self, Principal};
 
 use super::Guard;
+use super::chain::by_host;
 use super::credentials::access_token;
-use super::visitor::{Visitor, by_host, named};
+use super::visitor::Visitor;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::routes::{Access, HostKind};
@@ -73,7 +74,7 @@ impl<P: Permission> FromRequestParts<App> for Allowed<P> {
             .tokens
             .verify(token.expose(), app.clock.now())
             .map_err(|error| Problem::unauthenticated().caused_by(error))?;
-        let visitor = named(parts, app, host, Some(claims.tid)).await?;
+        let visitor = Visitor::agreed(parts, app, host, Some(claims.tid)).await?;
 
         let mut conn = visitor.conn().await?;
         let principal = principals::load(&mut conn, claims.sub, claims.sid, &app.clock).await?;

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{Extensions, HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 use crate::app::App;
@@ -30,13 +30,22 @@ impl FromRequestParts<App> for ClientAddress {
     }
 }
 
+/// Whether a request comes straight from a proxy that the operator trusts.
+pub(crate) fn from_proxy(extensions: &Extensions, trusted: &[IpNet]) -> bool {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.is_some_and(|ConnectInfo(peer)| is_proxy(peer.ip().to_canonical(), trusted))
+}
+
+fn is_proxy(ip: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|net| net.contains(&ip))
+}
+
 /// The nearest address that is no trusted proxy; the peer when there is none or the list cannot be
 /// read so far.
 fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     // A socket of IPv6 shows peers of IPv4 as ::ffff:a.b.c.d.
     let peer = peer.to_canonical();
-    let is_proxy = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
-    if !is_proxy(peer) {
+    if !is_proxy(peer, trusted) {
         return peer;
     }
     // Several lines are one list (RFC 9110, 5.3).
@@ -44,7 +53,7 @@ fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
     for hop in hops {
         match address(hop.trim()) {
-            Some(ip) if is_proxy(ip) => {}
+            Some(ip) if is_proxy(ip, trusted) => {}
             Some(ip) => return ip,
             None => return peer,
         }

@@ -7,8 +7,10 @@
 mod allowed;
 mod audience;
 mod base_visitor;
+mod chain;
 mod client;
 mod credentials;
+mod forwarded;
 mod front;
 mod operator;
 mod origin;
@@ -23,17 +25,19 @@ mod visitor;
 pub(crate) use allowed::Allowed;
 pub(crate) use audience::Audience;
 pub(crate) use base_visitor::BaseVisitor;
-pub(crate) use client::ClientAddress;
+pub(crate) use chain::names_tenant;
+pub(crate) use client::{ClientAddress, from_proxy};
 pub(crate) use credentials::{AccessToken, RefreshCookie};
+pub(crate) use forwarded::{compare, forwarded_host};
 pub(crate) use front::Front;
 pub(crate) use operator::Operator;
 pub(crate) use origin::{Senders, form_may_come};
 pub(crate) use page::{Items, Page, UserCursor};
-pub(crate) use path::{ClusterRef, OperatorRef, Path};
+pub(crate) use path::{ClusterRef, Domain, OperatorRef, Path};
 pub(crate) use query::Query;
 pub(crate) use request_id::RequestId;
 pub(crate) use site::{Authority, Site, authority};
-pub(crate) use visitor::{Visitor, names_tenant};
+pub(crate) use visitor::Visitor;
 
 use std::convert::Infallible;
 

@@ -1,4 +1,4 @@
-//! The variable segment of a path. One that cannot be parsed names nothing: 404 of that resource.
+//! The variable segments of a path. One that cannot be parsed names nothing: 404 of that resource.
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
@@ -8,7 +8,7 @@ use tenantry_types::{ClusterId, OperationId, OperatorId, UserId};
 use crate::app::App;
 use crate::problem::Problem;
 
-/// The one variable segment of a route's path.
+/// The variable segments of a route's path: one, or a pair of them.
 pub(crate) struct Path<T>(pub(crate) T);
 
 /// A type that a path's segment is read as.
@@ -19,16 +19,31 @@ pub(crate) trait Segment: Sized {
     fn parse(text: &str) -> Option<Self>;
 }
 
-impl<T: Segment + Send> FromRequestParts<App> for Path<T> {
+/// What a route's variable segments are read as, together.
+pub(crate) trait Segments: Sized {
+    fn read<'a>(values: impl Iterator<Item = &'a str>) -> Result<Self, Problem>;
+}
+
+impl<T: Segment> Segments for T {
+    fn read<'a>(mut values: impl Iterator<Item = &'a str>) -> Result<Self, Problem> {
+        let parsed = values.next().and_then(T::parse);
+        parsed.ok_or_else(|| Problem::not_found(T::NOT_FOUND))
+    }
+}
+
+impl<A: Segment, B: Segment> Segments for (A, B) {
+    fn read<'a>(mut values: impl Iterator<Item = &'a str>) -> Result<Self, Problem> {
+        Ok((A::read(&mut values)?, B::read(values)?))
+    }
+}
+
+impl<T: Segments + Send> FromRequestParts<App> for Path<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let missing = || Problem::not_found(T::NOT_FOUND);
-        let params = RawPathParams::from_request_parts(parts, app)
-            .await
-            .map_err(|_| missing())?;
-        let segment = params.iter().next().map(|(_, value)| value);
-        segment.and_then(T::parse).map(Self).ok_or_else(missing)
+        let params = RawPathParams::from_request_parts(parts, app).await;
+        let values = params.iter().flat_map(|params| params.iter());
+        T::read(values.map(|(_, value)| value)).map(Self)
     }
 }
 
@@ -86,5 +101,16 @@ impl Segment for OperatorRef {
             Ok(id) => Self(id.to_string()),
             Err(_) => Self(text.to_owned()),
         })
+    }
+}
+
+/// A domain as it was written. What is wrong with it is told where one is set, see `domains/mod.rs`.
+pub(crate) struct Domain(pub(crate) String);
+
+impl Segment for Domain {
+    const NOT_FOUND: &'static str = "DOMAIN_NOT_FOUND";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(Self(text.to_owned()))
     }
 }

@@ -45,7 +45,7 @@ impl FromRequestParts<App> for Authority {
     }
 }
 
-/// Reads whom a request asks. `X-Forwarded-Host` and its like are never read: a client can send them.
+/// Reads whom a request asks by itself; what a proxy says of it is read in [`super::forwarded`].
 ///
 /// A request target in absolute form wins over the `Host` header (RFC 9112, 3.2.2); a client that
 /// sends two different ones is refused, because a proxy in front may have looked at the other.

@@ -163,6 +163,8 @@ fn requests() -> Vec<Request> {
     vec![
         body::<setup::tenants::Request>("NewTenant"),
         body::<setup::tenants::Admin>("NewAdmin"),
+        body::<setup::tenants::domains::put::Wanted>("WantedDomain"),
+        body::<setup::tenants::aliases::put::NewAlias>("NewAlias"),
         body::<setup::operators::create::NewOperator>("NewOperator"),
         body::<setup::rollouts::create::Rollout>("NewRollout"),
         body::<crate::sign_in::Credentials>("Credentials"),
@@ -174,6 +176,7 @@ fn requests() -> Vec<Request> {
         body::<setup::tenants::delete::How>("DELETE /setup/tenants/{tenant}"),
         body::<setup::tenants::explain::How>("GET /setup/tenants/{tenant}/explain"),
         body::<setup::top::Order>("GET /setup/top"),
+        body::<setup::tenants::aliases::delete::Which>("DELETE /setup/tenants/{tenant}/aliases"),
         body::<Page<UserCursor>>("GET /users"),
     ]
 }

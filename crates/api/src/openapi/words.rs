@@ -44,6 +44,7 @@ words! {
     ClusterId = id("A cluster's id.", "018f2a2e-0b8e-7c1d-8f52-63d0c1e4a911");
     OperationId = id("An operation's id.", "018f2a31-7c15-7b0f-a1c4-9be2d54f0e21");
     OperatorId = id("An operator's id.", "018f2a2e-1f44-7e0a-b6a7-5d1c0a9e3b32");
+    AliasId = id("An alias's id.", "018f2a33-1b20-7d6e-9f11-7c8d9e0f1a21");
     UserId = id("A user's id, within one tenant.", "018f2a31-7d02-7f4e-8c39-0a7b6e5d4c43");
     RoleId = id("A role's id, within one tenant.", "018f2a31-7d03-7120-9b1a-4c5d6e7f8a54");
 
@@ -84,6 +85,36 @@ words! {
         "type": "string", "minLength": 1, "maxLength": 253,
         "description": "One label is a subdomain of the base domain, more are a host name of the customer's own, which must not lie under a base domain.",
         "examples": ["acme", "shop.acme.example"],
+    });
+    DomainName = json!({
+        "type": "string", "minLength": 3, "maxLength": 253, "pattern": VISIBLE_LINE,
+        "description": "A host name of the customer's own, of two labels or more: no IP address, no port, nothing at or under a base domain. Case and a final dot do not count.",
+        "examples": ["shop.acme.example"],
+    });
+    DomainKind = json!({
+        "type": "string", "enum": tenantry_catalog::domains::Kind::ALL,
+        "description": "One label below the base domain, or a name of the customer's own.",
+        "examples": ["custom"],
+    });
+    CheckOutcome = json!({
+        "type": "string", "enum": tenantry_catalog::domain_claims::Outcome::ALL,
+        "description": "What was found: the record, no record, other records only, the record while another tenant is served there, or no answer.",
+        "examples": ["missing"],
+    });
+    AliasKind = json!({
+        "type": "string", "enum": ["appId", "storeId", "channelToken"],
+        "description": "What kind of name it is. Each kind has names of its own.",
+        "examples": ["appId"],
+    });
+    AliasValue = json!({
+        "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z0-9._-]+$",
+        "description": "An app's or a store's identifier of 1 to 64 characters, or a channel token of 43 to 128.",
+        "examples": ["web-shop"],
+    });
+    Reference = json!({
+        "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9._-]+$",
+        "description": "An app's or a store's identifier.",
+        "examples": ["web-shop"],
     });
     HostName = json!({
         "type": "string", "minLength": 1, "maxLength": 253, "pattern": VISIBLE_LINE,

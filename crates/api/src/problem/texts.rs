@@ -33,10 +33,16 @@ fn find(code: &str) -> Option<&'static (&'static str, u16, &'static str)> {
 /// Every code that can be answered, with its status and its sentence. A page of `docs/errors` says
 /// more of each.
 const TEXTS: &[(&str, u16, &str)] = &[
+    ("ALIAS_NOT_FOUND", 404, "The tenant has no such alias."),
+    (
+        "ALIAS_TAKEN",
+        409,
+        "This name already leads to another tenant.",
+    ),
     (
         "BAD_HOST",
         400,
-        "The request must name one host, in one valid Host header.",
+        "The request must name one host, in one valid Host header, or in one that a trusted proxy sets.",
     ),
     ("BAD_REQUEST", 400, "The request cannot be understood."),
     (
@@ -99,6 +105,17 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "DATABASE_UNAVAILABLE",
         503,
         "The tenant's database cannot be reached right now. Try again shortly.",
+    ),
+    (
+        "DNS_UNAVAILABLE",
+        503,
+        "The DNS gave no answer about this domain. Try again shortly.",
+    ),
+    ("DOMAIN_NOT_FOUND", 404, "The tenant has no such domain."),
+    (
+        "DOMAIN_NOT_VERIFIED",
+        409,
+        "The record that proves this domain was not found. It may take a while until a new one is seen everywhere.",
     ),
     (
         "DOMAIN_TAKEN",
@@ -207,7 +224,7 @@ const TEXTS: &[(&str, u16, &str)] = &[
     (
         "ROUTERS_BEHIND",
         503,
-        "Some routers have not let the tenant go yet; the operation goes on.",
+        "Some routers have not applied the change yet; it is done, and they follow.",
     ),
     (
         "SIGN_IN_UNAVAILABLE",
@@ -275,7 +292,7 @@ const TEXTS: &[(&str, u16, &str)] = &[
     (
         "WRONG_TENANT",
         403,
-        "The token, the host and x-tenant-id must name the same tenant.",
+        "All that names a tenant in a request must name the same one: host, token, API key and headers.",
     ),
 ];
 

@@ -19,6 +19,7 @@ mod journal;
 mod keys;
 mod leases;
 mod migrating;
+mod names;
 mod router_login;
 mod routes;
 mod shares;
@@ -118,6 +119,14 @@ fn cases() -> Vec<(&'static str, Case)> {
             a_database_that_cannot_be_closed_is_an_error,
             a_catalog_that_is_down_is_unavailable_at_once,
             a_catalog_is_created_once,
+        }
+        names {
+            no_custom_domain_is_served_without_a_claim,
+            of_two_who_serve_a_domain_at_once_one_waits_and_finds_it_taken,
+            a_claim_that_is_due_is_taken_once_and_not_of_a_deleted_tenant,
+            one_domain_is_primary_and_the_slugs_where_none_is_named,
+            an_alias_leads_to_one_tenant_and_a_token_is_not_kept,
+            domains_from_before_there_was_a_proof_have_to_be_proven,
         }
         router_login {
             it_reads_what_routing_needs_and_nothing_else,

@@ -47,6 +47,7 @@ pub async fn it_reads_what_routing_needs_and_nothing_else(db: Db) {
     .await
     .expect("asked");
     let expected = [
+        ("alias_names", "SELECT"),
         ("change_counter", "SELECT"),
         ("changes", "SELECT"),
         ("domains", "SELECT"),
@@ -84,6 +85,8 @@ pub async fn it_reads_what_routing_needs_and_nothing_else(db: Db) {
         "SELECT * FROM operation_secrets",
         "SELECT * FROM router_login",
         "SELECT * FROM directory",
+        "SELECT challenge FROM domain_claims",
+        "SELECT * FROM aliases",
         "UPDATE change_counter SET value = 0",
         "INSERT INTO changes VALUES (1, gen_random_uuid(), 'created')",
         "CREATE TABLE mine ()",

@@ -8,8 +8,8 @@ use tenantry_catalog::change_log::{self, Kind};
 use tenantry_catalog::clusters::TlsMode;
 use tenantry_catalog::domains::{self, Domain};
 use tenantry_catalog::logins::{self, Login, LoginRole};
-use tenantry_catalog::{CatalogError, databases, routes};
-use tenantry_types::{DbName, ErrorKind, RoleName, Secret, Slug};
+use tenantry_catalog::{CatalogError, databases, domain_claims, routes};
+use tenantry_types::{DbName, DomainName, ErrorKind, RoleName, Secret, Slug};
 use tenantry_vault::Place;
 
 use crate::world::{Db, execute};
@@ -42,18 +42,20 @@ pub async fn a_route_tells_the_way_to_the_database(db: Db) {
     let cluster = db.cluster("one").await;
     let tenant = db.named_tenant(cluster, "acme", "Acme Inc").await;
     let mut conn = db.conn().await;
-    for (name, kind, is_primary) in [
-        ("acme", domains::Kind::Subdomain, true),
-        ("shop.acme.example", domains::Kind::Custom, false),
-    ] {
-        let domain = Domain {
-            name: name.to_owned(),
-            tenant_id: tenant,
-            kind,
-            is_primary,
-        };
-        domains::insert(&mut conn, &domain).await.expect("inserted");
-    }
+    let domain = Domain {
+        name: "acme".to_owned(),
+        tenant_id: tenant,
+        kind: domains::Kind::Subdomain,
+        is_primary: true,
+    };
+    domains::insert(&mut conn, &domain).await.expect("inserted");
+    let own = DomainName::parse("shop.acme.example").expect("a name");
+    domain_claims::insert(&mut conn, tenant, &own, "challenge", db.clock.now())
+        .await
+        .expect("claimed");
+    domains::serve(&mut conn, tenant, &own)
+        .await
+        .expect("served");
     // Before it has a database.
     let (_, route) = routes::by_tenant(&mut conn, tenant).await.expect("read");
     let route = route.expect("a route");

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use tenantry_catalog::{
-    change_log, clusters, databases, domains, journal, logins, operations, tenants,
+    aliases, change_log, clusters, databases, domain_claims, domains, journal, logins, operations,
+    tenants,
 };
 
 use crate::world::Db;
@@ -46,6 +47,8 @@ pub async fn are_those_of_the_checks(db: Db) {
     }
     same!("tenants_status_known", tenants::Status);
     same!("domains_kind_known", domains::Kind);
+    same!("domain_claims_outcome_known", domain_claims::Outcome);
+    same!("aliases_kind_known", aliases::Kind);
     same!("databases_state_known", databases::State);
     same!("logins_role_known", logins::LoginRole);
     same!("operations_status_known", operations::Status);

@@ -6,7 +6,9 @@ use sqlx::PgConnection;
 use tenantry_catalog::clusters::{self, Cluster};
 use tenantry_catalog::operations::{self, Operation};
 use tenantry_catalog::tenants::{NewTenant, Status};
-use tenantry_catalog::{change_log, databases, domains, idempotency, operation_secrets, tenants};
+use tenantry_catalog::{
+    change_log, databases, domain_claims, domains, idempotency, operation_secrets, tenants,
+};
 use tenantry_tenantdb::{passwords, schema_digest};
 use tenantry_types::{DatabaseId, OperationId, Secret, Slug, TenantId, UserId};
 use tenantry_vault::Place;
@@ -330,7 +332,7 @@ impl Birth {
                 Err(idempotency::InsertError::Catalog(error)) => return Err(error.into()),
             }
         }
-        self.record_tenant(&mut tx, wanted).await?;
+        self.record_tenant(life, &mut tx, wanted).await?;
         self.record_database(life, &mut tx).await?;
         self.seal_admin(life, &mut tx).await?;
         life.audit(
@@ -349,6 +351,7 @@ impl Birth {
     /// Takes the names: the slug and the domains.
     async fn record_tenant(
         &self,
+        life: &Lifecycle,
         conn: &mut PgConnection,
         wanted: &CreateTenant,
     ) -> Result<(), StartError> {
@@ -364,24 +367,26 @@ impl Birth {
         tenants::insert(conn, &tenant)
             .await
             .map_err(tenant_refused)?;
-        let other = match &wanted.primary_domain {
-            Some(PrimaryDomain::Subdomain(label)) if *label != wanted.slug => {
-                Some((label.as_str(), domains::Kind::Subdomain))
-            }
-            Some(PrimaryDomain::Custom(name)) => Some((name.as_str(), domains::Kind::Custom)),
-            _ => None,
-        };
-        let own = (wanted.slug.as_str(), domains::Kind::Subdomain);
-        for (name, kind) in std::iter::once(own).chain(other) {
+        let mut primary = &wanted.slug;
+        if let Some(PrimaryDomain::Subdomain(label)) = &wanted.primary_domain {
+            primary = label;
+        }
+        let other = (*primary != wanted.slug).then_some(primary);
+        for name in std::iter::once(&wanted.slug).chain(other) {
             let domain = domains::Domain {
-                name: name.to_owned(),
+                name: name.as_str().to_owned(),
                 tenant_id: self.tenant_id,
-                kind,
-                is_primary: other.is_none_or(|(primary, _)| primary == name),
+                kind: domains::Kind::Subdomain,
+                is_primary: name == primary,
             };
             domains::insert(conn, &domain)
                 .await
                 .map_err(domain_refused)?;
+        }
+        // Not served before it is proven; until then the subdomain is the primary one.
+        if let Some(PrimaryDomain::Custom(name)) = &wanted.primary_domain {
+            crate::domains::wish(life.deps(), conn, self.tenant_id, name).await?;
+            domain_claims::want_primary(conn, self.tenant_id, Some(name)).await?;
         }
         Ok(())
     }

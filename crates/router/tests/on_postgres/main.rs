@@ -119,6 +119,8 @@ async fn on_real_databases() {
         }
         warm {
             a_warm_request_asks_the_catalog_nothing,
+            a_warm_alias_asks_the_catalog_nothing_also_one_that_nobody_has,
+            a_change_of_a_name_is_applied_with_its_row_of_the_log,
             unknown_hosts_push_out_no_tenant,
         }
     ];

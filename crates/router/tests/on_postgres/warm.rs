@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use tenantry_catalog::aliases;
+use tenantry_catalog::change_log::Kind;
 use tenantry_catalog::tenants::TenantRef;
-use tenantry_router::{Config, HostName, ResolveError};
-use tenantry_types::Slug;
+use tenantry_router::{Asked, Config, HostName, ResolveError};
+use tenantry_types::{Alias, AliasId, Clock, Entropy, Reference, Slug};
 use tokio::time::Instant;
 
-use crate::home::{Home, conn, resolve};
+use crate::home::{Home, Tenant, conn, resolve};
+use crate::world::execute;
 
 fn quiet() -> Config {
     let long = Duration::from_secs(600);
@@ -52,6 +55,78 @@ pub async fn a_warm_request_asks_the_catalog_nothing(home: Home) {
         begun.elapsed() / 10_000
     );
     router.shutdown().await;
+}
+
+// Red when an absent name was not remembered.
+pub async fn a_warm_alias_asks_the_catalog_nothing_also_one_that_nobody_has(home: Home) {
+    let tenant = home.tenant("acme").await;
+    let alias = Alias::AppId(Reference::parse("web-shop").expect("a reference"));
+    let nobodys = Alias::StoreId(Reference::parse("web-shop").expect("a reference"));
+    set_alias(&home, &tenant, &alias).await;
+    let config = Config {
+        negative_ttl: Duration::from_secs(600),
+        ..quiet()
+    };
+    let router = home.router(config).await;
+    let asks = async || {
+        let route = router.resolve_alias(&alias).await.expect("a route");
+        assert_eq!(route.tenant_id(), tenant.id);
+        let named = router.tenant_of(&Asked::Alias(alias.clone())).await;
+        assert_eq!(named, Ok(Some(tenant.id)));
+        let nobody = router.tenant_of(&Asked::Alias(nobodys.clone())).await;
+        assert_eq!(nobody, Ok(None));
+    };
+    asks().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let catalog = home.catalog_wire.sent();
+    for _ in 0..100 {
+        asks().await;
+    }
+    assert_eq!(home.catalog_wire.sent(), catalog, "bytes to the catalog");
+    router.shutdown().await;
+}
+
+// Red when `tenant_of` gave deleted tenants, too.
+pub async fn a_change_of_a_name_is_applied_with_its_row_of_the_log(home: Home) {
+    let tenant = home.tenant("acme").await;
+    let alias = Alias::AppId(Reference::parse("web-shop").expect("a reference"));
+    let asked = Asked::Alias(alias.clone());
+    let config = Config {
+        negative_ttl: Duration::from_secs(600),
+        ..Home::config()
+    };
+    let router = home.router(config).await;
+    assert_eq!(router.tenant_of(&asked).await, Ok(None));
+    set_alias(&home, &tenant, &alias).await;
+    router
+        .wait_applied(home.change(&tenant, Kind::Updated).await)
+        .await;
+    assert_eq!(router.tenant_of(&asked).await, Ok(Some(tenant.id)));
+    let removed = aliases::remove(&mut home.conn().await, tenant.id, &alias).await;
+    removed.expect("asked").expect("it was there");
+    router
+        .wait_applied(home.change(&tenant, Kind::Updated).await)
+        .await;
+    assert_eq!(router.tenant_of(&asked).await, Ok(None));
+    // Deleted, a tenant is named by nothing.
+    set_alias(&home, &tenant, &alias).await;
+    router
+        .wait_applied(home.change(&tenant, Kind::Updated).await)
+        .await;
+    assert_eq!(router.tenant_of(&asked).await, Ok(Some(tenant.id)));
+    let gone = "UPDATE tenants SET status = 'deleting', purge_at = now()";
+    execute(&mut home.conn().await, gone).await;
+    router
+        .wait_applied(home.change(&tenant, Kind::Fenced).await)
+        .await;
+    assert_eq!(router.tenant_of(&asked).await, Ok(None));
+    router.shutdown().await;
+}
+
+async fn set_alias(home: &Home, tenant: &Tenant, alias: &Alias) {
+    let id = AliasId::generate(&Clock::system(), &Entropy::system());
+    let put = aliases::put(&mut home.conn().await, id, tenant.id, alias).await;
+    assert!(matches!(put, Ok(aliases::Put::Made(_))), "{put:?}");
 }
 
 pub async fn unknown_hosts_push_out_no_tenant(home: Home) {

@@ -71,6 +71,14 @@ impl Client {
         self.send(Method::POST, path, &[], body, key).await
     }
 
+    /// Sets something to what it is to be.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn put(&self, path: Path<'_>, body: Value) -> Result<Value> {
+        self.send(Method::PUT, path, &[], Some(body), None).await
+    }
+
     /// Asks for a change that may take long; `begin_only` is answered with the operation at once.
     ///
     /// # Errors

@@ -1,10 +1,11 @@
 //! What is done with tenants.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// How tenants are named and how long deleted ones are kept.
+/// How tenants are named, how their domains are proven, and how long deleted ones are kept.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct TenantSettings {
@@ -15,6 +16,14 @@ pub struct TenantSettings {
     pub names: Naming,
     /// `spares`: 2.
     pub spares: usize,
+    /// `dns_resolver`: the system's.
+    pub dns_resolver: Option<SocketAddr>,
+    /// `domain_recheck`: 1d.
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub domain_recheck: Duration,
+    /// `domain_lapse_after`: 14d.
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub domain_lapse_after: Duration,
 }
 
 /// Names of databases and logins. Any login of a cluster can list its databases.
@@ -34,6 +43,9 @@ impl Default for TenantSettings {
             purge_after: Duration::from_secs(7 * 24 * 3600),
             names: Naming::Readable,
             spares: 2,
+            dns_resolver: None,
+            domain_recheck: Duration::from_secs(24 * 3600),
+            domain_lapse_after: Duration::from_secs(14 * 24 * 3600),
         }
     }
 }

@@ -23,6 +23,10 @@ pub struct WebSettings {
     pub public_url: Option<String>,
     /// `allow_tenant_header`: off; on in `dev`.
     pub allow_tenant_header: bool,
+    /// `alias_headers`: on.
+    pub alias_headers: bool,
+    /// `forwarded_host`: on.
+    pub forwarded_host: bool,
     /// `trusted_proxies`: none. See [`WebSettings::proxies`] for them as networks.
     pub trusted_proxies: Vec<String>,
     /// `secure_cookies`: on; off in `dev`.
@@ -42,6 +46,8 @@ impl Default for WebSettings {
             base_domains: vec!["localhost".to_owned()],
             public_url: None,
             allow_tenant_header: false,
+            alias_headers: true,
+            forwarded_host: true,
             trusted_proxies: Vec::new(),
             secure_cookies: true,
             access_token_ttl: Duration::from_secs(15 * 60),

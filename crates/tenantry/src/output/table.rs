@@ -68,10 +68,12 @@ impl Look {
 #[must_use]
 pub fn state(word: &str) -> Style {
     let colour = match word {
-        "active" | "done" | "migrated" | "current" | "alive" | "ready" => AnsiColor::Green,
+        "active" | "done" | "migrated" | "current" | "alive" | "ready" | "verified" => {
+            AnsiColor::Green
+        }
         "error" | "failed" | "parked" | "abandoned" => AnsiColor::Red,
         "deleting" | "suspended" | "undoing" | "gone" | "behind" => AnsiColor::Yellow,
-        "provisioning" | "running" | "migrating" | "moving" => AnsiColor::Cyan,
+        "provisioning" | "pending" | "running" | "migrating" | "moving" => AnsiColor::Cyan,
         _ => return Style::new(),
     };
     colour.on_default()

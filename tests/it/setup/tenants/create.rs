@@ -97,12 +97,27 @@ async fn a_primary_domain_leads_to_the_tenant() {
 
     let body = json!({ "name": "One", "slug": one, "primaryDomain": custom });
     let made = operator.post("/setup/tenants", body).await.expect(201);
-    assert!(
-        made["url"]
-            .as_str()
-            .is_some_and(|url| url.contains(&custom)),
-        "{made}"
-    );
+    // A domain of its own leads there only when it is proven; until then the subdomain does.
+    let url = |tenant: &Value| tenant["url"].as_str().expect("a URL").to_owned();
+    assert!(url(&made).contains(&format!("{one}.localhost")), "{made}");
+    assert_eq!(made["domain"]["domain"], custom.as_str(), "{made}");
+    assert_eq!(made["domain"]["state"], "pending");
+    dev.at(&one)
+        .get("/me")
+        .await
+        .problem(401, "UNAUTHENTICATED");
+    let unproven = dev.base().host(&custom);
+    unproven.get("/me").await.problem(404, "TENANT_NOT_FOUND");
+    dev.dns().set_record(&made["domain"]);
+    operator
+        .post(
+            &format!("/setup/tenants/{one}/domains/{custom}/verify"),
+            json!({}),
+        )
+        .await
+        .expect(200);
+    let shown = operator.get(&format!("/setup/tenants/{one}")).await;
+    assert!(url(&shown.json()).contains(&custom), "{shown}");
     let body = json!({ "name": "Two", "slug": two, "primaryDomain": label });
     operator.post("/setup/tenants", body).await.expect(201);
 

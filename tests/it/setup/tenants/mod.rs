@@ -1,8 +1,10 @@
 //! `/setup/tenants`
 
+mod aliases;
 mod create;
 mod delete;
 mod disconnect;
+mod domains;
 mod explain;
 mod idempotency;
 mod list;

@@ -9,6 +9,7 @@ use tenantry_lifecycle::{Idempotency, PrimaryDomain, StartError, Telling};
 use tenantry_types::FieldError;
 
 use super::created;
+use super::domains::not_ours;
 use super::idempotency::{IdempotencyKey, RespondAsync, request_hash};
 use super::request::{Request, Written};
 use crate::app::App;
@@ -18,7 +19,8 @@ use crate::openapi::words;
 use crate::problem::Problem;
 use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
 
-/// Makes a tenant and answers when it can be used; with `Prefer: respond-async`, or when it takes
+/// Makes a tenant and answers when it can be used at its subdomain; a domain of its own is served once
+/// the record in `domain` was found, and is the primary one then. With `Prefer: respond-async`, or when it takes
 /// longer than a request may, with the operation to ask.
 #[utoipa::path(
     post, path = "/setup/tenants", tag = "tenants", operation_id = "createTenant",
@@ -98,18 +100,10 @@ pub(crate) async fn handle(
 
 /// A custom domain must not lie where the product itself, or another tenant's subdomain, answers.
 fn check_domain(request: &Request, app: &App) -> Result<(), Problem> {
-    let Some(PrimaryDomain::Custom(name)) = &request.primary_domain else {
-        return Ok(());
-    };
-    let bases = &app.config.base_domains;
-    if bases
-        .iter()
-        .any(|base| name == base || name.under(base).is_some())
-    {
-        let message = "lies under a base domain; give the one label of a subdomain instead";
-        return Err(Problem::field("primaryDomain", message));
+    match &request.primary_domain {
+        Some(PrimaryDomain::Custom(name)) => not_ours(name, "primaryDomain", &app.config),
+        Some(PrimaryDomain::Subdomain(_)) | None => Ok(()),
     }
-    Ok(())
 }
 
 fn unknown_cluster(fields: &[&str]) -> Problem {

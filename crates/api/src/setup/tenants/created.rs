@@ -1,12 +1,13 @@
 //! What a creation answers, now or when its operation is read.
 
 use serde::Serialize;
-use tenantry_catalog::clusters;
 use tenantry_catalog::tenants::Status;
+use tenantry_catalog::{clusters, domain_claims};
 use tenantry_lifecycle::Telling;
 use tenantry_types::{OperationId, TenantId};
 use utoipa::ToSchema;
 
+use super::domains::View as Domain;
 use super::view::primary_domain;
 use crate::app::App;
 use crate::openapi::words;
@@ -26,6 +27,10 @@ pub(crate) struct Answer {
     status: Status,
     #[schema(value_type = words::Url)]
     url: String,
+    /// The domain of its own that was asked for, with the record that proves it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    domain: Option<Domain>,
     #[schema(value_type = Option<words::DatabaseName>, required)]
     db_name: Option<String>,
     #[schema(value_type = Option<words::HostName>, required)]
@@ -58,7 +63,10 @@ pub(crate) async fn answer(
 ) -> Result<Answer, Problem> {
     // Before the secrets, some of which are told once: nothing may fail after them. And given back
     // before them, since they need a connection of their own.
-    let clusters = clusters::list(&mut *app.catalog().await?).await?;
+    let mut conn = app.catalog().await?;
+    let clusters = clusters::list(&mut conn).await?;
+    let claim = domain_claims::of_creation(&mut conn, operation).await?;
+    drop(conn);
     let created = app.lifecycle.created(operation, telling).await?;
     let tenant = created.tenant;
     let cluster = clusters
@@ -68,6 +76,7 @@ pub(crate) async fn answer(
         tenant_id: tenant.id,
         status: tenant.status,
         url: app.config.url_of(&primary_domain(&tenant)),
+        domain: claim.map(|claim| Domain::of_claim(claim, &app.config)),
         db_name: tenant.db_name.as_ref().map(|name| name.as_str().to_owned()),
         db_host: cluster.map(|cluster| cluster.host.clone()),
         db_port: cluster.map(|cluster| cluster.port),

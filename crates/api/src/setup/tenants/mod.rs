@@ -1,9 +1,11 @@
 //! Tenants as the control plane sees them.
 
+pub(crate) mod aliases;
 pub(crate) mod create;
 pub(crate) mod created;
 pub(crate) mod delete;
 pub(crate) mod disconnect;
+pub(crate) mod domains;
 pub(crate) mod explain;
 pub(crate) mod list;
 pub(crate) mod show;

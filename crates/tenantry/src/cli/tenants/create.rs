@@ -32,7 +32,8 @@ pub struct Create {
     /// Its plan [default: free]
     #[arg(long)]
     plan: Option<String>,
-    /// The host name that leads to it: one label is a subdomain, more a custom domain [default: the slug]
+    /// The host name that leads to it: one label is a subdomain; more is a domain of its own, which has to
+    /// be proven [default: the slug]
     #[arg(long, value_name = "DOMAIN")]
     primary_domain: Option<String>,
     /// The cluster that gets its database [default: the oldest one]
@@ -140,6 +141,14 @@ fn print(created: &Value) -> Result<()> {
         ("admin password", Shape::Whole, is("adminPassword")),
         ("operation", Shape::Whole, is("operationId")),
     ])?;
+    if let Some(record) = created.pointer("/domain/record") {
+        note(&format!(
+            "Its own domain is served once this {} record is found: {} {}",
+            text(record, "type"),
+            text(record, "name"),
+            text(record, "value"),
+        ));
+    }
     if !is("dbPassword").is_empty() {
         note("Keep the passwords now: they are not shown again.");
     }

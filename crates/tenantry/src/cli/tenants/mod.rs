@@ -1,7 +1,9 @@
 //! `tenantry tenants …`: a client of `/setup/tenants`.
 
+mod aliases;
 mod create;
 mod delete;
+mod domains;
 mod explain;
 mod list;
 mod show;
@@ -20,7 +22,8 @@ Examples:
   tenantry tenants create acme --admin-email ann@acme.example
   tenantry tenants list --status deleting
   tenantry tenants explain acme
-  tenantry tenants delete acme";
+  tenantry tenants delete acme
+  tenantry tenants domains add acme shop.acme.example";
 
 /// What can be done with tenants.
 #[derive(Debug, Subcommand)]
@@ -38,6 +41,12 @@ pub enum Tenants {
     Delete(delete::Delete),
     /// Bring a deleted tenant back
     Undelete(undelete::Undelete),
+    /// The host names that lead to a tenant: its subdomain and domains of its own
+    #[command(subcommand)]
+    Domains(domains::Domains),
+    /// The names of a tenant that requests carry in a header
+    #[command(subcommand)]
+    Aliases(aliases::Aliases),
 }
 
 impl Tenants {
@@ -53,6 +62,8 @@ impl Tenants {
             Self::Explain(command) => command.run(global).await,
             Self::Delete(command) => command.run(global).await,
             Self::Undelete(command) => command.run(global).await,
+            Self::Domains(command) => command.run(global).await,
+            Self::Aliases(command) => command.run(global).await,
         }
     }
 }
