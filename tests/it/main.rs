@@ -21,6 +21,7 @@ mod logs;
 mod openapi;
 mod pages;
 mod postgres_versions;
+mod proxies;
 mod router;
 mod secrets;
 mod setup;

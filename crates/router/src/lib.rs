@@ -27,6 +27,7 @@ mod closing;
 mod config;
 mod conn;
 mod connect;
+mod credentials;
 mod entry;
 mod failures;
 mod generation;
@@ -50,7 +51,10 @@ pub use budget::Limit;
 pub use config::Config;
 pub use conn::TenantConn;
 pub use connect::{Address, Expected};
+pub use credentials::{Credentials, CredentialsError, StartError};
 pub use host::{BadHost, HostName};
 pub use prove::{ProveError, ProvenConn, Target};
 pub use resolve::{Asked, ResolveError, Route};
 pub use router::{ClusterStats, Router, Stats};
+/// What tenants' connections are of: a product's own version would be another type.
+pub use sqlx;

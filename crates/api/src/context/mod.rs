@@ -24,7 +24,7 @@ pub(crate) use allowed::Allowed;
 pub(crate) use audience::Audience;
 pub(crate) use base_visitor::BaseVisitor;
 pub(crate) use client::ClientAddress;
-pub(crate) use credentials::{AccessToken, RefreshCookie};
+pub(crate) use credentials::{AccessToken, RefreshCookie, is_signed_in};
 pub(crate) use front::Front;
 pub(crate) use operator::Operator;
 pub(crate) use origin::{Senders, form_may_come};

@@ -77,6 +77,7 @@ async fn on_real_databases() {
         }
         product {
             a_handler_takes_its_tenants_database_as_an_argument,
+            what_fails_half_way_is_rolled_back_and_tells_nothing,
         }
         warm {
             a_warm_request_asks_the_catalog_nothing,

@@ -10,10 +10,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Json;
 use axum::extract::{self, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
@@ -100,7 +100,7 @@ async fn close_opened(State(wired): State<Arc<Wired>>) -> &'static str {
     "forgotten"
 }
 
-async fn forget(Tenant(route): Tenant, Extension(router): Extension<Router>) -> &'static str {
+async fn forget(Tenant(route, ..): Tenant, router: Router) -> &'static str {
     router.disconnect(route.tenant_id()).await;
     "forgotten"
 }
@@ -111,7 +111,7 @@ struct Hosts {
 }
 
 async fn resolutions(
-    Extension(router): Extension<Router>,
+    router: Router,
     extract::Path(number): extract::Path<u32>,
     Query(hosts): Query<Hosts>,
 ) -> std::result::Result<Json<Told>, StatusCode> {
