@@ -17,6 +17,7 @@ mod docs;
 mod fencing;
 mod internal;
 mod isolation;
+mod library;
 mod logs;
 mod openapi;
 mod pages;

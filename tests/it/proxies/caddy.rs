@@ -49,8 +49,7 @@ fn caddy(dev: &Dev, product: &Product) -> Proxy {
 async fn the_shipped_configuration_keeps_its_promises() {
     let mut dev = Dev::start();
     let product = Product::start().await;
-    let proxy = caddy(&dev, &product);
-    proxy.ready().await;
+    let proxy = caddy(&dev, &product).ready().await;
     keeps_its_promises(&mut dev, &product, &proxy).await;
 }
 
@@ -59,8 +58,7 @@ async fn the_shipped_configuration_keeps_its_promises() {
 async fn a_certificate_is_made_for_tenants_names_only() {
     let dev = Dev::start();
     let product = Product::start().await;
-    let proxy = caddy(&dev, &product);
-    proxy.ready().await;
+    let proxy = caddy(&dev, &product).ready().await;
     let acme = dev.tenant("acme").await;
     let custom = format!("shop.{}.example", acme.slug);
     let body = serde_json::json!({ "name": "C", "slug": format!("{}-c", acme.slug), "primaryDomain": custom });

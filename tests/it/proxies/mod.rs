@@ -16,7 +16,7 @@ use axum::extract::Request;
 use axum::routing::any;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tenantry_testkit::{ADMIN_PASSWORD, Answer, Dev, Process, Tenant, logs};
+use tenantry_testkit::{ADMIN_PASSWORD, Answer, Dev, Process, Tenant, logs, plain};
 
 use crate::wait;
 
@@ -107,7 +107,6 @@ const FORGED: &[&str] = &[
 
 /// A running proxy with a shipped configuration.
 struct Proxy {
-    #[expect(dead_code, reason = "held for its drop")]
     process: Process,
     https: SocketAddr,
     port: u16,
@@ -127,8 +126,7 @@ impl Proxy {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Option<Answer> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
+        let http = plain(reqwest::Client::builder())
             .http1_only()
             .tls_danger_accept_invalid_certs(true)
             .resolve(host, self.https)
@@ -164,14 +162,16 @@ impl Proxy {
     }
 
     /// Waits until it answers for the base domain.
-    async fn ready(&self) {
+    async fn ready(mut self) -> Self {
         wait::until(Duration::from_secs(60), "the proxy is ready", async || {
-            let answer = self
-                .try_ask("localhost", Method::GET, "/healthz", &[], None)
-                .await;
-            answer.is_some_and(|answer| answer.status == 200)
+            if let Some(status) = self.process.ended() {
+                panic!("it ended ({status}):\n{}", self.process.log());
+            }
+            let answer = self.try_ask("localhost", Method::GET, "/healthz", &[], None);
+            answer.await.is_some_and(|answer| answer.status == 200)
         })
         .await;
+        self
     }
 }
 

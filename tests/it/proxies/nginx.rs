@@ -122,8 +122,7 @@ fn program() -> PathBuf {
 async fn the_shipped_configuration_keeps_its_promises() {
     let mut dev = Dev::start();
     let product = Product::start().await;
-    let proxy = nginx(&dev, &product);
-    proxy.ready().await;
+    let proxy = nginx(&dev, &product).ready().await;
     let before = product.asked();
     let nobody = proxy.ask(&proxy.host("nobody"), "/", &[]).await;
     nobody.problem(404, "TENANT_NOT_FOUND");

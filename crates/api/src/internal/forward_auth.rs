@@ -175,6 +175,11 @@ fn of_tenant(route: &Route) -> HeaderMap {
     set(&mut headers, TENANT_ID, &route.tenant_id().to_string());
     set(&mut headers, SLUG, route.slug().as_str());
     set(&mut headers, PLAN, &route.plan().to_string());
+    // Empty, not absent: in place of a header that is not there, Caddy (2.6) gives the product the name
+    // of its variable, which looks like somebody.
+    for name in [USER_ID, ROLES, PERMISSIONS] {
+        set(&mut headers, name, "");
+    }
     headers
 }
 

@@ -35,8 +35,9 @@ impl RouterCredentials {
     /// What stands in the way, with what to do.
     pub async fn run(self, global: &Global) -> Result<()> {
         let config = configuration(global)?;
+        let url = config.catalog.url()?;
         let keys = config.catalog.keyring()?.ok_or_else(compose::no_keys)?;
-        let catalog = catalog_url::connect(config.catalog.url()?).await?;
+        let catalog = catalog_url::connect(url).await?;
         let installation = compose::ready(&catalog, &keys).await?;
         let url = router_url(&config, &catalog, &keys, installation).await?;
         catalog.close().await;
