@@ -71,7 +71,7 @@ fn run(dev: &Dev, script: &str) -> String {
     String::from_utf8(done.stdout).expect("text")
 }
 
-/// Tried with all keys in `product.env`, as `tenantry init` prints them: the example does not start.
+/// Tried with all keys printed by the command: it is told that these are more than route keys.
 #[tokio::test]
 async fn the_guide_leads_to_a_running_product() {
     let mut dev = Dev::start();

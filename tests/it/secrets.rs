@@ -370,8 +370,7 @@ fn given_to_routers(dev: &Dev) -> (RouteKeys, Url) {
     (keys, url)
 }
 
-/// Tried with all keys printed and the refusal in `RouteKeys::parse` taken away: it is the first
-/// assertion that fails; and by sealing owners' logins under the route keys: the third.
+/// Tried with all keys printed: they are refused as a router's.
 #[tokio::test]
 async fn a_routers_keys_open_routers_logins_and_nothing_else() {
     let dev = Dev::start();
@@ -434,8 +433,6 @@ const FOR_ROUTERS: &[(&str, &str)] = &[
     ("public.routes", "SELECT"),
 ];
 
-/// Tried by `GRANT SELECT ON templates`, and by `GRANT SELECT (name) ON operators`, to the login in
-/// `crates/catalog/src/router_login.rs`.
 #[tokio::test]
 async fn the_routers_catalog_login_reads_what_routing_needs_and_no_more() {
     let dev = Dev::start();

@@ -103,7 +103,6 @@ pub fn catalog_failure(doing: &str, error: &CatalogError) -> Failure {
 mod tests {
     use super::*;
 
-    /// Tried by giving out `as_login`'s URL: the admin's password is in it.
     #[test]
     fn a_url_for_others_holds_nothing_of_the_first_login() {
         let login = RoleName::parse("tenantry_router_1").expect("a name");

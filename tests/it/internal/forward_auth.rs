@@ -72,8 +72,6 @@ fn is_admin(answer: &Answer, tenant: &Tenant) {
     );
 }
 
-/// Tried by taking the tenant from the token alone (the foreign one is then let in), and by leaving
-/// `Host` of the question in the request (every host is then the proxy's).
 #[tokio::test]
 async fn a_request_is_the_tenants_of_its_host_and_the_persons_of_its_token() {
     let dev = shared();

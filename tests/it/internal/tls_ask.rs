@@ -21,7 +21,7 @@ async fn ask(dev: &Dev, domain: &str) -> u16 {
     answer.status
 }
 
-/// Tried with 200 for base domains, and for suspended tenants.
+/// Tried with 200 for base domains.
 #[tokio::test]
 async fn names_of_tenants_that_are_served_may_have_a_certificate() {
     let dev = Dev::start();

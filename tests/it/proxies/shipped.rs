@@ -7,7 +7,7 @@ use tenantry_api::internal::HEADERS;
 use super::shipped;
 
 /// A header that a configuration does not name is one that a client can make up, or that the product
-/// never sees. Tried with a header more in the program's list.
+/// never sees.
 #[test]
 fn each_names_all_headers_that_the_program_sends() {
     let nginx = shipped("deploy/nginx/tenantry.conf.template").to_lowercase();
