@@ -1,6 +1,8 @@
 //! A product in axum whose every request is on its customer's own database. docs/library.md tells what
 //! it needs to run, and how to try it.
 
+#![expect(clippy::print_stdout, reason = "it tells where it listens")]
+
 use axum::routing::get;
 use axum::{Json, Router as App};
 use tenantry_router::axum::{Error, Tenant, TenantDb, layer, stop_signal};

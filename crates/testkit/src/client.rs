@@ -129,7 +129,6 @@ impl Client {
 }
 
 /// A client that goes straight to a server on this machine.
-#[must_use]
 pub fn plain(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {

@@ -41,14 +41,19 @@ fn is_ours(uri: &Uri, headers: &HeaderMap, names: &[DomainName]) -> bool {
 }
 
 fn is_known(host: &str, names: &[DomainName]) -> bool {
-    // Without whom it is for: `user@host` is no host.
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
     };
-    if authority.as_str().contains('@') {
+    let name = authority.host();
+    // Exactly a name and perhaps a port: the parser takes `[::1]x` for an address.
+    let port = authority.as_str().strip_prefix(name);
+    let is_port = |text: &str| {
+        text.strip_prefix(':')
+            .is_some_and(|n| n.parse::<u16>().is_ok())
+    };
+    if !port.is_some_and(|port| port.is_empty() || is_port(port)) {
         return false;
     }
-    let name = authority.host();
     let literal = name
         .strip_prefix('[')
         .and_then(|name| name.strip_suffix(']'));
@@ -100,6 +105,8 @@ mod tests {
             "localhost@evil.test",
             "evil.test@localhost",
             "[::1]evil.test",
+            "[::1]evil.test:9464",
+            "[::1]:port",
             "",
             "127.0.0.1, evil.test",
         ] {
