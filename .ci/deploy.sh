@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks what is in deploy/ as far as that goes without an engine for images and without systemd as
-# the first process: the unit, the compose file, the Dockerfile and what it builds from, and the script
-# that prepares a new Postgres, on one.
+# the first process: the unit, the compose file, Traefik's configuration, the Dockerfile and what it
+# builds from, and the script that prepares a new Postgres, on one.
 #
 #   .ci/deploy.sh [folder]   keeps its tools in the folder (default target/deploy-tools)
 set -euo pipefail
@@ -25,6 +25,7 @@ main() {
     new_postgres
     tools
     compose
+    traefik
     dockerfile
     context
 }
@@ -104,6 +105,14 @@ tools() {
 compose() {
     say "deploy/compose.yaml: the schema of the Compose Specification"
     timeout 60 "$tools/bin/check-jsonschema" --builtin-schema vendor.compose-spec deploy/compose.yaml
+}
+
+# nginx's and Caddy's are tried with the servers themselves, in tests/it/proxies.
+traefik() {
+    say "deploy/traefik: the documented keys and no others, and what must hold for them to be safe"
+    local schemas=.ci/traefik
+    timeout 60 "$tools/bin/check-jsonschema" --schemafile "$schemas/static.schema.json" deploy/traefik/traefik.yaml
+    timeout 60 "$tools/bin/check-jsonschema" --schemafile "$schemas/dynamic.schema.json" deploy/traefik/tenantry.yaml
 }
 
 dockerfile() {

@@ -10,6 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 .ci/install-postgres.sh
 .ci/install-browser.sh
 .ci/install-shells.sh
+.ci/install-proxies.sh
 target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 if [[ ${TENANTRY_SKIP_EXTRA_PG:-} != 1 ]]; then

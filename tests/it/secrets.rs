@@ -6,6 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tenantry_testkit::{Client, Dev, Options, Serve};
+use tenantry_types::Secret;
+use tenantry_vault::{Keyring, Place, RouteKeys, Sealed};
 
 const ADMIN: &str = "the admin's own secret 1";
 const USER: &str = "the user's own secret 2";
@@ -356,43 +358,148 @@ async fn a_sealed_secret_moved_to_another_row_opens_nothing() {
     other.admin.get("/users").await.expect(200);
 }
 
+/// What is given to a program that routes, in the words of `tenantry router-credentials`.
+fn given_to_routers(dev: &Dev) -> (RouteKeys, Url) {
+    let printed = dev
+        .cli(&["router-credentials", "--output", "json"])
+        .expect(0);
+    let given = printed.json();
+    let text = |key: &str| given[key].as_str().expect("a text").to_owned();
+    let keys = RouteKeys::parse(&Secret::new(text("keys"))).expect("route keys");
+    let url = text("routerCatalogUrl").parse().expect("a URL");
+    (keys, url)
+}
+
+/// Tried with all keys printed: they are refused as a router's.
+#[tokio::test]
+async fn a_routers_keys_open_routers_logins_and_nothing_else() {
+    let dev = Dev::start();
+    let acme = dev.tenant("acme").await;
+    // Its answer waits to be fetched, with a password in it.
+    let body = json!({ "name": "Two", "slug": "two", "admin": { "email": MAIL } });
+    let request = dev.operator().request(Method::POST, "/setup/tenants");
+    let request = request.header("prefer", "respond-async").json(&body);
+    request.send().await.expect(202);
+    let mut conn = dev.pg().enter_catalog().await;
+    let secrets: (i64,) = sqlx::query_as("SELECT count(*) FROM operation_secrets")
+        .fetch_one(&mut conn)
+        .await
+        .expect("counted");
+    assert!(secrets.0 > 0, "there is a sealed secret of an operation");
+
+    let (keys, _) = given_to_routers(&dev);
+    let everything = Keyring::parse(&Secret::new(dev.variables()["TENANTRY_KEYS"].as_str()));
+    let admin = everything.expect("all keys").admin();
+    let rows: Vec<(String, String, String, Vec<u8>)> = sqlx::query_as(
+        "SELECT 'cluster', id::text, admin_key_id, admin_sealed FROM clusters
+         UNION ALL SELECT role, database_id::text, key_id, sealed FROM logins WHERE sealed IS NOT NULL
+         UNION ALL SELECT 'secret', operation_id || '/' || name, key_id, sealed FROM operation_secrets",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .expect("the sealed rows");
+    let mut seen = std::collections::BTreeMap::new();
+    for (kind, row, key_id, bytes) in rows {
+        let sealed = Sealed { key_id, bytes };
+        let place = match kind.as_str() {
+            "cluster" => Place::cluster_admin(row.parse().expect("an id")),
+            "secret" => {
+                let (id, name) = row.split_once('/').expect("two parts");
+                Place::operation_secret(id.parse().expect("an id"), name)
+            }
+            role => Place::login(row.parse().expect("an id"), role),
+        };
+        let routers = kind == "router";
+        assert_eq!(keys.open(&place, &sealed).is_ok(), routers, "{kind} {row}");
+        assert_eq!(
+            admin.open(&place, &sealed).is_ok(),
+            !routers,
+            "{kind} {row} is what it is"
+        );
+        *seen.entry(kind).or_insert(0) += 1;
+    }
+    for kind in ["cluster", "owner", "router", "secret"] {
+        assert!(seen.contains_key(kind), "{kind} among {seen:?}");
+    }
+    acme.admin.get("/me").await.expect(200);
+}
+
+/// All that a router may see of the catalog. A table that is not named here must be closed to it.
+const FOR_ROUTERS: &[(&str, &str)] = &[
+    ("public.change_counter", "SELECT"),
+    ("public.changes", "SELECT"),
+    ("public.domains", "SELECT"),
+    ("public.routers", "DELETE INSERT SELECT UPDATE"),
+    ("public.routes", "SELECT"),
+];
+
 #[tokio::test]
 async fn the_routers_catalog_login_reads_what_routing_needs_and_no_more() {
     let dev = Dev::start();
     let _acme = dev.tenant("acme").await;
     let pg = dev.pg();
+    let (_, url) = given_to_routers(&dev);
+    let (login, password) = (url.username(), url.password().expect("a password"));
+    let mut conn = pg
+        .connect(login, password, &pg.catalog)
+        .await
+        .expect("the catalog, as printed");
+
+    // Everything that there is, in whichever schema, and what may be done with it or a part of it.
+    let relations: Vec<(String, String)> = sqlx::query_as(
+        "SELECT format('%I.%I', n.nspname, c.relname),
+             coalesce((SELECT string_agg(asked, ' ' ORDER BY asked) FROM
+                 unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) asked
+                 WHERE CASE WHEN asked IN ('DELETE', 'TRUNCATE', 'TRIGGER') THEN has_table_privilege(c.oid, asked)
+                       ELSE has_any_column_privilege(c.oid, asked) END), '')
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .expect("asked");
+    assert!(relations.len() >= 15, "{relations:?}");
+    for (relation, rights) in &relations {
+        let allowed = FOR_ROUTERS.iter().find(|(name, _)| name == relation);
+        let allowed = allowed.map_or("", |(_, rights)| rights);
+        assert_eq!(rights, allowed, "{relation}");
+        let select = format!("SELECT * FROM {relation} LIMIT 1");
+        if allowed.is_empty() {
+            crate::isolation::refuses(&mut conn, &select).await;
+            crate::isolation::refuses(&mut conn, &format!("DELETE FROM {relation}")).await;
+        } else {
+            let read = sqlx::raw_sql(sqlx::AssertSqlSafe(select));
+            read.fetch_all(&mut conn).await.expect("what routing needs");
+        }
+    }
+    for (name, _) in FOR_ROUTERS {
+        assert!(
+            relations.iter().any(|(relation, _)| relation == name),
+            "{name} is gone"
+        );
+    }
     let roles = pg
         .texts(
             "postgres",
             "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'tenantry\\_router\\_%'",
         )
         .await;
-    assert_eq!(roles.len(), 1, "{roles:?}");
-    pg.set_password(&roles[0], "known-to-the-test-0123456789")
-        .await;
-    let mut conn = pg
-        .connect(&roles[0], "known-to-the-test-0123456789", &pg.catalog)
-        .await
-        .expect("the catalog");
-    sqlx::raw_sql("SELECT * FROM routes")
-        .fetch_all(&mut conn)
-        .await
-        .expect("routes");
-    for table in [
-        "tenants",
-        "operators",
-        "clusters",
-        "logins",
-        "operations",
-        "operation_secrets",
-        "audit",
-        "databases",
-        "idempotency_keys",
-        "directory",
-    ] {
-        crate::isolation::refuses(&mut conn, &format!("SELECT * FROM {table}")).await;
-        crate::isolation::refuses(&mut conn, &format!("DELETE FROM {table}")).await;
-    }
+    assert_eq!(roles, [login]);
+    let more: Vec<(String,)> = sqlx::query_as(
+        "SELECT 'member of ' || roleid::regrole FROM pg_auth_members
+         WHERE member = current_user::regrole
+         UNION ALL SELECT 'may run ' || p.oid::regprocedure FROM pg_proc p
+         JOIN pg_namespace n ON n.oid = p.pronamespace
+         WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.prosecdef
+           AND has_function_privilege(p.oid, 'EXECUTE')
+         UNION ALL SELECT 'sequence ' || oid::regclass FROM pg_class
+         WHERE CASE WHEN relkind = 'S' THEN has_sequence_privilege(oid, 'USAGE, SELECT, UPDATE') END",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .expect("asked");
+    assert_eq!(more, [], "nothing by another way");
     for statement in [
         "UPDATE domains SET tenant_id = tenant_id",
         "INSERT INTO changes VALUES (1, gen_random_uuid(), 'updated')",
@@ -404,9 +511,7 @@ async fn the_routers_catalog_login_reads_what_routing_needs_and_no_more() {
     }
     for database in ["postgres", "template1", "tenant_acme_1"] {
         assert!(
-            pg.connect(&roles[0], "known-to-the-test-0123456789", database)
-                .await
-                .is_err(),
+            pg.connect(login, password, database).await.is_err(),
             "{database}"
         );
     }

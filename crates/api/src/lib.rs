@@ -67,8 +67,25 @@ pub struct ApiDeps {
     pub config: ApiConfig,
 }
 
-/// The whole HTTP face. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the
-/// client's address is needed to slow down the guessing of passwords.
-pub fn service(deps: ApiDeps) -> axum::Router {
-    stack::stack(app::App::new(deps))
+/// The HTTP face of a process, at both its listeners.
+#[derive(Clone)]
+pub struct Api(app::App);
+
+impl Api {
+    /// Puts it together.
+    #[must_use]
+    pub fn new(deps: ApiDeps) -> Self {
+        Self(app::App::new(deps))
+    }
+
+    /// What the public listener serves, with `into_make_service_with_connect_info::<SocketAddr>()`: the
+    /// client's address is needed to slow down the guessing of passwords.
+    pub fn service(&self) -> axum::Router {
+        stack::stack(self.0.clone())
+    }
+
+    /// What the internal listener serves.
+    pub fn internal(&self, deps: internal::InternalDeps) -> axum::Router {
+        internal::service(self.0.clone(), deps)
+    }
 }

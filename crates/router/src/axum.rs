@@ -1,35 +1,63 @@
 //! The router inside a product written in axum: add [`layer`], take [`TenantDb`] as an argument.
+//! `docs/library.md` goes from nothing to a running product.
 //!
 //! The tenant is the one of the request's host name and nothing else: what a product makes of
 //! tokens or headers is its own to compare, with [`Tenant`]. Answers to requests that lead to no
 //! tenant, or to none that can be served, are RFC 9457 problems with the stable codes of the errors.
 
+mod host;
+mod problem;
+mod stop;
+
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::axum::Extension;
 use ::axum::extract::FromRequestParts;
-use ::axum::http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
 use ::axum::http::request::Parts;
-use ::axum::http::{HeaderMap, StatusCode};
+use ::axum::middleware::AddExtension;
 use ::axum::response::{IntoResponse, Response};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tenantry_types::ErrorKind;
+use tower::Layer;
 
 use crate::{AcquireError, BadHost, ResolveError, Route, Router, TenantConn};
 
+pub use ipnet::IpNet;
+pub use problem::Error;
+pub use stop::stop_signal;
+
 /// Gives the handlers below it the router.
-pub fn layer(router: Router) -> Extension<Router> {
-    Extension(router)
+pub fn layer(router: Router) -> TenantLayer {
+    TenantLayer(Tenants {
+        router,
+        proxies: Arc::default(),
+    })
 }
 
-/// The tenant that the request was sent to. Takes no connection.
+/// See [`layer`].
 #[derive(Clone, Debug)]
-pub struct Tenant(pub Route);
+pub struct TenantLayer(Tenants);
+
+/// What the extractors find in a request; put there by [`layer`].
+#[derive(Clone, Debug)]
+pub struct Tenants {
+    router: Router,
+    proxies: Arc<[IpNet]>,
+}
+
+/// The tenant that the request was sent to, and the router that found it. Takes no connection.
+///
+/// For a handler with a body: arguments are made in their order and a body is the last, so that with
+/// [`TenantDb`] whoever sends a body slowly would hold one of the tenant's connections meanwhile.
+#[derive(Clone, Debug)]
+pub struct Tenant(pub Route, pub Router);
 
 /// A connection to the database of the tenant that the request was sent to.
 ///
-/// Dropped, it goes back to its pool; in a query or an open transaction, its session is ended.
+/// Dropped, it goes back to its pool; in a query or an open transaction, its session is ended. A
+/// handler with a body, or one that may need no connection, takes [`Tenant`] and asks [`Tenant::db`].
 #[derive(Debug)]
 pub struct TenantDb {
     conn: TenantConn,
@@ -42,6 +70,11 @@ pub enum Rejection {
     /// The layer is missing: a fault of the product.
     #[error("the router's layer is missing")]
     NoLayer,
+    /// Proxies are trusted, and nobody knows whether a request comes from one: a fault of the product.
+    #[error(
+        "the client's address is not known: serve with into_make_service_with_connect_info::<SocketAddr>()"
+    )]
+    NoPeer,
     /// There is no usable host name in the request.
     #[error(transparent)]
     Host(#[from] BadHost),
@@ -53,11 +86,51 @@ pub enum Rejection {
     Acquire(#[from] AcquireError),
 }
 
+impl TenantLayer {
+    /// Reads the host from `X-Forwarded-Host` where the request comes from one of these networks: for a
+    /// proxy that cannot pass on `Host` as the client sent it. From anybody else the header means
+    /// nothing. Requests must carry their client's address then, see [`Rejection::NoPeer`].
+    #[must_use]
+    pub fn trusting(mut self, proxies: impl IntoIterator<Item = IpNet>) -> Self {
+        self.0.proxies = proxies.into_iter().collect();
+        self
+    }
+}
+
+impl<S> Layer<S> for TenantLayer {
+    type Service = AddExtension<S, Tenants>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Extension(self.0.clone()).layer(inner)
+    }
+}
+
+impl Tenant {
+    /// A connection to its database.
+    ///
+    /// # Errors
+    /// When there is none to be had, or the tenant may not be served any more.
+    pub async fn db(&self) -> Result<TenantDb, Rejection> {
+        let Self(route, router) = self;
+        let conn = router.acquire(route).await?;
+        let route = route.clone();
+        Ok(TenantDb { conn, route })
+    }
+}
+
 impl TenantDb {
     /// The tenant.
     #[must_use]
     pub fn tenant(&self) -> &Route {
         &self.route
+    }
+
+    /// Begins a transaction. Dropped without a commit it is rolled back.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn begin(&mut self) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+        Connection::begin(&mut *self.conn).await
     }
 
     /// See [`TenantConn::release`].
@@ -88,11 +161,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
         if let Some(tenant) = parts.extensions.get::<Self>() {
             return Ok(tenant.clone());
         }
-        let router = router(parts)?;
-        let host = router.parse_host(host(parts)?)?;
-        let tenant = Self(router.resolve(&host).await?);
+        let Tenants { router, proxies } = tenants(parts)?;
+        let host = router.parse_host(host::of(parts, proxies)?)?;
+        let tenant = Self(router.resolve(&host).await?, router.clone());
         parts.extensions.insert(tenant.clone());
         Ok(tenant)
+    }
+}
+
+/// For handlers that ask it more than the extractors do.
+impl<S: Send + Sync> FromRequestParts<S> for Router {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        tenants(parts).map(|tenants| tenants.router.clone())
     }
 }
 
@@ -100,9 +182,7 @@ impl<S: Send + Sync> FromRequestParts<S> for TenantDb {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        let Tenant(route) = Tenant::from_request_parts(parts, state).await?;
-        let conn = router(parts)?.acquire(&route).await?;
-        Ok(Self { conn, route })
+        Tenant::from_request_parts(parts, state).await?.db().await
     }
 }
 
@@ -111,25 +191,29 @@ impl Rejection {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NoLayer => "INTERNAL",
+            Self::NoLayer | Self::NoPeer => "INTERNAL",
             Self::Host(error) => error.code(),
             Self::Resolve(error) => error.code(),
             Self::Acquire(error) => error.code(),
         }
     }
 
-    fn kind(&self) -> ErrorKind {
+    /// The kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoLayer => ErrorKind::Internal,
+            Self::NoLayer | Self::NoPeer => ErrorKind::Internal,
             Self::Host(error) => error.kind(),
             Self::Resolve(error) => error.kind(),
             Self::Acquire(error) => error.kind(),
         }
     }
 
-    fn retry_after(&self) -> Option<Duration> {
+    /// After how long another try makes sense, if it does.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::NoLayer | Self::Host(_) => None,
+            Self::NoLayer | Self::NoPeer | Self::Host(_) => None,
             Self::Resolve(error) => error.retry_after(),
             Self::Acquire(error) => error.retry_after(),
         }
@@ -138,55 +222,16 @@ impl Rejection {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        let status = match self.kind() {
-            ErrorKind::Malformed => StatusCode::BAD_REQUEST,
-            ErrorKind::NotFound => StatusCode::NOT_FOUND,
-            ErrorKind::Forbidden => StatusCode::FORBIDDEN,
-            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        if status == StatusCode::INTERNAL_SERVER_ERROR {
+        if self.kind() == ErrorKind::Internal {
             tracing::error!(
                 error = &self as &dyn std::error::Error,
                 "a request cannot be served"
             );
         }
-        let title = status.canonical_reason().unwrap_or_default();
-        let code = self.code();
-        // Plain words only: nothing here needs escaping.
-        let body = format!(
-            r#"{{"type":"about:blank","title":"{title}","status":{},"code":"{code}"}}"#,
-            status.as_u16()
-        );
-        let mut headers = HeaderMap::new();
-        let json = ::axum::http::HeaderValue::from_static("application/problem+json");
-        headers.insert(CONTENT_TYPE, json);
-        if let Some(wait) = self.retry_after() {
-            headers.insert(RETRY_AFTER, wait.as_secs().max(1).into());
-        }
-        (status, headers, body).into_response()
+        problem::answer(self.kind(), self.code(), self.retry_after())
     }
 }
 
-fn router(parts: &Parts) -> Result<Router, Rejection> {
-    parts
-        .extensions
-        .get::<Router>()
-        .cloned()
-        .ok_or(Rejection::NoLayer)
-}
-
-/// HTTP/1.1 sends the host in the header, HTTP/2 in the request's target. Two headers are no host:
-/// a proxy and we could read different ones.
-fn host(parts: &Parts) -> Result<&str, BadHost> {
-    let mut headers = parts.headers.get_all(HOST).iter();
-    match (headers.next(), headers.next()) {
-        (Some(host), None) => host.to_str().map_err(|_| BadHost),
-        (None, _) => parts
-            .uri
-            .authority()
-            .map(|authority| authority.as_str())
-            .ok_or(BadHost),
-        (Some(_), Some(_)) => Err(BadHost),
-    }
+fn tenants(parts: &Parts) -> Result<&Tenants, Rejection> {
+    parts.extensions.get().ok_or(Rejection::NoLayer)
 }

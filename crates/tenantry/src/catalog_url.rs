@@ -31,16 +31,45 @@ pub async fn connect_pool(url: &Secret, max: u32) -> Result<PgPool> {
 /// # Errors
 /// When the URL is none.
 pub fn as_login(url: &Secret, login: &RoleName, password: &Secret) -> Result<Secret> {
-    let mut url = Url::parse(url.expose()).map_err(|_| {
-        Failure::usage("`catalog_url` is no URL")
-            .next("write TENANTRY_CATALOG_URL like postgres://login:password@host:5432/database")
-    })?;
+    let mut url = Url::parse(url.expose()).map_err(|_| no_url())?;
     // As parameters, which win over what stands before the host: a URL of a socket has no host
     // and so no room for a login.
     url.query_pairs_mut()
         .append_pair("user", login.as_str())
         .append_pair("password", password.expose());
     Ok(Secret::new(url.as_str()))
+}
+
+/// The same catalog with another login and without the first one's password: for somebody who must not
+/// have that.
+///
+/// # Errors
+/// When the URL is none.
+pub fn replacing_login(url: &Secret, login: &RoleName, password: &Secret) -> Result<Secret> {
+    let mut bare = Url::parse(url.expose()).map_err(|_| no_url())?;
+    let kept: Vec<_> = bare
+        .query_pairs()
+        .filter(|(name, _)| !matches!(name.as_ref(), "user" | "password"))
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    bare.set_query(None);
+    if !kept.is_empty() {
+        bare.query_pairs_mut().extend_pairs(kept);
+    }
+    // Fails where there is no host, and so no room for a login: a URL of a socket.
+    let in_front = bare.set_username("").is_ok() && bare.set_password(None).is_ok();
+    if in_front
+        && bare.set_username(login.as_str()).is_ok()
+        && bare.set_password(Some(password.expose())).is_ok()
+    {
+        return Ok(Secret::new(bare.as_str()));
+    }
+    as_login(&Secret::new(bare.as_str()), login, password)
+}
+
+fn no_url() -> Failure {
+    Failure::usage("`catalog_url` is no URL")
+        .next("write TENANTRY_CATALOG_URL like postgres://login:password@host:5432/database")
 }
 
 /// A failure of the catalog, with what to do where that is known.
@@ -73,6 +102,30 @@ pub fn catalog_failure(doing: &str, error: &CatalogError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_for_others_holds_nothing_of_the_first_login() {
+        let login = RoleName::parse("tenantry_router_1").expect("a name");
+        for (from, to) in [
+            (
+                "postgres://admin:hidden@h:1/db",
+                "postgres://tenantry_router_1:p%2Fw%26@h:1/db",
+            ),
+            (
+                "postgres://admin:hidden@h/db?sslmode=require&user=admin&password=hidden",
+                "postgres://tenantry_router_1:p%2Fw%26@h/db?sslmode=require",
+            ),
+            (
+                "postgres:///db?host=/run/pg&user=admin&password=hidden",
+                "postgres:///db?host=%2Frun%2Fpg&user=tenantry_router_1&password=p%2Fw%26",
+            ),
+        ] {
+            let given = replacing_login(&Secret::new(from), &login, &Secret::new("p/w&"));
+            let given = given.expect("a URL");
+            assert_eq!(given.expose(), to);
+            assert!(!given.expose().contains("hidden"));
+        }
+    }
 
     #[test]
     fn another_login_wins_over_the_one_in_the_url() {

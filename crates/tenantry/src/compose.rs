@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use tenantry_api::internal::InternalDeps;
-use tenantry_api::{ApiConfig, ApiDeps};
+use tenantry_api::{Api, ApiConfig, ApiDeps};
 use tenantry_catalog::{clusters, installation, router_login};
 use tenantry_lifecycle::{Deps, Lifecycle};
 use tenantry_router::Router;
 use tenantry_tenantdb::passwords::Hashing;
-use tenantry_types::{Clock, Entropy, InstallationId, Secret};
+use tenantry_types::{Clock, DomainName, Entropy, InstallationId, Secret};
 use tenantry_vault::{Keyring, Place};
 use tokio::task::AbortHandle;
 
@@ -29,6 +29,8 @@ const END: Duration = Duration::from_secs(10);
 /// All parts, ready to serve.
 pub struct Composed {
     service: axum::Router,
+    api: Api,
+    internal_hosts: Vec<DomainName>,
     lifecycle: Lifecycle,
     router: Router,
     pools: [PgPool; 2],
@@ -74,7 +76,7 @@ pub async fn compose(config: &Config) -> Result<Composed> {
         settings: lifecycle_settings(config),
         faults,
     });
-    let service = tenantry_api::service(ApiDeps {
+    let api = Api::new(ApiDeps {
         lifecycle: lifecycle.clone(),
         router: router.clone(),
         catalog: catalog.clone(),
@@ -89,7 +91,9 @@ pub async fn compose(config: &Config) -> Result<Composed> {
         tokio::spawn(prepare_templates(catalog.clone(), lifecycle.clone())).abort_handle();
     let pools = [catalog, router_catalog];
     Ok(Composed {
-        service,
+        service: api.service(),
+        api,
+        internal_hosts: config.internal.hosts()?,
         lifecycle,
         readings: Sources::new(router.clone(), pools.clone(), &clock),
         router,
@@ -127,10 +131,9 @@ impl Composed {
 
     /// What answers on the internal listener.
     pub fn internal(&self, metrics: &Metrics) -> axum::Router {
-        tenantry_api::internal::service(InternalDeps {
-            catalog: self.pools[0].clone(),
-            router: self.router.clone(),
+        self.api.internal(InternalDeps {
             render: metrics.render(self.readings.clone()),
+            hosts: self.internal_hosts.clone(),
         })
     }
 
@@ -189,7 +192,10 @@ async fn prepare_templates(catalog: PgPool, lifecycle: Lifecycle) {
 }
 
 /// Whether this catalog is migrated, initialised, and opens with these keys.
-async fn ready(catalog: &PgPool, keys: &Keyring) -> Result<InstallationId> {
+///
+/// # Errors
+/// When it is not, with what to do.
+pub async fn ready(catalog: &PgPool, keys: &Keyring) -> Result<InstallationId> {
     let failed = |error| catalog_url::catalog_failure("the catalog cannot be used", &error);
     let mut conn = catalog
         .acquire()
@@ -329,7 +335,9 @@ fn api_config(config: &Config) -> Result<ApiConfig> {
     })
 }
 
-fn no_keys() -> Failure {
+/// Nothing can be done without keys.
+#[must_use]
+pub fn no_keys() -> Failure {
     Failure::usage("no keys are configured")
         .next("set TENANTRY_KEYS, or `keys` in tenantry.toml, to what `tenantry init` printed")
 }

@@ -134,7 +134,7 @@ impl Client {
 }
 
 /// A client that goes straight to a server on this machine.
-pub(crate) fn plain(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+pub fn plain(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // A second one in this process would do as well.

@@ -33,7 +33,7 @@ pub use answer::Answer;
 pub use binary::command as program;
 pub use browser::{Browser, Key, Scripts};
 pub use cli::Cli;
-pub use client::{Client, Request};
+pub use client::{Client, Request, plain};
 pub use dev::{Dev, Options, shared};
 pub use dns::Dns;
 pub use metrics::Metrics;

@@ -51,7 +51,7 @@ pub(crate) fn learn_url(url: &str) {
 }
 
 /// Learns what a document says is a password or a token.
-pub(crate) fn learn_from(document: &Value) {
+pub fn learn_from(document: &Value) {
     match document {
         Value::Array(items) => items.iter().for_each(learn_from),
         Value::Object(fields) => {

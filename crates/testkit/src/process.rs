@@ -20,7 +20,8 @@ pub struct Process {
 impl Process {
     /// Starts it; `name` names its output files in `folder`. Output is appended: a restart does not
     /// wipe what the run before it said.
-    pub(crate) fn spawn(mut command: Command, folder: &Path, name: &str) -> Self {
+    #[must_use]
+    pub fn spawn(mut command: Command, folder: &Path, name: &str) -> Self {
         use std::os::unix::process::CommandExt;
         let stdout = folder.join(format!("{name}.out"));
         let stderr = folder.join(format!("{name}.log"));

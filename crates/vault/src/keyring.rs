@@ -71,6 +71,11 @@ pub enum KeyError {
     /// A purpose without a key.
     #[error("the list has no {0} key")]
     Missing(Purpose),
+    /// A key that a router must not have.
+    #[error(
+        "key {0} of the list is of the purpose {1}: a router is given route keys and no others"
+    )]
+    NotForRouters(usize, Purpose),
 }
 
 impl Keyring {
@@ -79,13 +84,7 @@ impl Keyring {
     /// # Errors
     /// The first thing that is wrong, by its place in the list (counted from 1).
     pub fn parse(setting: &Secret) -> Result<Self, KeyError> {
-        let mut entries: Vec<Entry> = Vec::new();
-        for (index, text) in setting.expose().split(',').enumerate() {
-            let entry = Entry::parse(index + 1, text.trim())?;
-            entry.check_against(index + 1, &entries)?;
-            entries.push(entry);
-        }
-        Self::from_entries(entries)
+        Self::from_entries(entries(setting)?)
     }
 
     /// Makes a new keyring: one key per purpose, each with the id `k1`.
@@ -110,8 +109,20 @@ impl Keyring {
     /// The keyring as a setting that [`Keyring::parse`] reads.
     #[must_use]
     pub fn to_setting(&self) -> Secret {
+        self.setting_of(|_| true)
+    }
+
+    /// The route keys alone, as a setting that [`RouteKeys::parse`] reads: what is given to a program
+    /// that routes and must not be able to open anything else. Keys of different purposes are random
+    /// and independent, so that nothing about the others is in it.
+    #[must_use]
+    pub fn route_setting(&self) -> Secret {
+        self.setting_of(|purpose| purpose == Purpose::Route)
+    }
+
+    fn setting_of(&self, wanted: impl Fn(Purpose) -> bool) -> Secret {
         let mut setting = Zeroizing::new(String::new());
-        for entry in &self.entries {
+        for entry in self.entries.iter().filter(|entry| wanted(entry.purpose)) {
             if !setting.is_empty() {
                 setting.push(',');
             }
@@ -150,14 +161,7 @@ impl Keyring {
     }
 
     fn from_entries(entries: Vec<Entry>) -> Result<Self, KeyError> {
-        let of = |purpose: Purpose| {
-            let mut keys = entries
-                .iter()
-                .filter(|entry| entry.purpose == purpose)
-                .map(Entry::pair);
-            let active = keys.next().ok_or(KeyError::Missing(purpose))?;
-            Ok((active, keys.collect::<Vec<_>>()))
-        };
+        let of = |purpose| of_purpose(&entries, purpose);
         let (route, old_route) = of(Purpose::Route)?;
         let (admin, old_admin) = of(Purpose::Admin)?;
         let (directory, _) = of(Purpose::Directory)?;
@@ -170,6 +174,47 @@ impl Keyring {
             entries,
         })
     }
+}
+
+impl RouteKeys {
+    /// Reads the keys of a program that only routes, as [`Keyring::route_setting`] writes them.
+    ///
+    /// A setting with keys of other purposes is refused, although a part of it would do: it means
+    /// that the program was given what it must not have.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, by its place in the list (counted from 1).
+    pub fn parse(setting: &Secret) -> Result<Self, KeyError> {
+        let entries = entries(setting)?;
+        let mut numbered = (1..).zip(&entries);
+        if let Some((number, other)) = numbered.find(|(_, entry)| entry.purpose != Purpose::Route) {
+            return Err(KeyError::NotForRouters(number, other.purpose));
+        }
+        let (active, older) = of_purpose(&entries, Purpose::Route)?;
+        Ok(Self::new(SealingKeys::new(Purpose::Route, active, older)))
+    }
+}
+
+fn entries(setting: &Secret) -> Result<Vec<Entry>, KeyError> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for (number, text) in (1..).zip(setting.expose().split(',')) {
+        let entry = Entry::parse(number, text.trim())?;
+        entry.check_against(number, &entries)?;
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+type Pair = (KeyId, KeyBytes);
+
+/// The active key of a purpose and the others.
+fn of_purpose(entries: &[Entry], purpose: Purpose) -> Result<(Pair, Vec<Pair>), KeyError> {
+    let mut keys = entries
+        .iter()
+        .filter(|entry| entry.purpose == purpose)
+        .map(Entry::pair);
+    let active = keys.next().ok_or(KeyError::Missing(purpose))?;
+    Ok((active, keys.collect()))
 }
 
 impl fmt::Debug for Keyring {

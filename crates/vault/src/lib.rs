@@ -2,7 +2,8 @@
 //!
 //! A secret is sealed with AES-256-GCM for one purpose and one place (table, row, column): moved
 //! anywhere else it does not open. Keys never leave by `Debug` or `Display`; only
-//! [`Keyring::to_setting`] gives them out, once, to be stored where the operator keeps secrets.
+//! [`Keyring::to_setting`] gives them out, once, to be stored where the operator keeps secrets, and
+//! [`Keyring::route_setting`] those of routing alone, for programs that only route.
 //!
 //! This crate does no I/O. It does not know which rows there are beyond the names in [`Place`].
 

@@ -303,6 +303,11 @@ async fn every_document_has_the_keys_of_the_page() {
         0,
         &local(&["catalog", "migrate"]),
     );
+    check(
+        "tenantry router-credentials",
+        0,
+        &local(&["router-credentials"]),
+    );
     let server = variables["TENANTRY_CATALOG_URL"]
         .rsplit_once('/')
         .expect("a URL")

@@ -1,6 +1,8 @@
 //! The internal listener.
 
+mod forward_auth;
 mod metrics;
+mod tls_ask;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -50,6 +50,14 @@ pub(super) fn access_token(parts: &Parts, config: &ApiConfig) -> Result<Option<S
     cookie(parts, Kind::Access, config)
 }
 
+/// Whether there is an access token at all.
+///
+/// # Errors
+/// As [`access_token`].
+pub(crate) fn is_signed_in(parts: &Parts, app: &App) -> Result<bool, Problem> {
+    Ok(access_token(parts, &app.config)?.is_some())
+}
+
 /// The access token, or why what was sent is none, for a handler that can do without.
 pub(crate) struct AccessToken(pub(crate) Result<Option<Secret>, Problem>);
 

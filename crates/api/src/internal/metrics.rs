@@ -4,12 +4,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
-use super::InternalDeps;
+use super::Internal;
 
-pub(super) async fn handle(State(deps): State<InternalDeps>) -> Response {
+pub(super) async fn handle(State(internal): State<Internal>) -> Response {
     let headers = [
         (CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
     ];
-    (headers, (deps.render)()).into_response()
+    (headers, (internal.render)()).into_response()
 }

@@ -183,6 +183,8 @@ fn is_code(text: &str) -> bool {
             .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
     };
     let alone = ["INTERNAL", "UNAUTHENTICATED", "OVERLOADED"];
+    // Variables of the environment are written alike.
+    let variable = text.starts_with("TENANTRY_");
     alone.contains(&text)
-        || (capitals(text) && text.len() > 5 && text.trim_matches('_').contains('_'))
+        || (capitals(text) && !variable && text.len() > 5 && text.trim_matches('_').contains('_'))
 }

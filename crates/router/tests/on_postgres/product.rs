@@ -7,13 +7,13 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::get;
 use tenantry_catalog::change_log::Kind;
-use tenantry_router::axum::{Tenant, TenantDb, layer};
+use tenantry_router::axum::{Error, Tenant, TenantDb, layer};
 use tokio::time::timeout;
 use tower::ServiceExt;
 
 use crate::home::{Home, whoami};
 
-async fn who(Tenant(route): Tenant, mut db: TenantDb) -> String {
+async fn who(Tenant(route, ..): Tenant, mut db: TenantDb) -> String {
     let slug = whoami(&mut db).await.expect("asked");
     assert_eq!(db.tenant().tenant_id(), route.tenant_id());
     db.release();
@@ -52,7 +52,11 @@ pub async fn a_handler_takes_its_tenants_database_as_an_argument(home: Home) {
     ] {
         let (found, body) = ask(&app, host).await;
         assert_eq!(found, status, "{host}");
-        assert!(body.contains(code), "{host}: {body}");
+        let told: serde_json::Value = serde_json::from_str(&body).expect("a problem");
+        assert_eq!(told["type"], format!("urn:tenantry:error:{code}"), "{body}");
+        assert_eq!(told["status"], status.as_u16(), "{body}");
+        assert_eq!(told["code"], code, "{body}");
+        assert!(told["detail"].is_string(), "{body}");
     }
     let two = Request::get("/")
         .header("host", "acme.localhost")
@@ -79,6 +83,59 @@ pub async fn a_handler_takes_its_tenants_database_as_an_argument(home: Home) {
     assert_eq!(
         ask(&bare, "acme.localhost").await.0,
         StatusCode::INTERNAL_SERVER_ERROR
+    );
+    router.shutdown().await;
+}
+
+/// Rows that a handler wrote in a transaction, by whether it came to its commit.
+async fn write(tenant: Tenant, body: String) -> Result<&'static str, Error> {
+    let mut db = tenant.db().await?;
+    let mut tx = db.begin().await?;
+    sqlx::query("UPDATE whoami SET slug = $1")
+        .bind(&body)
+        .execute(&mut *tx)
+        .await?;
+    if body == "fails" {
+        sqlx::query("SELECT secret_column FROM whoami")
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok("written")
+}
+
+async fn read(mut db: TenantDb) -> Result<String, Error> {
+    Ok(sqlx::query_scalar("SELECT slug FROM whoami")
+        .fetch_one(&mut *db)
+        .await?)
+}
+
+/// Tried by a commit before the failing statement: the row is then "fails"; and by putting the
+/// database's own words into the answer.
+pub async fn what_fails_half_way_is_rolled_back_and_tells_nothing(home: Home) {
+    home.tenant("acme").await;
+    let router = home.router(Home::config()).await;
+    let app = App::new()
+        .route("/", get(read).post(write))
+        .layer(layer(router.clone()));
+    let post = async |body: &'static str| {
+        let request = Request::post("/").header("host", "acme.localhost");
+        let answer = app
+            .clone()
+            .oneshot(request.body(Body::from(body)).expect("a request"));
+        let answer = answer.await.expect("an answer");
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), 10_000).await.expect("a body");
+        (status, String::from_utf8(body.to_vec()).expect("text"))
+    };
+    assert_eq!(post("second").await.0, StatusCode::OK);
+    let (status, body) = post("fails").await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(body.contains(r#""code":"INTERNAL""#), "{body}");
+    assert!(!body.contains("secret_column"), "{body}");
+    assert_eq!(
+        ask(&app, "acme.localhost").await,
+        (StatusCode::OK, "second".to_owned())
     );
     router.shutdown().await;
 }

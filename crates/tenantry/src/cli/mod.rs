@@ -15,6 +15,7 @@ mod openapi;
 mod operations;
 mod operators;
 mod probe;
+mod router_credentials;
 mod routers;
 mod serve;
 mod status;
@@ -121,6 +122,8 @@ pub enum Command {
     Serve(serve::Serve),
     /// Prepare a catalog: migrate it, register the first cluster, issue the first token
     Init(init::Init),
+    /// Print what a product with the router inside is given: route keys and a login for routing only
+    RouterCredentials(router_credentials::RouterCredentials),
     /// Work on the central database itself
     #[command(subcommand)]
     Catalog(catalog::Catalog),
@@ -187,6 +190,7 @@ impl Command {
             Self::Dev(command) => Box::pin(command.run(global)).await,
             Self::Serve(command) => Box::pin(command.run(global)).await,
             Self::Init(command) => command.run(global).await,
+            Self::RouterCredentials(command) => command.run(global).await,
             Self::Catalog(command) => command.run(global).await,
             Self::Tenants(command) => command.run(global).await,
             Self::MigrateAll(command) => command.run(global).await,

@@ -22,6 +22,17 @@ pub(super) fn target(global: &Global) -> Result<Target> {
     find(global, &here)
 }
 
+/// What `tenantry dev` wrote for other programs, where its folder is found.
+///
+/// # Errors
+/// When the current folder cannot be read.
+pub fn dev_environment(global: &Global) -> Result<Option<EnvFile>> {
+    let here = std::env::current_dir()
+        .map_err(|error| Failure::because("the current folder cannot be read", &error))?;
+    let data = data_folder(global, &here);
+    Ok(data.and_then(|data| EnvFile::read(&data.join(folder::ENV)).ok()))
+}
+
 fn find(global: &Global, here: &Path) -> Result<Target> {
     let found = data_folder(global, here).and_then(|data| left_by_dev(&data));
     let known_url = found.as_ref().map(|target| target.url.clone());

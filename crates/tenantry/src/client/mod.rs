@@ -7,6 +7,8 @@ mod problem;
 mod reach;
 mod resolve;
 
+pub use discover::dev_environment;
+
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Url, redirect};

@@ -30,6 +30,10 @@ pub const COMMAND_LINE: &[(&str, &str)] = &[
         "Written by `dev` for other programs: where its `/metrics` is.",
     ),
     (
+        "TENANTRY_INSTALLATION",
+        "Written by `router-credentials` for programs with the router inside: which installation they join.",
+    ),
+    (
         "TENANTRY_TOKEN",
         "For the same: the operator's token. A secret.",
     ),

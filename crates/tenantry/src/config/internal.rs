@@ -1,8 +1,10 @@
-//! The internal listener: `/metrics` and what else is for those who run the program.
+//! The internal listener: `/metrics` and what else is for those who run the program, and for their
+//! proxies.
 
 use std::net::SocketAddr;
 
 use serde::Deserialize;
+use tenantry_types::DomainName;
 
 use crate::failure::{Failure, Result};
 
@@ -14,6 +16,8 @@ pub struct InternalSettings {
     pub internal_listen: String,
     /// `internal_allow_remote`: off. Nobody is asked who they are there.
     pub internal_allow_remote: bool,
+    /// `internal_hosts`: none. See [`InternalSettings::hosts`] for them as names.
+    pub internal_hosts: Vec<String>,
 }
 
 impl Default for InternalSettings {
@@ -21,6 +25,7 @@ impl Default for InternalSettings {
         Self {
             internal_listen: "127.0.0.1:9464".to_owned(),
             internal_allow_remote: false,
+            internal_hosts: Vec::new(),
         }
     }
 }
@@ -49,9 +54,22 @@ impl InternalSettings {
         Ok(Some(address))
     }
 
-    /// Itself, if its address is usable.
+    /// Names by which it may be asked.
+    ///
+    /// # Errors
+    /// When one is no host name, or is one with a port.
+    pub fn hosts(&self) -> Result<Vec<DomainName>> {
+        let parse = |text: &String| {
+            DomainName::parse(text)
+                .map_err(|error| Failure::usage(format!("`internal_hosts`: `{text}` {error}")))
+        };
+        self.internal_hosts.iter().map(parse).collect()
+    }
+
+    /// Itself, if its parts are usable.
     pub(super) fn checked(self) -> Result<Self> {
         self.address()?;
+        self.hosts()?;
         Ok(self)
     }
 }
@@ -64,6 +82,7 @@ mod tests {
         let settings = InternalSettings {
             internal_listen: text.to_owned(),
             internal_allow_remote: remote,
+            ..InternalSettings::default()
         };
         Ok(settings.address()?.map(|address| address.to_string()))
     }
@@ -77,6 +96,24 @@ mod tests {
         for bad in ["", "9464", "localhost:9464", "127.0.0.1", "none"] {
             let failure = address(bad, false).expect_err(bad);
             assert!(failure.text().contains("`internal_listen`"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn its_names_are_names_without_a_port() {
+        let hosts = |name: &str| {
+            let settings = InternalSettings {
+                internal_hosts: vec![name.to_owned()],
+                ..InternalSettings::default()
+            };
+            settings.hosts()
+        };
+        for good in ["tenantry", "Metrics.internal", "metrics.internal."] {
+            assert_eq!(hosts(good).map(|hosts| hosts.len()).ok(), Some(1), "{good}");
+        }
+        for bad in ["", "tenantry:9464", "*.internal", "http://tenantry"] {
+            let told = hosts(bad).expect_err(bad).text();
+            assert!(told.contains("`internal_hosts`"), "{told}");
         }
     }
 

@@ -21,6 +21,13 @@ impl Overrides {
         self
     }
 
+    /// Sets a list of texts.
+    #[must_use]
+    pub fn list<'a>(mut self, path: &'static str, texts: impl Iterator<Item = &'a str>) -> Self {
+        put(&mut self.0, path, texts.collect::<Vec<_>>().into());
+        self
+    }
+
     /// Sets a switch.
     #[must_use]
     pub fn switch(mut self, path: &'static str, on: bool) -> Self {

@@ -1,4 +1,7 @@
+use tenantry_types::{Clock, ClusterId};
+
 use super::*;
+use crate::Place;
 
 const A: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const B: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
@@ -72,6 +75,45 @@ fn an_error_names_the_part_and_never_shows_it() {
             assert!(!shown.contains(&key[1..]), "{shown}");
         }
     }
+}
+
+/// Tried by printing all entries in `route_setting`: the first assertion fails; and by dropping the
+/// check in `RouteKeys::parse`: the last loop fails.
+#[test]
+fn a_router_is_given_route_keys_and_nothing_of_the_others() {
+    let all = format!("route:r2:{A},admin:a:{B},route:r1:{C},directory:d:{D},signing:s:{E}");
+    let keys = parse(&all).expect("a keyring");
+    let given = keys.route_setting();
+    assert_eq!(given.expose(), format!("route:r2:{A},route:r1:{C}"));
+
+    let router = RouteKeys::parse(&given).expect("a router's keys");
+    let entropy = Entropy::system();
+    let place = Place::cluster_admin(ClusterId::generate(&Clock::system(), &entropy));
+    let secret = Secret::new("open me");
+    let routes = keys
+        .route()
+        .seal(&entropy, &place, &secret)
+        .expect("sealed");
+    assert_eq!(router.open(&place, &routes).expect("opened"), secret);
+    let admins = keys
+        .admin()
+        .seal(&entropy, &place, &secret)
+        .expect("sealed");
+    router.open(&place, &admins).expect_err("another purpose");
+
+    for (more, purpose) in [
+        (format!("admin:k1:{B}"), Purpose::Admin),
+        (format!("directory:k1:{B}"), Purpose::Directory),
+        (format!("signing:k1:{B}"), Purpose::Signing),
+    ] {
+        let refused = RouteKeys::parse(&Secret::new(format!("route:k1:{A},{more}")));
+        assert_eq!(
+            refused.expect_err("too many"),
+            KeyError::NotForRouters(2, purpose)
+        );
+    }
+    let none = RouteKeys::parse(&Secret::new(""));
+    assert_eq!(none.expect_err("none"), KeyError::Shape(1));
 }
 
 #[test]

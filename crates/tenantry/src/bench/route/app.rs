@@ -101,7 +101,7 @@ async fn close_opened(State(wired): State<Arc<Wired>>) -> &'static str {
     "forgotten"
 }
 
-async fn forget(Tenant(route): Tenant, Extension(router): Extension<Router>) -> &'static str {
+async fn forget(Tenant(route, ..): Tenant, router: Router) -> &'static str {
     router.disconnect(route.tenant_id()).await;
     "forgotten"
 }
@@ -112,7 +112,7 @@ struct Hosts {
 }
 
 async fn resolutions(
-    Extension(router): Extension<Router>,
+    router: Router,
     extract::Path(number): extract::Path<u32>,
     Query(hosts): Query<Hosts>,
 ) -> std::result::Result<Json<Told>, StatusCode> {
