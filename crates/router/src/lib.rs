@@ -63,7 +63,7 @@ pub use inspect::{PoolStats, ProbeError, Remembered, TenantStats};
 pub use prove::{ProveError, ProvenConn, Target};
 pub use resolve::{Asked, ResolveError, Route};
 pub use router::{ClusterStats, Router, Stats};
-pub use strays::{RouterLogin, Sessions};
-pub use trouble::{By, Noted, Ranked, Reach, Reason};
 /// What tenants' connections are of: a product's own version would be another type.
 pub use sqlx;
+pub use strays::{RouterLogin, Sessions};
+pub use trouble::{By, Noted, Ranked, Reach, Reason};
