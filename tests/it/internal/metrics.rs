@@ -295,7 +295,7 @@ async fn of_any_number_of_tenants_twenty_at_most_have_a_series() {
     fail(1).await;
     let before = dev.metrics().await.names().count();
     stream::iter(2..=5_000_u32)
-        .for_each_concurrent(8, |number| fail(number))
+        .for_each_concurrent(8, &fail)
         .await;
     for _ in 0..60 {
         fail(7).await;
