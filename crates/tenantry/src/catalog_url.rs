@@ -109,11 +109,11 @@ mod tests {
         for (from, to) in [
             (
                 "postgres://admin:hidden@h:1/db",
-                "postgres://tenantry_router_1:p%2Fw%26@h:1/db",
+                "postgres://tenantry_router_1:p%2Fw&@h:1/db",
             ),
             (
                 "postgres://admin:hidden@h/db?sslmode=require&user=admin&password=hidden",
-                "postgres://tenantry_router_1:p%2Fw%26@h/db?sslmode=require",
+                "postgres://tenantry_router_1:p%2Fw&@h/db?sslmode=require",
             ),
             (
                 "postgres:///db?host=/run/pg&user=admin&password=hidden",

@@ -35,7 +35,7 @@ fn caddy(dev: &Dev, product: &Product) -> Proxy {
         .env("XDG_DATA_HOME", &folder)
         .env("BASE_DOMAIN", "localhost")
         .env("TENANTRY", dev.address().to_string())
-        .env("TENANTRY_INTERNAL", internal(dev))
+        .env("INTERNAL", internal(dev))
         .env("PRODUCT", product.address.to_string())
         .env("GLOBAL_OPTIONS", options);
     Proxy {

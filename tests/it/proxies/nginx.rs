@@ -21,7 +21,7 @@ fn nginx(dev: &Dev, product: &Product) -> Proxy {
         ("CERTIFICATE", certificate.display().to_string()),
         ("CERTIFICATE_KEY", key.display().to_string()),
         ("TENANTRY", dev.address().to_string()),
-        ("TENANTRY_INTERNAL", internal(dev)),
+        ("INTERNAL", internal(dev)),
         ("PRODUCT", product.address.to_string()),
         ("USERS", "optional".to_owned()),
     ]);

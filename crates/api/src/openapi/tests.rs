@@ -165,6 +165,7 @@ fn requests() -> Vec<Request> {
         body::<setup::tenants::Admin>("NewAdmin"),
         body::<setup::tenants::domains::put::Wanted>("WantedDomain"),
         body::<setup::tenants::aliases::put::NewAlias>("NewAlias"),
+        body::<setup::clusters::update::ClusterChange>("ClusterChange"),
         body::<setup::operators::create::NewOperator>("NewOperator"),
         body::<setup::rollouts::create::Rollout>("NewRollout"),
         body::<crate::sign_in::Credentials>("Credentials"),

@@ -16,6 +16,7 @@ const INSIDE: &[(&str, &str)] = &[
     ("MIGRATION_DIRTY", "MIGRATION_FAILED"),
     ("MIGRATION_EDITED", "MIGRATION_FAILED"),
     ("SCHEMA_AHEAD", "MIGRATION_FAILED"),
+    ("SECRET_UNREADABLE", "DATABASE_UNAVAILABLE"),
     (
         "SESSION_ENDED",
         "INVALID_REFRESH_TOKEN or INVALID_CREDENTIALS",
@@ -139,7 +140,8 @@ fn read_codes(folder: &Path, into: &mut BTreeSet<String>) {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             read_codes(&path, into);
-        // `attention.rs` has codes of what to look at: no errors, and told in docs/cli.md.
+        // `attention.rs` and `verdict.rs` have codes of what to look at and of what was found: no errors,
+        // and told in docs/cli.md.
         // `problems.rs` and the annotations list codes, they raise none.
         } else if path.extension().is_some_and(|ext| ext == "rs")
             && ![
@@ -147,6 +149,7 @@ fn read_codes(folder: &Path, into: &mut BTreeSet<String>) {
                 "pages.rs",
                 "tests.rs",
                 "attention.rs",
+                "verdict.rs",
                 "problems.rs",
             ]
             .iter()

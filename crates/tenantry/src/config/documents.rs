@@ -88,6 +88,10 @@ fn the_configuration_that_a_document_shows_can_be_loaded() {
     for (path, text) in documents() {
         for block in text.split("```toml\n").skip(1) {
             let block = block.split("```").next().unwrap_or_default();
+            // A product's own Cargo.toml.
+            if block.starts_with("[dependencies]") {
+                continue;
+            }
             let folder = tempfile::tempdir().expect("a folder");
             let file = folder.path().join("tenantry.toml");
             std::fs::write(&file, block).expect("written");

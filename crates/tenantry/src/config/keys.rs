@@ -87,7 +87,7 @@ pub const KEYS: &[Key] = &[
     key("listen", Text, "127.0.0.1:3000", "The address and port of the public listener.").flag("--listen"),
     key("internal_listen", Text, "127.0.0.1:9464; a free port in `dev`", "The address and port of the internal listener with `/metrics` and `/internal/…`, or `off`.").flag("--internal-listen"),
     key("internal_allow_remote", Switch, "false", "Whether `internal_listen` may be an address that other machines reach. It asks nobody who they are: let only your monitoring and your proxies through."),
-    key("internal_hosts", List, "none", "Names by which the internal listener may be asked (`tenantry` in `http://tenantry:9464/metrics`), besides `localhost` and addresses. A page of a stranger's can make a browser ask by a name of its own."),
+    key("internal_hosts", List, "none", "Names by which the internal listener may be asked (`tenantry` in `http://tenantry:9464/metrics`), besides `localhost` and addresses. A page of a stranger's can make a browser ask by a name of its own.").example("tenantry"),
     key("base_domains", List, "localhost", "Domains whose subdomains are tenants. The setup API answers at the domain itself."),
     key("public_url", Text, "https://<first base domain>", "How people reach the base domain; its scheme and port go into the URLs in answers.").example("https://example.com"),
     key("allow_tenant_header", Switch, "false; true in `dev`", "Whether `x-tenant-id` may choose the tenant. Only for development."),

@@ -53,7 +53,8 @@ async fn a_tenant_that_is_well_is_told_so_and_a_probe_proves_it() {
         told["database"]["logins"],
         json!(["owner", "router", "user"])
     );
-    assert_eq!(told["domains"][0]["name"], acme.slug.as_str());
+    assert_eq!(told["domains"][0]["domain"], acme.slug.as_str());
+    assert_eq!(told["domains"][0]["state"], "verified");
     assert_eq!(told["cluster"]["name"], "default");
     let own = answering(&told);
     assert_eq!(own["hasLastChange"], true, "{told}");
@@ -83,6 +84,25 @@ async fn a_tenant_that_is_well_is_told_so_and_a_probe_proves_it() {
         .get("/setup/tenants/nobody/explain?probe=perhaps")
         .await;
     assert_eq!(wrong.wrong_fields(), ["probe"]);
+}
+
+/// Left out of the verdict when it read the served names alone.
+#[tokio::test]
+async fn a_domain_that_waits_for_its_record_is_told_with_the_record() {
+    let dev = shared();
+    let shop = dev.tenant("shopkeeper").await;
+    let path = format!("/setup/tenants/{}/domains/shop.pending.example", shop.id);
+    let wanted = dev.operator().put(&path, json!({})).await.expect(201);
+    let told = explain(dev, &shop, "").await;
+    assert_eq!(codes(&told)[0], "DOMAIN_NOT_VERIFIED", "{told}");
+    let next = told["verdict"][0]["whatToDo"].as_str().expect("a text");
+    for part in ["name", "value"] {
+        let part = wanted["record"][part].as_str().expect("a text");
+        assert!(next.contains(part), "{next}");
+    }
+    let domains = told["domains"].as_array().expect("domains");
+    let states = domains.iter().map(|domain| &domain["state"]);
+    assert_eq!(states.collect::<Vec<_>>(), ["verified", "pending"]);
 }
 
 #[tokio::test]

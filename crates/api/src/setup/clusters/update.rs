@@ -31,7 +31,7 @@ pub(crate) struct ClusterChange {
 
 impl FromFields for ClusterChange {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let budget = fields.number("connectionBudget", 1, MOST)?;
+        let budget = fields.required_number("connectionBudget", 1, MOST)?;
         Some(Self {
             connection_budget: u32::try_from(budget).ok()?,
         })

@@ -8,9 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use sqlx::PgConnection;
 use tenantry_catalog::tenants::{self, TenantRef};
-use tenantry_catalog::{
-    CatalogError, change_log, clusters, databases, domains, logins, operations,
-};
+use tenantry_catalog::{CatalogError, change_log, clusters, databases, logins, operations};
 
 use crate::app::App;
 use crate::context::{Operator, Path, Query};
@@ -18,6 +16,7 @@ use crate::fields::{Fields, FromFields};
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::setup::routers::view as routers;
+use crate::setup::tenants::domains;
 
 mod verdict;
 mod view;
@@ -97,7 +96,7 @@ async fn gather(
         None => None,
     };
     Ok(Some(Gathered {
-        domains: domains::by_tenant(conn, tenant.id).await?,
+        domains: domains::all(conn, tenant.id, &app.config).await?,
         cluster: clusters::by_id(conn, tenant.cluster_id).await?,
         database,
         logins,

@@ -96,7 +96,10 @@ fn print(told: &Value) -> Result<()> {
 fn domains(told: &Value) -> String {
     let names = items(told, "domains").iter();
     names
-        .map(|domain| text(domain, "name"))
+        .map(|domain| match text(domain, "state").as_str() {
+            "verified" => text(domain, "domain"),
+            state => format!("{} ({state})", text(domain, "domain")),
+        })
         .collect::<Vec<_>>()
         .join(", ")
 }

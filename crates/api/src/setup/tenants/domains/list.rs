@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use tenantry_catalog::tenants::{self, TenantRef};
-use tenantry_catalog::{domain_claims, domains};
 
 use super::View;
 use crate::app::App;
@@ -27,14 +26,6 @@ pub(crate) async fn handle(
     let tenant = tenants::by_ref(&mut conn, &tenant)
         .await?
         .ok_or_else(|| Problem::not_found("TENANT_NOT_FOUND"))?;
-    let served = domains::by_tenant(&mut conn, tenant.id).await?;
-    let claims = domain_claims::by_tenant(&mut conn, tenant.id).await?;
-    let subdomains = served
-        .into_iter()
-        .filter(|domain| domain.kind == domains::Kind::Subdomain)
-        .map(|domain| View::of_subdomain(domain, &app.config));
-    let own = claims
-        .into_iter()
-        .map(|claim| View::of_claim(claim, &app.config));
-    Ok(Json(Items::whole(subdomains.chain(own))))
+    let all = super::all(&mut conn, tenant.id, &app.config).await?;
+    Ok(Json(Items::whole(all)))
 }

@@ -7,14 +7,34 @@ pub(crate) mod verify;
 
 mod view;
 
-use tenantry_types::DomainName;
+use sqlx::PgConnection;
+use tenantry_catalog::{CatalogError, domain_claims, domains};
+use tenantry_types::{DomainName, TenantId};
 
-pub(super) use view::View;
+pub(super) use view::{State, View};
 
 use crate::app::App;
 use crate::config::ApiConfig;
 use crate::context::Domain;
 use crate::problem::Problem;
+
+/// All of a tenant: the subdomain, then its own, those that wait for their record among them.
+pub(super) async fn all(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    config: &ApiConfig,
+) -> Result<Vec<View>, CatalogError> {
+    let served = domains::by_tenant(conn, tenant).await?;
+    let claims = domain_claims::by_tenant(conn, tenant).await?;
+    let subdomains = served
+        .into_iter()
+        .filter(|domain| domain.kind == domains::Kind::Subdomain)
+        .map(|domain| View::of_subdomain(domain, config));
+    let own = claims
+        .into_iter()
+        .map(|claim| View::of_claim(claim, config));
+    Ok(subdomains.chain(own).collect())
+}
 
 /// A domain that a tenant may have for its own.
 ///

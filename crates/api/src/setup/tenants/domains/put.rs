@@ -21,7 +21,7 @@ use crate::problem::Problem;
 pub(crate) struct Wanted {
     /// Whether the tenant's `url` is to show it, once it is verified; `false` gives that back to the
     /// subdomain. Without it nothing of that changes.
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     primary: Option<bool>,
 }
 

@@ -16,10 +16,10 @@ use crate::openapi::words;
 #[schema(as = Domain)]
 pub(crate) struct View {
     #[schema(value_type = words::PrimaryDomain)]
-    domain: String,
+    pub(in crate::setup::tenants) domain: String,
     #[schema(value_type = words::DomainKind)]
     kind: Kind,
-    state: State,
+    pub(in crate::setup::tenants) state: State,
     /// Whether it is the one that the tenant's `url` shows, or is to be once it is verified.
     primary: bool,
     /// Where it leads once it is verified.
@@ -28,11 +28,11 @@ pub(crate) struct View {
     /// The record that proves it. Leave it in place. A subdomain needs none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
-    record: Option<TxtRecord>,
+    pub(in crate::setup::tenants) record: Option<TxtRecord>,
     /// What the last look for the record found, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
-    last_check: Option<LastCheck>,
+    pub(in crate::setup::tenants) last_check: Option<LastCheck>,
     /// When we look again by ourselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = words::Timestamp, required = false)]
@@ -40,14 +40,14 @@ pub(crate) struct View {
     /// Since when the record of a verified domain has been gone. It is not served for ever without.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = words::Timestamp, required = false)]
-    unproven_since: Option<Timestamp>,
+    pub(in crate::setup::tenants) unproven_since: Option<Timestamp>,
 }
 
 /// Whether a domain is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = DomainState)]
-enum State {
+pub(in crate::setup::tenants) enum State {
     Pending,
     Verified,
 }
@@ -56,25 +56,25 @@ enum State {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DnsRecord)]
-struct TxtRecord {
+pub(in crate::setup::tenants) struct TxtRecord {
     #[serde(rename = "type")]
     #[schema(example = "TXT")]
     kind: &'static str,
     #[schema(example = "_tenantry-challenge.shop.acme.example")]
-    name: String,
+    pub(in crate::setup::tenants) name: String,
     #[schema(example = "tenantry-verify=iWB1o3v0M2eK5CzC1yqXkJr8dH4sLq9TtUu7wXy6Za3")]
-    value: String,
+    pub(in crate::setup::tenants) value: String,
 }
 
 /// What a look for a record found.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DomainCheck)]
-struct LastCheck {
+pub(in crate::setup::tenants) struct LastCheck {
     #[schema(value_type = words::CheckOutcome)]
-    outcome: Outcome,
+    pub(in crate::setup::tenants) outcome: Outcome,
     #[schema(value_type = words::Timestamp)]
-    at: Timestamp,
+    pub(in crate::setup::tenants) at: Timestamp,
 }
 
 impl View {

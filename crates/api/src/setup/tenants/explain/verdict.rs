@@ -15,6 +15,7 @@ use tenantry_types::Timestamp;
 use utoipa::ToSchema;
 
 use super::view::{OperationView, View};
+use crate::setup::tenants::domains::State;
 
 /// How old an error may be to be still the reason.
 const FRESH: TimeDelta = TimeDelta::minutes(5);
@@ -48,13 +49,7 @@ pub(super) fn of(view: &View, reach: Option<Reach>, now: Timestamp) -> Vec<Findi
     found.room(view);
     found.routers(view);
     found.database(view);
-    if view.domains.is_empty() {
-        found.add(
-            "NO_DOMAIN",
-            "No host name leads to it.",
-            "Requests must name it by a token until it has a domain.",
-        );
-    }
+    found.domains(view);
     found.well(view, proven);
     found.0
 }
@@ -190,6 +185,55 @@ impl Found {
                 "No connection was tried: others are being tried on this cluster, one at a time.",
                 "Ask again.",
             ),
+        }
+    }
+
+    fn domains(&mut self, view: &View) {
+        if !view
+            .domains
+            .iter()
+            .any(|domain| domain.state == State::Verified)
+        {
+            self.add(
+                "NO_DOMAIN",
+                "No host name leads to it.",
+                "Requests must name it by a token until it has a domain.",
+            );
+        }
+        for domain in &view.domains {
+            let Some(record) = &domain.record else {
+                continue;
+            };
+            let (name, record, value) = (&domain.domain, &record.name, &record.value);
+            let looked = domain.last_check.as_ref().map_or_else(
+                || "nobody has looked for its record yet".to_owned(),
+                |check| {
+                    format!(
+                        "the last look, at {}, found: {}",
+                        moment(check.at),
+                        check.outcome
+                    )
+                },
+            );
+            if domain.state == State::Pending {
+                self.add(
+                    "DOMAIN_NOT_VERIFIED",
+                    format!("`{name}` is not served: {looked}."),
+                    format!(
+                        "Set the TXT record `{record}` to `{value}`, then `tenantry tenants domains verify {} {name}`.",
+                        view.slug,
+                    ),
+                );
+            } else if let Some(since) = domain.unproven_since {
+                self.add(
+                    "DOMAIN_RECORD_GONE",
+                    format!(
+                        "`{name}` is served, but its record has been gone since {}; {looked}.",
+                        moment(since),
+                    ),
+                    format!("Set the TXT record `{record}` to `{value}` again; the domain is not served for ever without."),
+                );
+            }
         }
     }
 

@@ -7,7 +7,6 @@ use serde_json::Value;
 use tenantry_catalog::change_log::{Change, Kind};
 use tenantry_catalog::clusters;
 use tenantry_catalog::databases::{self, Database};
-use tenantry_catalog::domains;
 use tenantry_catalog::logins::{Login, LoginRole};
 use tenantry_catalog::operations;
 use tenantry_catalog::tenants::{Status, Tenant};
@@ -19,11 +18,12 @@ use super::verdict::{self, Finding};
 use crate::app::App;
 use crate::openapi::words;
 use crate::setup::routers::view::{Failed, OnCluster, Seen};
+use crate::setup::tenants::domains;
 
 /// What was read.
 pub(super) struct Gathered {
     pub(super) tenant: Tenant,
-    pub(super) domains: Vec<domains::Domain>,
+    pub(super) domains: Vec<domains::View>,
     pub(super) cluster: Option<clusters::Cluster>,
     pub(super) database: Option<Database>,
     pub(super) logins: Vec<Login>,
@@ -66,8 +66,8 @@ pub(crate) struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) database: Option<DatabaseView>,
-    /// The host names that lead to it.
-    pub(super) domains: Vec<DomainView>,
+    /// The host names that lead to it, and those that will once their record is found.
+    pub(super) domains: Vec<domains::View>,
     /// The server that holds its database.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -109,19 +109,6 @@ pub(super) struct DatabaseView {
     /// Its logins: `owner`, `router`, `user`.
     #[schema(value_type = Vec<String>)]
     pub(super) logins: Vec<LoginRole>,
-}
-
-/// A host name of a tenant.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = ExplainedDomain)]
-pub(super) struct DomainView {
-    /// One label below the base domain, or a whole name.
-    pub(super) name: String,
-    /// `subdomain` or `custom`.
-    #[schema(value_type = String, example = "subdomain")]
-    kind: domains::Kind,
-    primary: bool,
 }
 
 /// The server of a tenant's database, and what all live routers have open there.
@@ -278,7 +265,7 @@ impl View {
             database: gathered
                 .database
                 .map(|database| DatabaseView::new(database, &gathered.logins)),
-            domains: gathered.domains.into_iter().map(Into::into).collect(),
+            domains: gathered.domains,
             last_change: gathered.last_change.map(|(change, at)| ChangeView {
                 number: change.number,
                 kind: change.about.kind(),
@@ -327,16 +314,6 @@ impl DatabaseView {
             current: database.schema == tenantry_tenantdb::schema_digest(),
             migration_error: database.migration_error,
             logins: logins.iter().map(|login| login.role).collect(),
-        }
-    }
-}
-
-impl From<domains::Domain> for DomainView {
-    fn from(domain: domains::Domain) -> Self {
-        Self {
-            name: domain.name,
-            kind: domain.kind,
-            primary: domain.is_primary,
         }
     }
 }
