@@ -123,6 +123,7 @@ async fn on_real_databases() {
             a_warm_alias_asks_the_catalog_nothing_also_one_that_nobody_has,
             a_change_of_a_name_is_applied_with_its_row_of_the_log,
             unknown_hosts_push_out_no_tenant,
+            a_tenant_that_comes_anew_has_its_place_in_a_full_cache,
         }
     ];
     world::run(cases).await;
