@@ -21,6 +21,7 @@ mod fair;
 mod hanging;
 mod home;
 mod identity;
+mod moving;
 mod product;
 mod seen;
 mod shares;
@@ -100,6 +101,11 @@ async fn on_real_databases() {
             a_disconnect_waits_for_a_query_and_ends_it_at_the_deadline,
             shutdown_closes_deregisters_and_refuses,
             shutdown_tells_who_waits_and_ends_what_stays,
+        }
+        moving {
+            a_new_password_takes_over_from_connections_with_the_old_one,
+            a_higher_epoch_takes_over_from_connections_of_the_lower_one,
+            a_move_to_another_server_takes_over_from_connections_to_the_former_one,
         }
         failing {
             a_server_that_hangs_or_refuses_fails_fast_after_the_first_try,
