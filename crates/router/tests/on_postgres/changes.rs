@@ -366,12 +366,17 @@ pub async fn pruned_rows_drop_everything(home: Home) {
     let config = Config {
         listen: false,
         poll: Duration::from_millis(300),
+        negative_ttl: Duration::from_secs(3600),
         ..Home::config()
     };
     let router = home.router(config).await;
     for tenant in [&fenced, &other] {
         conn(&router, tenant).await.release();
     }
+    let late = home.database("late").await;
+    let by_id = TenantRef::Id(late.id);
+    resolve(&router, &late).await.expect_err("none yet");
+    router.resolve_tenant(&by_id).await.expect_err("none yet");
     let mut catalog = home.conn().await;
     execute(
         &mut catalog,
@@ -381,6 +386,9 @@ pub async fn pruned_rows_drop_everything(home: Home) {
         ),
     )
     .await;
+    let active = tenantry_catalog::tenants::Status::Active;
+    home.register_by(&mut catalog, home.cluster, &late, active)
+        .await;
     for tenant in [&fenced, &other, &other] {
         append(&mut catalog, tenant.id, Kind::Fenced)
             .await
@@ -399,6 +407,9 @@ pub async fn pruned_rows_drop_everything(home: Home) {
         "its row was lost, its cache entry too"
     );
     resolve(&router, &other).await.expect("read anew");
+    resolve(&router, &late).await.expect("a name that leads");
+    let late = router.resolve_tenant(&by_id).await;
+    late.expect("an id of a tenant");
     router.shutdown().await;
 }
 

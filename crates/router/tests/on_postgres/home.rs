@@ -267,6 +267,17 @@ impl Home {
 
     async fn register_on(&self, cluster: ClusterId, tenant: &Tenant, status: Status) -> i64 {
         let mut conn = self.conn().await;
+        self.register_by(&mut conn, cluster, tenant, status).await
+    }
+
+    /// The same within somebody's transaction.
+    pub async fn register_by(
+        &self,
+        conn: &mut PgConnection,
+        cluster: ClusterId,
+        tenant: &Tenant,
+        status: Status,
+    ) -> i64 {
         let new = NewTenant {
             id: tenant.id,
             slug: &tenant.slug,
@@ -276,16 +287,16 @@ impl Home {
             metadata: &json!({}),
             cluster_id: cluster,
         };
-        tenants::insert(&mut conn, &new).await.expect("a tenant");
+        tenants::insert(conn, &new).await.expect("a tenant");
         let domain = Domain {
             name: tenant.slug.to_string(),
             tenant_id: tenant.id,
             kind: domains::Kind::Subdomain,
             is_primary: true,
         };
-        domains::insert(&mut conn, &domain).await.expect("a domain");
-        self.place(&mut conn, cluster, tenant.id, tenant).await;
-        change_log::append(&mut conn, tenant.id, Kind::Created)
+        domains::insert(conn, &domain).await.expect("a domain");
+        self.place(conn, cluster, tenant.id, tenant).await;
+        change_log::append(conn, tenant.id, Kind::Created)
             .await
             .expect("a change")
     }

@@ -66,8 +66,8 @@ impl Clients {
                     let session = session(&mut conn).await;
                     let found = whoami(&mut conn).await.expect("asked");
                     if after {
-                        let former = former.lock().expect("unharmed");
-                        assert!(!former.sessions.contains(&session), "of the former place");
+                        let known = former.lock().expect("unharmed").sessions.contains(&session);
+                        assert!(!known, "of the former place");
                         assert_eq!(found, then);
                         anew.fetch_add(1, Ordering::Relaxed);
                     } else {
