@@ -17,11 +17,13 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use moka::future::Cache as Moka;
 use moka::ops::compute::Op;
+use moka::policy::EvictionPolicy;
 use tenantry_catalog::routes::Route as Row;
 use tenantry_catalog::tenants::TenantRef;
 use tenantry_types::{Alias, Slug, TenantId};
@@ -98,14 +100,8 @@ impl Cache {
     ) -> Self {
         // Entries outlive their own time by `away`: they are what is served without the catalog.
         let ttl = config.cache_ttl + config.away;
-        let tenants = Moka::builder()
-            .max_capacity(config.cache_capacity)
-            .time_to_live(ttl)
-            .build();
-        let strangers = Moka::builder()
-            .max_capacity(config.negative_capacity)
-            .time_to_live(config.negative_ttl)
-            .build();
+        let tenants = lru(config.cache_capacity, ttl);
+        let strangers = lru(config.negative_capacity, config.negative_ttl);
         Self {
             versions,
             places,
@@ -486,14 +482,8 @@ impl Cache {
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> Names<K> {
     fn new(config: &Config) -> Self {
         Self {
-            known: Moka::builder()
-                .max_capacity(config.cache_capacity)
-                .time_to_live(config.cache_ttl + config.away)
-                .build(),
-            absent: Moka::builder()
-                .max_capacity(config.negative_capacity)
-                .time_to_live(config.negative_ttl)
-                .build(),
+            known: lru(config.cache_capacity, config.cache_ttl + config.away),
+            absent: lru(config.negative_capacity, config.negative_ttl),
         }
     }
 
@@ -518,4 +508,19 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Names<K> {
         self.known.invalidate_all();
         self.absent.invalidate_all();
     }
+}
+
+/// A bounded cache in which the newest always has its place, and what was used least recently makes
+/// room. moka's own choice weighs how often each was asked for, and would refuse a tenant that comes
+/// anew to a full cache: each of its first requests would ask the catalog.
+fn lru<K, V>(capacity: u64, ttl: Duration) -> Moka<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    Moka::builder()
+        .max_capacity(capacity)
+        .eviction_policy(EvictionPolicy::lru())
+        .time_to_live(ttl)
+        .build()
 }

@@ -2,6 +2,7 @@
 //!
 //! A notification is a hint to read now; the reading is what counts. It happens on every hint, at
 //! least once per `poll`, and after every reconnect of the listener, which loses messages silently.
+//! How soon it reconnects has nothing to do with the poll, which may be rare because it listens.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -23,6 +24,8 @@ use crate::shares::Shares;
 
 /// Rows read at a time.
 const BATCH: u32 = 500;
+/// How long after the listener's end it listens again.
+const RECONNECT: Duration = Duration::from_millis(250);
 /// How long one reading may take.
 const BOUND: Duration = Duration::from_secs(5);
 
@@ -124,13 +127,13 @@ impl ChangeLog {
     }
 
     /// Turns notifications into hints.
-    pub(crate) async fn listen(self: Arc<Self>, poll: Duration, stop: CancellationToken) {
+    pub(crate) async fn listen(self: Arc<Self>, stop: CancellationToken) {
         let listening = async {
             loop {
                 // Whatever ended it, something may have been missed before and after.
                 let _ = self.listen_once().await;
                 self.hint.notify_one();
-                tokio::time::sleep(poll).await;
+                tokio::time::sleep(RECONNECT).await;
             }
         };
         tokio::select! {

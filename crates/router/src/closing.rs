@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 use tenantry_types::TenantId;
 use tokio::time::timeout;
 
-use crate::connect::Connector;
+use crate::connect::{Connector, OpenError};
 use crate::generation::Generation;
 use crate::pools::{Backend, Open, Slot};
 use crate::session;
@@ -108,15 +108,15 @@ impl Closer {
     }
 
     /// Ends backends of a generation on the server, through one more connection of the same login.
-    /// `false`: they could not be reached. A login that the server refuses was fenced, and whoever
-    /// fenced it has ended its backends.
+    /// `false`: they could not be reached. A login that the server refuses by every password that is
+    /// known was fenced, and whoever fenced it has ended its backends.
     pub(crate) async fn terminate(&self, generation: &Generation, backends: &[Backend]) -> bool {
         let Ok(_one) = generation.cluster.reserve.acquire().await else {
             return false;
         };
-        let mut conn = match self.connector.open_reserve(&generation.place).await {
+        let mut conn = match self.log_in(generation).await {
             Ok(conn) => conn,
-            Err(crate::connect::OpenError::Refused { .. }) => return true,
+            Err(OpenError::Refused { .. }) => return true,
             Err(error) => {
                 tracing::warn!(
                     tenant = %generation.tenant,
@@ -134,6 +134,18 @@ impl Closer {
         }
         let _ = timeout(END, session::end(&mut conn)).await;
         all
+    }
+
+    /// One more connection of a generation's login, by its own password or, when that is refused, by
+    /// the one that took over from it: sessions that were opened with the old one live on.
+    async fn log_in(&self, generation: &Generation) -> Result<PgConnection, OpenError> {
+        let own = &generation.place;
+        match (self.connector.open_reserve(own).await, generation.newest()) {
+            (Err(OpenError::Refused { .. }), Some(newest)) if newest.has_login_of(own) => {
+                self.connector.open_reserve(newest).await
+            }
+            (opened, _) => opened,
+        }
     }
 
     fn account(&self, tenant: TenantId, seen: bool) {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tenantry_types::{ClusterId, DatabaseId, DbName, RoleName, TenantId};
 use tenantry_vault::Sealed;
@@ -28,6 +28,15 @@ pub(crate) struct Place {
     pub(crate) sealed: Sealed,
 }
 
+impl Place {
+    /// Whether sessions of either may end those of the other: one login on one server.
+    pub(crate) fn has_login_of(&self, other: &Self) -> bool {
+        self.cluster_id == other.cluster_id
+            && self.address == other.address
+            && self.login == other.login
+    }
+}
+
 /// One tenant's place at one time.
 pub(crate) struct Generation {
     pub(crate) id: u64,
@@ -42,6 +51,9 @@ pub(crate) struct Generation {
     cap: AtomicUsize,
     /// Written under the cluster's lock, so that nothing is handed out after it was set.
     retired: AtomicBool,
+    /// What took over from it. Held, because with a new password only that one can end what is left
+    /// of this one.
+    successor: OnceLock<Arc<Generation>>,
     registry: Weak<Generations>,
 }
 
@@ -49,6 +61,15 @@ impl Generation {
     /// Whether it gives out nothing any more. Certain only under the cluster's lock.
     pub(crate) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
+    }
+
+    /// The place that is known last of what took over from this one, if anything did.
+    pub(crate) fn newest(&self) -> Option<&Place> {
+        let mut newest = self.successor.get()?;
+        while let Some(next) = newest.successor.get() {
+            newest = next;
+        }
+        Some(&newest.place)
     }
 
     /// How many connections the tenant may hold.
@@ -135,8 +156,13 @@ impl Generations {
             given_back: Notify::new(),
             cap: AtomicUsize::new(cap),
             retired: AtomicBool::new(false),
+            successor: OnceLock::new(),
             registry: Arc::downgrade(self),
         });
+        if let Some(former) = &living {
+            // Never set before: this one is what is found as the living one from here on.
+            let _ = former.successor.set(Arc::clone(&generation));
+        }
         self.lock()
             .insert(tenant, (generation.id, Arc::downgrade(&generation)));
         Placed {

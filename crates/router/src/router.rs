@@ -374,8 +374,7 @@ impl Inner {
         self.tasks
             .spawn(Arc::clone(&self.log).follow(poll, stop.clone()));
         if self.config.listen {
-            self.tasks
-                .spawn(Arc::clone(&self.log).listen(poll, stop.clone()));
+            self.tasks.spawn(Arc::clone(&self.log).listen(stop.clone()));
         }
         self.tasks
             .spawn(Arc::clone(&self.registration).keep(stop.clone()));

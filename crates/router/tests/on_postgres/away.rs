@@ -49,6 +49,7 @@ pub async fn known_tenants_are_served_without_the_catalog_for_a_while(home: Home
     })
     .await;
     assert!(cut.elapsed() > Duration::from_secs(3));
+    assert!(!router.stats().away, "its time is over");
     home.catalog_wire.set(Mode::Open);
     eventually("both are served again", async || {
         resolve(&router, &known).await.is_ok() && resolve(&router, &unknown).await.is_ok()

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tenantry_router::{AcquireError, Config, Limit};
-use tenantry_types::Secret;
 use tokio::time::Instant;
 
 use crate::home::{Home, conn, resolve, whoami};
@@ -58,31 +57,16 @@ pub async fn many_tenants_one_after_another_fit_in_few_slots(home: Home) {
 /// The figure of research: five poolers serve 97 of 130 tenants on a server with 97 free slots, one
 /// client at a time, because the idle connections of the first keep them.
 pub async fn all_of_130_tenants_are_served_on_97_slots(home: Home) {
-    let folder = tempfile::Builder::new()
-        .prefix("tenantry-router-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .tempdir()
-        .expect("a folder");
-    let mut settings = tenantry_devpg::Settings::new(
-        folder.path().join("server"),
-        Secret::new(crate::world::PASSWORD),
-        Secret::new(crate::world::PASSWORD),
-    );
-    settings.durable = false;
     // Three of them are the superuser's.
-    settings.max_connections = 100;
-    let server = tenantry_devpg::Server::start(settings)
-        .await
-        .expect("a server");
+    let (server, _folder) = crate::world::start(|settings| settings.max_connections = 100).await;
     let tenants_world = Arc::new(World::new(server.port()).await);
     let home = Home::apart(Arc::clone(&home.world), tenants_world).await;
+    let mut catalog = home.conn().await;
+    tenantry_catalog::shares::set_budget(&mut catalog, home.cluster, 97)
+        .await
+        .expect("set");
     let tenants = home.tenants(130).await;
-    let router = home
-        .router(Config {
-            budget_override: Some(97),
-            ..Home::config()
-        })
-        .await;
+    let router = home.router(Home::config()).await;
     let mut served = 0;
     for tenant in &tenants {
         let mut conn = conn(&router, tenant).await;

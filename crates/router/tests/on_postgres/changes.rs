@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use tenantry_catalog::change_log::Kind;
+use tenantry_catalog::change_log::{Kind, append};
+use tenantry_catalog::domains;
 use tenantry_catalog::tenants::TenantRef;
 use tenantry_router::{AcquireError, Config, HostName, ResolveError};
 use tenantry_types::DomainName;
 use tokio::time::{Instant, timeout};
 
 use crate::home::{Home, conn, eventually, pid, resolve, update_plan};
+use crate::wire::Mode;
 use crate::world::{execute, one};
 
 /// Makes every reading of `routes` wait for advisory lock 42 *after* its snapshot was taken: what it
@@ -230,38 +232,58 @@ pub async fn a_deleted_tenant_is_known_within_a_poll_without_notifications(home:
     deleted(&home, config, poll + Duration::from_millis(500)).await;
 }
 
+/// Nothing but the listener reads the log here: neither a poll nor a renewal comes within the test,
+/// and it does not ask for a reading itself, as `wait_applied` does.
 pub async fn a_lost_listener_is_made_up_for(home: Home) {
     let tenant = home.tenant("acme").await;
-    let poll = Duration::from_millis(500);
+    let hour = Duration::from_secs(3600);
     let router = home
         .router(Config {
-            poll,
+            poll: hour,
+            lease: hour,
             ..Home::config()
         })
         .await;
+    let listens = async || {
+        eventually("it listens", async || {
+            let mut conn = home.conn().await;
+            let listening: i64 = one(
+                &mut conn,
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+            )
+            .await;
+            listening == 1
+        })
+        .await;
+    };
+    let applies = async |number: i64| {
+        eventually("it is known", async || router.applied() >= number).await;
+    };
     resolve(&router, &tenant).await.expect("a route");
+    listens().await;
+    // Its end is seen before anything is told, and what is told then nobody hears.
     let mut catalog = home.conn().await;
-    // Ended and, in the same moment, something to tell.
     execute(
         &mut catalog,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        "BEGIN; SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
          WHERE datname = current_database() AND query LIKE 'LISTEN%'",
     )
     .await;
+    let number = append(&mut catalog, tenant.id, Kind::Updated).await;
+    execute(&mut catalog, "COMMIT").await;
+    applies(number.expect("a change")).await;
+    // It is told again of what comes later.
+    listens().await;
+    applies(home.change(&tenant, Kind::Updated).await).await;
+
+    // The same when there is no way to the catalog for a time.
+    home.catalog_wire.set(Mode::Cut);
     let number = home.set_status(&tenant, "suspended", Kind::Fenced).await;
-    eventually("it is known", async || router.applied() >= number).await;
-    // And it listens again.
-    eventually("it listens", async || {
-        let mut conn = home.conn().await;
-        let listening: i64 = one(
-            &mut conn,
-            "SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND query LIKE 'LISTEN%'",
-        )
-        .await;
-        listening == 1
-    })
-    .await;
+    home.catalog_wire.set(Mode::Open);
+    applies(number).await;
+    listens().await;
+    applies(home.set_status(&tenant, "active", Kind::Updated).await).await;
     router.shutdown().await;
 }
 
@@ -312,13 +334,13 @@ pub async fn a_name_given_to_another_tenant_is_not_kept_by_a_newer_entry(home: H
         ..Home::config()
     };
     let router = home.router(config).await;
-    let host = HostName::Custom(DomainName::parse("shop.example").expect("a name"));
+    let name = DomainName::parse("shop.example").expect("a name");
+    home.claim(&first, &name).await;
+    home.claim(&second, &name).await;
     let mut catalog = home.conn().await;
-    let give = format!(
-        "INSERT INTO domains (name, tenant_id, kind) VALUES ('shop.example', '{}', 'custom')",
-        first.id
-    );
-    execute(&mut catalog, &give).await;
+    let served = domains::serve(&mut catalog, first.id, &name).await;
+    assert_eq!(served.expect("a domain"), domains::Serve::Begun);
+    let host = HostName::Custom(name);
     let route = router.resolve(&host).await.expect("a route");
     assert_eq!(route.tenant_id(), first.id);
 
@@ -344,12 +366,17 @@ pub async fn pruned_rows_drop_everything(home: Home) {
     let config = Config {
         listen: false,
         poll: Duration::from_millis(300),
+        negative_ttl: Duration::from_secs(3600),
         ..Home::config()
     };
     let router = home.router(config).await;
     for tenant in [&fenced, &other] {
         conn(&router, tenant).await.release();
     }
+    let late = home.database("late").await;
+    let by_id = TenantRef::Id(late.id);
+    resolve(&router, &late).await.expect_err("none yet");
+    router.resolve_tenant(&by_id).await.expect_err("none yet");
     let mut catalog = home.conn().await;
     execute(
         &mut catalog,
@@ -359,8 +386,11 @@ pub async fn pruned_rows_drop_everything(home: Home) {
         ),
     )
     .await;
+    let active = tenantry_catalog::tenants::Status::Active;
+    home.register_by(&mut catalog, home.cluster, &late, active)
+        .await;
     for tenant in [&fenced, &other, &other] {
-        tenantry_catalog::change_log::append(&mut catalog, tenant.id, Kind::Fenced)
+        append(&mut catalog, tenant.id, Kind::Fenced)
             .await
             .expect("a change");
     }
@@ -377,6 +407,9 @@ pub async fn pruned_rows_drop_everything(home: Home) {
         "its row was lost, its cache entry too"
     );
     resolve(&router, &other).await.expect("read anew");
+    resolve(&router, &late).await.expect("a name that leads");
+    let late = router.resolve_tenant(&by_id).await;
+    late.expect("an id of a tenant");
     router.shutdown().await;
 }
 

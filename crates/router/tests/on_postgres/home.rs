@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use tenantry_catalog::change_log::{self, Kind};
 use tenantry_catalog::clusters::{self, NewCluster, TlsMode};
 use tenantry_catalog::databases::{self, NewDatabase};
+use tenantry_catalog::domain_claims;
 use tenantry_catalog::domains::{self, Domain};
 use tenantry_catalog::logins::{self, Login, LoginRole};
 use tenantry_catalog::tenants::{self, NewTenant, Status};
@@ -75,8 +76,8 @@ impl Home {
             world,
             catalog_world,
         };
-        home.insert_cluster(home.cluster, "main", home.cluster_wire.port)
-            .await;
+        let port = home.cluster_wire.port;
+        home.insert_cluster(home.cluster, "main", port).await;
         home
     }
 
@@ -90,7 +91,7 @@ impl Home {
         (id, wire)
     }
 
-    async fn insert_cluster(&self, id: ClusterId, name: &str, port: u16) {
+    pub async fn insert_cluster(&self, id: ClusterId, name: &str, port: u16) {
         let mut conn = self.conn().await;
         let admin = self
             .keys
@@ -196,14 +197,19 @@ impl Home {
 
     /// A tenant's database and logins, without the catalog's rows.
     pub async fn database(&self, slug: &str) -> Tenant {
+        self.database_in(&self.world, slug, 1).await
+    }
+
+    /// The same on a server of the caller's, at an epoch.
+    pub async fn database_in(&self, world: &World, slug: &str, epoch: i64) -> Tenant {
         let database = DatabaseId::generate(&self.clock, &self.entropy);
         let mark = Mark::new(self.installation, database);
         let db = names::spare(database);
-        let admin = self.admin();
+        let admin = world.admin(world.port);
         let mut conn = admin.connect("test").await.expect("the admin gets in");
         {
-            let _one = self.world.cloning.lock().await;
-            tenantry_cluster::databases::create_closed(&mut conn, &db, &self.world.template, &mark)
+            let _one = world.cloning.lock().await;
+            tenantry_cluster::databases::create_closed(&mut conn, &db, &world.template, &mark)
                 .await
                 .expect("cloned");
         }
@@ -226,13 +232,9 @@ impl Home {
         )
         .await
         .expect("open");
-        let mut inside = admin.enter(&db, "test").await.expect("inside");
-        tenantry_cluster::identity::write(&mut inside, self.installation, database, 1)
-            .await
-            .expect("identity");
-        inside.close().await;
+        self.set_epoch(&admin, database, &db, epoch).await;
         conn.close().await;
-        let mut inside = self.world.connect("postgres", db.as_str()).await;
+        let mut inside = world.connect("postgres", db.as_str()).await;
         execute(
             &mut inside,
             &format!("INSERT INTO whoami VALUES ('{slug}')"),
@@ -249,6 +251,15 @@ impl Home {
         }
     }
 
+    /// Writes the identity of a database.
+    pub async fn set_epoch(&self, admin: &Admin, database: DatabaseId, db: &DbName, epoch: i64) {
+        let mut inside = admin.enter(db, "test").await.expect("inside");
+        tenantry_cluster::identity::write(&mut inside, self.installation, database, epoch)
+            .await
+            .expect("identity");
+        inside.close().await;
+    }
+
     /// The catalog's rows of a tenant, with the row of the change log that says so.
     pub async fn register(&self, tenant: &Tenant, status: Status) -> i64 {
         self.register_on(self.cluster, tenant, status).await
@@ -256,6 +267,17 @@ impl Home {
 
     async fn register_on(&self, cluster: ClusterId, tenant: &Tenant, status: Status) -> i64 {
         let mut conn = self.conn().await;
+        self.register_by(&mut conn, cluster, tenant, status).await
+    }
+
+    /// The same within somebody's transaction.
+    pub async fn register_by(
+        &self,
+        conn: &mut PgConnection,
+        cluster: ClusterId,
+        tenant: &Tenant,
+        status: Status,
+    ) -> i64 {
         let new = NewTenant {
             id: tenant.id,
             slug: &tenant.slug,
@@ -265,54 +287,70 @@ impl Home {
             metadata: &json!({}),
             cluster_id: cluster,
         };
-        tenants::insert(&mut conn, &new).await.expect("a tenant");
+        tenants::insert(conn, &new).await.expect("a tenant");
         let domain = Domain {
             name: tenant.slug.to_string(),
             tenant_id: tenant.id,
             kind: domains::Kind::Subdomain,
             is_primary: true,
         };
-        domains::insert(&mut conn, &domain).await.expect("a domain");
-        let new = NewDatabase {
-            id: tenant.database,
-            cluster_id: cluster,
-            name: &tenant.db,
-            operation_id: None,
-            schema: "test",
-        };
-        databases::insert_making(&mut conn, &new)
-            .await
-            .expect("a database");
-        databases::claim(&mut conn, tenant.database, tenant.id, &tenant.db)
-            .await
-            .expect("claimed");
-        let sealed = self.seal(tenant, &tenant.password);
-        let login = Login {
-            database_id: tenant.database,
-            role: LoginRole::Router,
-            name: tenant.logins.router.clone(),
-            sealed: Some(sealed),
-        };
-        logins::insert(&mut conn, &login).await.expect("a login");
-        change_log::append(&mut conn, tenant.id, Kind::Created)
+        domains::insert(conn, &domain).await.expect("a domain");
+        self.place(conn, cluster, tenant.id, tenant).await;
+        change_log::append(conn, tenant.id, Kind::Created)
             .await
             .expect("a change")
     }
 
+    /// The catalog's rows of a place, which is from now on that of the tenant with the id.
+    pub async fn place(
+        &self,
+        conn: &mut PgConnection,
+        cluster: ClusterId,
+        id: TenantId,
+        place: &Tenant,
+    ) {
+        let new = NewDatabase {
+            id: place.database,
+            cluster_id: cluster,
+            name: &place.db,
+            operation_id: None,
+            schema: "test",
+        };
+        databases::insert_making(conn, &new)
+            .await
+            .expect("a database");
+        databases::claim(conn, place.database, id, &place.db)
+            .await
+            .expect("claimed");
+        let login = Login {
+            database_id: place.database,
+            role: LoginRole::Router,
+            name: place.logins.router.clone(),
+            sealed: Some(self.seal(place, &place.password)),
+        };
+        logins::insert(conn, &login).await.expect("a login");
+    }
+
+    /// A tenant's claim on a name, without which no domain of its own can lead to it.
+    pub async fn claim(&self, tenant: &Tenant, name: &DomainName) {
+        let challenge = self.entropy.password();
+        let mut conn = self.conn().await;
+        let now = self.clock.now();
+        let claimed =
+            domain_claims::insert(&mut conn, tenant.id, name, challenge.expose(), now).await;
+        assert!(claimed.expect("a claim"), "it has none yet");
+    }
+
     /// One more name of a tenant, with the row of the change log that says so.
     pub async fn custom_domain(&self, tenant: &Tenant, name: &str) -> (HostName, i64) {
+        let name = DomainName::parse(name).expect("a name");
+        self.claim(tenant, &name).await;
         let mut conn = self.conn().await;
-        let domain = Domain {
-            name: name.to_owned(),
-            tenant_id: tenant.id,
-            kind: domains::Kind::Custom,
-            is_primary: false,
-        };
-        domains::insert(&mut conn, &domain).await.expect("a domain");
+        let served = domains::serve(&mut conn, tenant.id, &name).await;
+        assert_eq!(served.expect("a domain"), domains::Serve::Begun);
         let number = change_log::append(&mut conn, tenant.id, Kind::Updated)
             .await
             .expect("a change");
-        let name = DomainName::parse(name).expect("a name");
         (HostName::Custom(name), number)
     }
 

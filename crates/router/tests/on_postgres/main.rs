@@ -21,6 +21,7 @@ mod fair;
 mod hanging;
 mod home;
 mod identity;
+mod moving;
 mod product;
 mod seen;
 mod shares;
@@ -101,6 +102,11 @@ async fn on_real_databases() {
             shutdown_closes_deregisters_and_refuses,
             shutdown_tells_who_waits_and_ends_what_stays,
         }
+        moving {
+            a_new_password_takes_over_from_connections_with_the_old_one,
+            a_higher_epoch_takes_over_from_connections_of_the_lower_one,
+            a_move_to_another_server_takes_over_from_connections_to_the_former_one,
+        }
         failing {
             a_server_that_hangs_or_refuses_fails_fast_after_the_first_try,
             connections_that_died_while_idle_are_not_handed_out,
@@ -123,6 +129,7 @@ async fn on_real_databases() {
             a_warm_alias_asks_the_catalog_nothing_also_one_that_nobody_has,
             a_change_of_a_name_is_applied_with_its_row_of_the_log,
             unknown_hosts_push_out_no_tenant,
+            a_tenant_that_comes_anew_has_its_place_in_a_full_cache,
         }
     ];
     world::run(cases).await;

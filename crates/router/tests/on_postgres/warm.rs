@@ -6,7 +6,7 @@ use tenantry_catalog::aliases;
 use tenantry_catalog::change_log::Kind;
 use tenantry_catalog::tenants::TenantRef;
 use tenantry_router::{Asked, Config, HostName, ResolveError};
-use tenantry_types::{Alias, AliasId, Clock, Entropy, Reference, Slug};
+use tenantry_types::{Alias, AliasId, Clock, Entropy, Reference, Slug, TenantId};
 use tokio::time::Instant;
 
 use crate::home::{Home, Tenant, conn, resolve};
@@ -150,5 +150,53 @@ pub async fn unknown_hosts_push_out_no_tenant(home: Home) {
     resolve(&router, &tenant).await.expect("a route");
     assert_eq!(home.catalog_wire.sent(), sent, "still remembered");
     assert!(router.stats().tenants <= 10);
+    router.shutdown().await;
+}
+
+/// Two tenants who are asked for all the time fill the cache when a third comes.
+pub async fn a_tenant_that_comes_anew_has_its_place_in_a_full_cache(home: Home) {
+    let tenants = home.tenants(3).await;
+    let [first, second, third] = tenants.as_slice() else {
+        panic!("three tenants");
+    };
+    let config = Config {
+        cache_capacity: 2,
+        negative_ttl: Duration::from_secs(600),
+        ..quiet()
+    };
+    let router = home.router(config).await;
+    // By its name and by its id: each has a cache of its own.
+    let ask = async |tenant: &Tenant| {
+        resolve(&router, tenant).await.expect("a route");
+        let by_id = router.resolve_tenant(&TenantRef::Id(tenant.id)).await;
+        by_id.expect("a route");
+    };
+    // A full cache makes room after some dozen looks at it, also at what is not there.
+    let (nowhere, nobody) = (
+        HostName::Subdomain(Slug::parse("nowhere").expect("a slug")),
+        TenantRef::Id(TenantId::generate(&home.clock, &home.entropy)),
+    );
+    let settle = async || {
+        for _ in 0..200 {
+            router.resolve(&nowhere).await.expect_err("none");
+            router.resolve_tenant(&nobody).await.expect_err("none");
+        }
+    };
+    for _ in 0..50 {
+        ask(first).await;
+        ask(second).await;
+    }
+    settle().await;
+    ask(third).await;
+    settle().await;
+    let sent = home.catalog_wire.sent();
+    ask(third).await;
+    ask(second).await;
+    assert_eq!(home.catalog_wire.sent(), sent, "bytes to the catalog");
+    ask(first).await;
+    assert!(
+        home.catalog_wire.sent() > sent,
+        "it was used least recently: room was made of it"
+    );
     router.shutdown().await;
 }

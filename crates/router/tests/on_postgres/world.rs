@@ -33,18 +33,7 @@ pub struct World {
 
 /// Runs all cases, stops the server and then fails if any failed.
 pub async fn run(cases: Vec<(&'static str, Case)>) {
-    let folder = tempfile::Builder::new()
-        .prefix("tenantry-router-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .tempdir()
-        .expect("a folder");
-    let mut settings = Settings::new(
-        folder.path().join("server"),
-        Secret::new(PASSWORD),
-        Secret::new(PASSWORD),
-    );
-    settings.durable = false;
-    let server = Server::start(settings).await.expect("a server");
+    let (server, folder) = start(|_| {}).await;
     let port = server.port();
     let all = tokio::spawn(all(port, cases)).await;
     if std::env::var_os("ROUTER_LOG").is_some() {
@@ -85,6 +74,24 @@ async fn all(port: u16, cases: Vec<(&'static str, Case)>) -> Vec<&'static str> {
         }
     }
     failed
+}
+
+/// A server, to be stopped by whoever started it, and the folder that it lives in.
+pub async fn start(adjust: impl FnOnce(&mut Settings)) -> (Server, tempfile::TempDir) {
+    let folder = tempfile::Builder::new()
+        .prefix("tenantry-router-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir()
+        .expect("a folder");
+    let mut settings = Settings::new(
+        folder.path().join("server"),
+        Secret::new(PASSWORD),
+        Secret::new(PASSWORD),
+    );
+    settings.durable = false;
+    adjust(&mut settings);
+    let server = Server::start(settings).await.expect("a server");
+    (server, folder)
 }
 
 impl World {
