@@ -1,5 +1,10 @@
 //! What the tenants cost that a router knows and that nobody asks for: in time, and in memory.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
 use super::load::{self, Choice};
 use super::stage::{self, Server, Target};
 use super::{Sizes, catalog::Copy};
@@ -14,6 +19,9 @@ use crate::output::note;
 
 /// The slug that the made-up tenants are like.
 const LIKE: &str = "hot-0";
+
+/// How long a cache may take to count what it holds.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tenants that are asked for, and a catalog with many more.
 pub struct Known<'a> {
@@ -70,7 +78,7 @@ impl<'a> Known<'a> {
             }
         }
         // Still known at the end, or the comparison was with nothing.
-        self.knows(&many).await?;
+        self.knows(many.address).await?;
         let (product, bare) = (
             "some tenants among many known",
             "the same, and no others known",
@@ -136,9 +144,8 @@ impl<'a> Known<'a> {
 
     /// Lets a server resolve every made-up tenant once.
     async fn learn(&self, server: &Server) -> Result<()> {
-        let made_up = self.sizes.known.saturating_sub(self.sizes.hot);
-        self.resolve(server, 1, made_up).await?;
-        Ok(())
+        self.resolve(server, 1, self.made_up()).await?;
+        self.knows(server.address).await
     }
 
     async fn resolve(&self, server: &Server, from: u32, to: u32) -> Result<()> {
@@ -148,15 +155,28 @@ impl<'a> Known<'a> {
             .map(drop)
     }
 
-    async fn knows(&self, target: &Target) -> Result<()> {
-        let told = stage::ask(target.address, "GET", "/stats", &self.world.host).await?;
-        let tenants = told["tenants"].as_u64().unwrap_or_default();
-        // The cache counts about.
-        if tenants * 100 < u64::from(self.sizes.known) * 95 {
-            return Err(lacks(&format!(
-                "router that still knows its tenants ({tenants})"
-            )));
+    /// Fails unless a server knows the made-up tenants.
+    async fn knows(&self, address: SocketAddr) -> Result<()> {
+        let least = u64::from(self.made_up()) * 95 / 100;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = stage::ask(address, "GET", "/stats", &self.world.host).await?;
+            let tenants = told["tenants"].as_u64().unwrap_or_default();
+            if tenants >= least {
+                return Ok(());
+            }
+            // The cache counts some time after the fact.
+            if Instant::now() > deadline {
+                return Err(lacks(&format!(
+                    "router that still knows its tenants ({tenants})"
+                )));
+            }
+            sleep(Duration::from_millis(100)).await;
         }
-        Ok(())
+    }
+
+    /// How many stand in the catalog besides those that are asked for.
+    fn made_up(&self) -> u32 {
+        self.sizes.known.saturating_sub(self.sizes.hot)
     }
 }
