@@ -1,7 +1,9 @@
 //! CPU time of processes, as Linux's `/proc` tells it: in hundredths of a second, which is why it
 //! is read before and after many requests and never around one.
 
+use std::collections::HashMap;
 use std::fs;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -75,6 +77,34 @@ impl Used {
     }
 }
 
+/// Processor time of a process's living threads, to the nanosecond: for one that does next to nothing.
+pub struct Threads(HashMap<u32, u64>);
+
+impl Threads {
+    /// What they used so far; none where the system does not tell.
+    pub fn of(pid: u32) -> Option<Self> {
+        let mut used = HashMap::new();
+        for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+            let id = thread.file_name().to_str()?.parse().ok()?;
+            // One that ends meanwhile has none.
+            if let Ok(text) = fs::read_to_string(thread.path().join("schedstat")) {
+                used.insert(id, text.split(' ').next()?.parse().ok()?);
+            }
+        }
+        (!used.is_empty()).then_some(Self(used))
+    }
+
+    /// What those that live now used since `before`. A thread that ended since is left out: those
+    /// that wait for blocking work do.
+    pub fn since(&self, before: &Self) -> Duration {
+        let used = self.0.iter().map(|(id, now)| {
+            let before = before.0.get(id).copied().unwrap_or_default();
+            now.saturating_sub(before)
+        });
+        Duration::from_nanos(used.sum())
+    }
+}
+
 /// Megabytes of memory (of a million bytes) that a process has resident.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 pub fn resident(pid: u32) -> Option<f64> {
@@ -122,6 +152,16 @@ fn processes() -> impl Iterator<Item = u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_of_a_thread_is_seen() {
+        let me = std::process::id();
+        let before = Threads::of(me).expect("told");
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_millis(50) {}
+        let used = Threads::of(me).expect("told").since(&before);
+        assert!(used > Duration::ZERO, "{used:?}");
+    }
 
     #[test]
     fn a_name_with_blanks_and_brackets_moves_no_field() {

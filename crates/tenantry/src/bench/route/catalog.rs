@@ -37,13 +37,15 @@ impl Copy {
         // What is copied was consistent where it came from.
         run(&mut to, "SET session_replication_role = replica".to_owned()).await?;
         let tables = tables(&mut from).await?;
-        run(&mut to, format!("TRUNCATE {}", tables.join(", "))).await?;
+        // What is not copied and names a row of these is as empty as nobody's lease.
+        let truncate = format!("TRUNCATE {} CASCADE", tables.join(", "));
+        run(&mut to, truncate).await?;
         for table in &tables {
             copy(&mut from, &mut to, table).await?;
         }
         close(from).await;
         if made_up > 0 {
-            run(&mut to, tenants(like, made_up)).await?;
+            make_up(&mut to, like, made_up).await?;
         }
         run(&mut to, "VACUUM (ANALYZE)".to_owned()).await?;
         close(to).await;
@@ -111,9 +113,15 @@ async fn copy(from: &mut PgConnection, to: &mut PgConnection, table: &str) -> Re
 }
 
 /// A real tenant's rows over and over, each time under another name: whatever columns they have, they
-/// have what a real one's have.
-fn tenants(like: &str, number: u32) -> String {
-    format!(
+/// have what a real one's have. Only its subdomain leads to a made-up tenant, so none needs a claim.
+async fn make_up(conn: &mut PgConnection, like: &str, number: u32) -> Result<()> {
+    let [tenants, domains, databases, logins] = [
+        written(conn, "tenants").await?,
+        written(conn, "domains").await?,
+        written(conn, "databases").await?,
+        written(conn, "logins").await?,
+    ];
+    let made = format!(
         "CREATE FUNCTION pg_temp.id(kind int, n int) RETURNS text LANGUAGE sql AS
          $$ SELECT '0000000' || kind || '-0000-7000-8000-' || lpad(to_hex(n), 12, '0') $$;
          CREATE TEMP TABLE original ON COMMIT DROP AS
@@ -122,18 +130,37 @@ fn tenants(like: &str, number: u32) -> String {
            JOIN databases b ON b.tenant_id = t.id
            JOIN logins l ON l.database_id = b.id AND l.role = 'router'
            WHERE t.slug = '{like}';
-         INSERT INTO tenants SELECT made.* FROM original, generate_series(1, {number}) n,
+         INSERT INTO tenants ({tenants}) SELECT {tenants}
+           FROM original, generate_series(1, {number}) n,
            jsonb_populate_record(tenant, jsonb_build_object(
              'id', pg_temp.id(1, n), 'slug', 'known-' || n)) made;
-         INSERT INTO domains SELECT made.* FROM original, generate_series(1, {number}) n,
+         INSERT INTO domains ({domains}) SELECT {domains}
+           FROM original, generate_series(1, {number}) n,
            jsonb_populate_record(domain, jsonb_build_object(
              'name', 'known-' || n, 'tenant_id', pg_temp.id(1, n))) made;
-         INSERT INTO databases SELECT made.* FROM original, generate_series(1, {number}) n,
+         INSERT INTO databases ({databases}) SELECT {databases}
+           FROM original, generate_series(1, {number}) n,
            jsonb_populate_record(database, jsonb_build_object(
              'id', pg_temp.id(2, n), 'name', 'tenant_known_' || n,
              'tenant_id', pg_temp.id(1, n))) made;
-         INSERT INTO logins SELECT made.* FROM original, generate_series(1, {number}) n,
+         INSERT INTO logins ({logins}) SELECT {logins}
+           FROM original, generate_series(1, {number}) n,
            jsonb_populate_record(login, jsonb_build_object(
              'database_id', pg_temp.id(2, n), 'name', 'tenant_known_' || n || '_router')) made"
+    );
+    run(conn, made).await
+}
+
+/// The columns of a table that are written and not worked out by Postgres.
+async fn written(conn: &mut PgConnection, table: &str) -> Result<String> {
+    sqlx::query_scalar(
+        "SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+         FROM pg_catalog.pg_attribute a
+         WHERE a.attrelid = ('public.' || $1)::regclass
+           AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''",
     )
+    .bind(table)
+    .fetch_one(conn)
+    .await
+    .map_err(|error| bare_failed(&error))
 }

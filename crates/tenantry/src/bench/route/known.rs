@@ -1,10 +1,15 @@
 //! What the tenants cost that a router knows and that nobody asks for: in time, and in memory.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
 use super::load::{self, Choice};
 use super::stage::{self, Server, Target};
-use super::{Sizes, catalog::Copy};
+use super::{Sizes, catalog::Copy, resolution};
 use crate::bench::Settings;
-use crate::bench::cpu;
+use crate::bench::cpu::{self, Threads};
 use crate::bench::pairs::backwards;
 use crate::bench::report::{Figure, Turn, Unit, Wanted};
 use crate::bench::room::Room;
@@ -14,6 +19,9 @@ use crate::output::note;
 
 /// The slug that the made-up tenants are like.
 const LIKE: &str = "hot-0";
+
+/// How long a cache may take to count what it holds.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tenants that are asked for, and a catalog with many more.
 pub struct Known<'a> {
@@ -47,11 +55,11 @@ impl<'a> Known<'a> {
     /// # Errors
     /// When a side fails, or has forgotten what it was to know.
     pub async fn hot(&self, settings: &Settings) -> Result<Vec<Figure>> {
-        let few = self.server("few").await?;
-        let many = self.server("many").await?;
-        self.learn(&many).await?;
-        let [few, many] = [few, many]
-            .map(|server| Target::new(self.world, &server, self.hosts.clone(), stage::NOTES));
+        let few_server = self.server("few").await?;
+        let many_server = self.server("many").await?;
+        self.learn(&many_server).await?;
+        let [few, many] = [&few_server, &many_server]
+            .map(|server| Target::new(self.world, server, self.hosts.clone(), stage::NOTES));
         let clients = self.sizes.clients.first().copied().unwrap_or(1);
         let (mut of_many, mut of_few) = (Vec::new(), Vec::new());
         for pair in 0..settings.pairs {
@@ -70,7 +78,9 @@ impl<'a> Known<'a> {
             }
         }
         // Still known at the end, or the comparison was with nothing.
-        self.knows(&many).await?;
+        self.knows(many.address).await?;
+        self.room.stop(few_server.running).await?;
+        self.room.stop(many_server.running).await?;
         let (product, bare) = (
             "some tenants among many known",
             "the same, and no others known",
@@ -126,6 +136,94 @@ impl<'a> Known<'a> {
         ))
     }
 
+    /// Resolution on a router that knows many tenants, and on one that knows those under resolution.
+    ///
+    /// # Errors
+    /// When a side fails, or has forgotten what it was to know.
+    pub async fn resolution(&self, settings: &Settings) -> Result<Figure> {
+        let few = self.server("few").await?;
+        let many = self.server("many").await?;
+        self.learn(&many).await?;
+        let number = self.sizes.resolutions;
+        let (mut of_many, mut of_few) = (Vec::new(), Vec::new());
+        let [to_few, to_many] = [&few, &many]
+            .map(|server| Target::new(self.world, server, self.hosts.clone(), stage::NOTES));
+        for target in [&to_few, &to_many] {
+            resolution::turn(target, number).await?;
+        }
+        for pair in 0..settings.pairs {
+            note(&format!(
+                "route, resolution among many: pair {} of {}",
+                pair + 1,
+                settings.pairs
+            ));
+            for many_now in [!backwards(pair), backwards(pair)] {
+                let (target, turns): (_, &mut Vec<Turn>) = if many_now {
+                    (&to_many, &mut of_many)
+                } else {
+                    (&to_few, &mut of_few)
+                };
+                turns.push(resolution::turn(target, number).await?.header);
+            }
+        }
+        self.knows(many.address).await?;
+        self.room.stop(few.running).await?;
+        self.room.stop(many.running).await?;
+        Ok(Figure::new(
+            "route/resolution/among-many",
+            Unit::Nanoseconds,
+            ("host header to route, many others known", &of_many),
+            ("the same, and no others known", &of_few),
+            Wanted::ValueAtMost(500.0),
+        ))
+    }
+
+    /// Processor time of a router that nobody asks, with many known tenants and with none.
+    ///
+    /// # Errors
+    /// When a process fails, has forgotten what it was to know, or the system does not tell.
+    pub async fn idle(&self, settings: &Settings) -> Result<Figure> {
+        let none = self.server("none").await?;
+        let many = self.server("many").await?;
+        self.learn(&many).await?;
+        let (mut of_many, mut of_none) = (Vec::new(), Vec::new());
+        // What a router does after it has learnt is over when the first turn begins.
+        self.rest([none.running.pid, many.running.pid]).await?;
+        for pair in 0..settings.pairs {
+            note(&format!("route, idle: {} of {}", pair + 1, settings.pairs));
+            let [none, many] = self.rest([none.running.pid, many.running.pid]).await?;
+            of_none.push(Turn::of_value(none));
+            of_many.push(Turn::of_value(many));
+        }
+        self.knows(many.address).await?;
+        self.room.stop(none.running).await?;
+        self.room.stop(many.running).await?;
+        Ok(Figure::new(
+            "route/idle",
+            Unit::Microseconds,
+            ("a second of a router at rest, many tenants known", &of_many),
+            ("the same, none known", &of_none),
+            Wanted::RatioAtMost(1.1),
+        ))
+    }
+
+    /// Microseconds of processor time that each of the processes takes per second, in the same time:
+    /// one at rest is in nobody's way. Never less than one.
+    async fn rest<const N: usize>(&self, pids: [u32; N]) -> Result<[f64; N]> {
+        let before = pids.map(Threads::of);
+        let began = Instant::now();
+        sleep(self.sizes.idle).await;
+        let after = pids.map(Threads::of);
+        let took = began.elapsed().as_secs_f64();
+        let mut used = [1.0; N];
+        for (used, (before, after)) in used.iter_mut().zip(before.into_iter().zip(after)) {
+            let both = after.zip(before);
+            let (after, before) = both.ok_or_else(|| lacks("schedstat"))?;
+            *used = (after.since(&before).as_secs_f64() * 1e6 / took).max(1.0);
+        }
+        Ok(used)
+    }
+
     async fn server(&self, name: &str) -> Result<Server> {
         let more = [(
             "TENANTRY_CATALOG_URL".to_owned(),
@@ -136,9 +234,8 @@ impl<'a> Known<'a> {
 
     /// Lets a server resolve every made-up tenant once.
     async fn learn(&self, server: &Server) -> Result<()> {
-        let made_up = self.sizes.known.saturating_sub(self.sizes.hot);
-        self.resolve(server, 1, made_up).await?;
-        Ok(())
+        self.resolve(server, 1, self.made_up()).await?;
+        self.knows(server.address).await
     }
 
     async fn resolve(&self, server: &Server, from: u32, to: u32) -> Result<()> {
@@ -148,15 +245,28 @@ impl<'a> Known<'a> {
             .map(drop)
     }
 
-    async fn knows(&self, target: &Target) -> Result<()> {
-        let told = stage::ask(target.address, "GET", "/stats", &self.world.host).await?;
-        let tenants = told["tenants"].as_u64().unwrap_or_default();
-        // The cache counts about.
-        if tenants * 100 < u64::from(self.sizes.known) * 95 {
-            return Err(lacks(&format!(
-                "router that still knows its tenants ({tenants})"
-            )));
+    /// Fails unless a server knows the made-up tenants.
+    async fn knows(&self, address: SocketAddr) -> Result<()> {
+        let least = u64::from(self.made_up()) * 95 / 100;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = stage::ask(address, "GET", "/stats", &self.world.host).await?;
+            let tenants = told["tenants"].as_u64().unwrap_or_default();
+            if tenants >= least {
+                return Ok(());
+            }
+            // The cache counts some time after the fact.
+            if Instant::now() > deadline {
+                return Err(lacks(&format!(
+                    "router that still knows its tenants ({tenants})"
+                )));
+            }
+            sleep(Duration::from_millis(100)).await;
         }
-        Ok(())
+    }
+
+    /// How many stand in the catalog besides those that are asked for.
+    fn made_up(&self) -> u32 {
+        self.sizes.known.saturating_sub(self.sizes.hot)
     }
 }

@@ -38,6 +38,8 @@ pub enum Scenario {
     Resolution,
     /// A few tenants under load, alone and among many known ones
     HotAmongMany,
+    /// Processor time of a router at rest that knows many tenants
+    Idle,
     /// Memory of a router that knows many tenants
     Memory,
     /// Finding a tenant in a large catalog
@@ -67,6 +69,8 @@ pub struct Sizes {
     pub hot: u32,
     /// Tenants that a router knows.
     pub known: u32,
+    /// How long a router is left alone in one turn.
+    pub idle: Duration,
     /// Tenants of the large catalog.
     pub catalog: u32,
     /// First resolutions in one turn.
@@ -120,10 +124,21 @@ pub async fn measure(
             figures.extend(resolution(&stage, settings.pairs, sizes.resolutions).await?);
         }
     }
-    if sizes.wants(&[Scenario::HotAmongMany, Scenario::Memory]) {
+    if sizes.wants(&[
+        Scenario::Resolution,
+        Scenario::HotAmongMany,
+        Scenario::Idle,
+        Scenario::Memory,
+    ]) {
         let known = Known::set(room, &world, sizes).await?;
+        if sizes.wants(&[Scenario::Resolution]) {
+            figures.push(known.resolution(settings).await?);
+        }
         if sizes.wants(&[Scenario::HotAmongMany]) {
             figures.extend(known.hot(settings).await?);
+        }
+        if sizes.wants(&[Scenario::Idle]) {
+            figures.push(known.idle(settings).await?);
         }
         if sizes.wants(&[Scenario::Memory]) {
             figures.push(known.memory(settings).await?);

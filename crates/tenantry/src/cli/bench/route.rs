@@ -51,6 +51,9 @@ pub struct Route {
     /// Tenants that a router knows
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=90_000))]
     known: u32,
+    /// How long a router is left alone per pair
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    idle: Duration,
     /// Tenants of the large catalog
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
     catalog: u32,
@@ -96,6 +99,7 @@ impl Route {
             resolutions: self.resolutions,
             hot: self.hot,
             known: self.known.max(self.hot),
+            idle: self.idle,
             catalog: self.catalog,
             misses: self.misses,
             fleet: self.fleet,
@@ -124,6 +128,7 @@ impl Route {
                 "only": sizes.only,
                 "hot": sizes.hot,
                 "known": sizes.known,
+                "idleSeconds": sizes.idle.as_secs_f64(),
                 "catalog": sizes.catalog,
                 "misses": sizes.misses,
                 "fleet": sizes.fleet,
