@@ -21,6 +21,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("POST", "/sign-in/redeem", "public"),
     ("POST", "/sign-out", "public"),
     ("GET", "/setup/clusters", "operator"),
+    ("PATCH", "/setup/clusters/{cluster}", "operator"),
     ("GET", "/setup/routers", "operator"),
     ("GET", "/setup/top", "operator"),
     ("POST", "/setup/tenants", "operator"),
@@ -30,6 +31,25 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("GET", "/setup/tenants/{tenant}/explain", "operator"),
     ("POST", "/setup/tenants/{tenant}/undelete", "operator"),
     ("POST", "/setup/tenants/{tenant}/disconnect", "operator"),
+    ("GET", "/setup/tenants/{tenant}/domains", "operator"),
+    (
+        "PUT",
+        "/setup/tenants/{tenant}/domains/{domain}",
+        "operator",
+    ),
+    (
+        "DELETE",
+        "/setup/tenants/{tenant}/domains/{domain}",
+        "operator",
+    ),
+    (
+        "POST",
+        "/setup/tenants/{tenant}/domains/{domain}/verify",
+        "operator",
+    ),
+    ("GET", "/setup/tenants/{tenant}/aliases", "operator"),
+    ("PUT", "/setup/tenants/{tenant}/aliases", "operator"),
+    ("DELETE", "/setup/tenants/{tenant}/aliases", "operator"),
     ("GET", "/setup/operations/{operation}", "operator"),
     ("POST", "/setup/rollouts", "operator"),
     ("POST", "/setup/operators", "operator"),
@@ -97,6 +117,8 @@ async fn every_route_refuses_every_wrong_token() {
             .replace("{tenant}", &acme.id)
             .replace("{user}", &acme.user_id)
             .replace("{operator}", "dev")
+            .replace("{cluster}", "main")
+            .replace("{domain}", "shop.table.example")
             .replace("{asset}", "rapidoc-min.js")
             .replace("{operation}", "00000000-0000-7000-8000-000000000000");
         let here = match route.host {
@@ -203,7 +225,7 @@ async fn every_route_refuses_every_wrong_token() {
 /// With a body that would be right, and one that is wrong: who may not ask learns nothing of either.
 async fn ask(client: &Client, route: &RouteInfo, path: &str) -> Answer {
     let mut request = client.request(route.method.clone(), path);
-    if matches!(route.method, Method::POST | Method::PATCH) {
+    if matches!(route.method, Method::POST | Method::PUT | Method::PATCH) {
         request = request.json(&json!({ "email": "eve@evil.example", "unknown": 1 }));
     }
     request.send().await

@@ -33,6 +33,8 @@ async fn names_of_tenants_that_are_served_may_have_a_certificate() {
         .post("/setup/tenants", body)
         .await
         .expect(201);
+    assert_eq!(ask(&dev, &custom).await, 404, "not proven yet");
+    dev.prove(&slug, &custom).await;
     let subdomain = format!("{}.localhost", acme.slug);
     for good in [
         &subdomain,

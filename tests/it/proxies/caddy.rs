@@ -61,11 +61,13 @@ async fn a_certificate_is_made_for_tenants_names_only() {
     let proxy = caddy(&dev, &product).ready().await;
     let acme = dev.tenant("acme").await;
     let custom = format!("shop.{}.example", acme.slug);
-    let body = serde_json::json!({ "name": "C", "slug": format!("{}-c", acme.slug), "primaryDomain": custom });
+    let slug = format!("{}-c", acme.slug);
+    let body = serde_json::json!({ "name": "C", "slug": slug, "primaryDomain": custom });
     dev.operator()
         .post("/setup/tenants", body)
         .await
         .expect(201);
+    dev.prove(&slug, &custom).await;
     for known in [&proxy.host(&acme.slug), &custom] {
         assert_eq!(
             proxy.ask(known, "/", &[]).await.expect(200)["product"],
