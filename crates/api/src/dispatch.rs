@@ -8,6 +8,8 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, on};
 use http::StatusCode;
+use tenantry_router::Visits;
+use tenantry_router::axum::until_sent;
 use tower::ServiceExt;
 
 use crate::app::App;
@@ -120,9 +122,11 @@ pub(crate) async fn dispatch(
     }
     request.extensions_mut().insert(authority);
     request.extensions_mut().insert(site);
-    let answer = routes.clone().oneshot(request).await;
+    let visits = Visits::new();
+    request.extensions_mut().insert(visits.entrance());
+    let answer = visits.until_cut(routes.clone().oneshot(request)).await;
     drop(slot);
-    Ok(answer.into_response())
+    Ok(until_sent(visits, answer?.into_response()))
 }
 
 /// The host that the request names, and the one that a proxy says the client asked for.

@@ -179,7 +179,8 @@ impl Router {
         Err(AcquireError::Unavailable)
     }
 
-    async fn resolve_again(&self, route: &Route) -> Result<Route, ResolveError> {
+    /// The route of a tenant whose place was given up.
+    pub(crate) async fn resolve_again(&self, route: &Route) -> Result<Route, ResolveError> {
         served(self.inner.cache.by_id(route.tenant_id()).await?)
     }
 

@@ -7,28 +7,30 @@
 
 mod host;
 mod problem;
+mod serve;
 mod stop;
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::axum::Extension;
 use ::axum::extract::FromRequestParts;
 use ::axum::http::request::Parts;
-use ::axum::middleware::AddExtension;
 use ::axum::response::{IntoResponse, Response};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tenantry_types::ErrorKind;
 use tower::Layer;
 
-use crate::{AcquireError, BadHost, ResolveError, Route, Router, TenantConn};
+use crate::{AcquireError, BadHost, Entrance, ResolveError, Route, Router, TenantConn};
 
 pub use ipnet::IpNet;
 pub use problem::Error;
+pub use serve::{TenantService, until_sent};
 pub use stop::stop_signal;
 
-/// Gives the handlers below it the router.
+/// Gives the handlers below it the router. A request that took [`Tenant`] or [`TenantDb`] is with its
+/// tenant until its answer was sent: a change that takes the tenant away from here waits for it, and
+/// ends it at the deadline. `docs/library.md` says what that means for a handler.
 pub fn layer(router: Router) -> TenantLayer {
     TenantLayer(Tenants {
         router,
@@ -98,10 +100,11 @@ impl TenantLayer {
 }
 
 impl<S> Layer<S> for TenantLayer {
-    type Service = AddExtension<S, Tenants>;
+    type Service = TenantService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Extension(self.0.clone()).layer(inner)
+        let tenants = self.0.clone();
+        TenantService { inner, tenants }
     }
 }
 
@@ -163,7 +166,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
         }
         let Tenants { router, proxies } = tenants(parts)?;
         let host = router.parse_host(host::of(parts, proxies)?)?;
-        let tenant = Self(router.resolve(&host).await?, router.clone());
+        let entrance: Entrance = parts.extensions.get().cloned().ok_or(Rejection::NoLayer)?;
+        let route = router.resolve(&host).await?;
+        let tenant = Self(entrance.enter(router, route).await?, router.clone());
         parts.extensions.insert(tenant.clone());
         Ok(tenant)
     }

@@ -203,12 +203,13 @@ impl ChangeLog {
         let Some(living) = places.living(tenant) else {
             return;
         };
-        // Born later: its connections know of the change already. Retired: it drains already.
-        if living.born_at >= number || living.is_retired() {
+        // Born later: its connections know of the change already. Ending: it drains already.
+        if living.born_at >= number || living.is_ending() {
             return;
         }
         match kind {
             Kind::Budget => {}
+            Kind::Migrated if living.is_retired() => {}
             Kind::Migrated => places.drain(&living, Drain::Soft),
             Kind::Fenced | Kind::Purged | Kind::Disconnect => places.drain(&living, Drain::Cut),
             Kind::Created | Kind::Updated | Kind::Restored => {
@@ -220,7 +221,7 @@ impl ChangeLog {
                     }
                     Ok(None) | Err(_) => false,
                 };
-                if !same && !living.is_retired() {
+                if !same && !living.is_ending() {
                     places.drain(&living, Drain::Cut);
                 }
             }

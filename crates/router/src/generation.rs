@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::budget::Cluster;
 use crate::connect::Address;
+use crate::visits::Present;
 
 /// What makes two places the same place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,9 @@ pub(crate) struct Generation {
     /// The change number at which the place was read first.
     pub(crate) born_at: i64,
     pub(crate) cluster: Arc<Cluster>,
-    /// Told when a connection of a retired generation was given back.
+    /// The requests that are with the tenant there.
+    pub(crate) present: Present,
+    /// Told when a connection of a retired generation was given back, or a request has left it.
     pub(crate) given_back: Notify,
     /// Connections that the tenant may hold, by its plan. Written under the cluster's lock.
     cap: AtomicUsize,
@@ -54,13 +57,16 @@ pub(crate) struct Generation {
     /// What took over from it. Held, because with a new password only that one can end what is left
     /// of this one.
     successor: OnceLock<Arc<Generation>>,
+    /// Whether a change waits, or has waited, until nothing of it is in use.
+    ending: AtomicBool,
     registry: Weak<Generations>,
 }
 
 impl Generation {
-    /// Whether it gives out nothing any more. Certain only under the cluster's lock.
+    /// Whether it gives out nothing any more. Certain only under the cluster's lock, or after one was
+    /// counted in it (see [`crate::visits`]).
     pub(crate) fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Acquire)
+        self.retired.load(Ordering::SeqCst)
     }
 
     /// The place that is known last of what took over from this one, if anything did.
@@ -84,7 +90,17 @@ impl Generation {
 
     /// For [`Cluster::retire`] alone.
     pub(crate) fn mark_retired(&self) {
-        self.retired.store(true, Ordering::Release);
+        self.retired.store(true, Ordering::SeqCst);
+    }
+
+    /// Notes that its end is waited for.
+    pub(crate) fn mark_ending(&self) {
+        self.ending.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether its end is waited for, or was.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
     }
 }
 
@@ -153,10 +169,12 @@ impl Generations {
             place,
             born_at: read_at,
             cluster: Arc::clone(cluster),
+            present: Present::default(),
             given_back: Notify::new(),
             cap: AtomicUsize::new(cap),
             retired: AtomicBool::new(false),
             successor: OnceLock::new(),
+            ending: AtomicBool::new(false),
             registry: Arc::downgrade(self),
         });
         if let Some(former) = &living {

@@ -8,7 +8,7 @@
 //! - Open connections on a cluster stay within the budget, over all routers; one that is being closed
 //!   counts until the server has ended it (`shares.rs`, `budget/`, `closing.rs`).
 //! - No connection is closed under a running query: what has to end is waited for, up to a deadline,
-//!   and then ended on the server (`places.rs`).
+//!   and then ended on the server (`places.rs`). So are requests, with their answers (`visits.rs`).
 //!
 //! It serves known tenants while the catalog is away, because a suspended, deleted or moved tenant
 //! is held by Postgres itself: its logins are closed there, and another database than the expected
@@ -51,6 +51,7 @@ mod strays;
 mod tasks;
 mod trouble;
 mod versions;
+mod visits;
 
 pub use acquire::AcquireError;
 pub use budget::{BreakerState, Limit};
@@ -67,3 +68,4 @@ pub use router::{ClusterStats, Router, Stats};
 pub use sqlx;
 pub use strays::{RouterLogin, Sessions};
 pub use trouble::{By, Noted, Ranked, Reach, Reason};
+pub use visits::{Cut, Entrance, Visits};

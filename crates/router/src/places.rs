@@ -21,6 +21,7 @@ use crate::trouble::Ranked;
 
 /// How long a cut is tried while the server cannot be reached. A connection to it is of no use to
 /// its holder either, and one dead server must not keep all others' changes from being acknowledged.
+/// A request is ended where its handler waits; one that never does is given as long.
 const CUT: Duration = Duration::from_secs(30);
 
 /// Clusters and generations.
@@ -35,10 +36,10 @@ pub(crate) struct Places {
     report_due: Arc<Notify>,
 }
 
-/// What becomes of the leases of a generation that ends.
+/// What becomes of the leases and requests of a generation that ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Drain {
-    /// They are waited for, and ended on the server after the deadline.
+    /// They are waited for, and ended after the deadline: leases on the server, requests here.
     Cut,
     /// They end when they end; nobody waits for it.
     Soft,
@@ -93,11 +94,15 @@ impl Places {
     }
 
     /// Ends a generation: at once nothing of it is handed out. With [`Drain::Cut`] no row of the
-    /// change log that is not applied yet is acknowledged before its leases are over.
+    /// change log that is not applied yet is acknowledged before its leases and requests are over.
     pub(crate) fn drain(&self, generation: &Arc<Generation>, how: Drain) {
         let held = self.progress.draining();
         generation.cluster.retire(generation);
-        if how == Drain::Cut && generation.cluster.busy(generation) > 0 {
+        if how == Drain::Soft {
+            return;
+        }
+        generation.mark_ending();
+        if is_in_use(generation) {
             let work = drained(
                 Arc::clone(generation),
                 self.config.drain_deadline,
@@ -178,7 +183,13 @@ impl Places {
     }
 }
 
-/// Waits for the leases of a retired generation, and ends those that are left at the deadline.
+/// Whether it has a lease, or a request that is with the tenant by it.
+fn is_in_use(generation: &Arc<Generation>) -> bool {
+    generation.present.count() > 0 || generation.cluster.busy(generation) > 0
+}
+
+/// Waits for the leases and requests of a retired generation, and ends those that are left at the
+/// deadline.
 async fn drained(generation: Arc<Generation>, deadline: Duration, tasks: Tasks, held: Draining) {
     let cluster = Arc::clone(&generation.cluster);
     let now = Instant::now();
@@ -186,7 +197,7 @@ async fn drained(generation: Arc<Generation>, deadline: Duration, tasks: Tasks, 
     let over = async {
         loop {
             let given_back = generation.given_back.notified();
-            if cluster.busy(&generation) == 0 {
+            if !is_in_use(&generation) {
                 return;
             }
             given_back.await;
@@ -197,18 +208,31 @@ async fn drained(generation: Arc<Generation>, deadline: Duration, tasks: Tasks, 
         return;
     }
     let tenant = generation.tenant;
+    let present = &generation.present;
+    let requests = present.count();
+    // First: what they still lease is ended on the server meanwhile.
+    present.cut();
     loop {
         let leased = cluster.leased(&generation);
-        tracing::info!(%tenant, connections = leased.len(), "ending connections that outlived their deadline");
-        let cut = tasks.closer.terminate(&generation, &leased).await;
-        if cut && cluster.busy(&generation) <= leased.len() {
+        tracing::info!(
+            %tenant,
+            connections = leased.len(),
+            requests,
+            "ending what outlived its deadline"
+        );
+        let cut = leased.is_empty() || tasks.closer.terminate(&generation, &leased).await;
+        if cut && present.count() == 0 && cluster.busy(&generation) <= leased.len() {
             break;
         }
         if timeout(Duration::from_secs(1), &mut over).await.is_ok() {
             break;
         }
         if Instant::now() >= give_up {
-            tracing::error!(%tenant, "connections could not be ended: their server does not answer");
+            tracing::error!(
+                %tenant,
+                requests = present.count(),
+                "not all could be ended: a server does not answer, or a handler never waits"
+            );
             break;
         }
     }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, COOKIE, FORWARDED, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use tenantry_router::Route;
+use tenantry_router::{Route, Visits};
 use tenantry_tenantdb::permission::OwnAccount;
 use tenantry_tenantdb::principals::Principal;
 use tenantry_types::ErrorKind;
@@ -81,14 +81,19 @@ pub(super) async fn handle(
     let (mut asking, _) = request.into_parts();
     let Query(asked) = Query::<Asked>::from_request_parts(&mut asking, &app).await?;
     let mut parts = original(&asking.headers, &app)?;
-    let headers = match asked.user {
-        User::Ignored => anyone(&mut parts, &app).await?,
-        // Browsers send no credentials with the question whether they may ask (Fetch, 3.2.2), and give
-        // up when it is refused. The answer to it is the product's.
-        User::Required if !is_preflight(&parts) => somebody(&mut parts, &app).await?,
-        User::Required => anyone(&mut parts, &app).await?,
-        User::Optional => whoever(&mut parts, &app).await?,
+    let visits = Visits::new();
+    parts.extensions.insert(visits.entrance());
+    let asking = async {
+        match asked.user {
+            User::Ignored => anyone(&mut parts, &app).await,
+            // Browsers send no credentials with the question whether they may ask (Fetch, 3.2.2), and
+            // give up when it is refused. The answer to it is the product's.
+            User::Required if !is_preflight(&parts) => somebody(&mut parts, &app).await,
+            User::Required => anyone(&mut parts, &app).await,
+            User::Optional => whoever(&mut parts, &app).await,
+        }
     };
+    let headers = visits.until_cut(asking).await??;
     if asked.refusal {
         // Asked for what to show of a refusal, by a proxy that was refused a moment ago: nobody is let
         // in by this answer, whatever has changed since.

@@ -5,7 +5,7 @@ use std::error::Error;
 use tenantry_catalog::{CatalogError, operators};
 use tenantry_lifecycle::engine::Failure;
 use tenantry_lifecycle::{StartError, WaitError};
-use tenantry_router::{AcquireError, BadHost, ResolveError};
+use tenantry_router::{AcquireError, BadHost, Cut, ResolveError};
 use tenantry_tenantdb::TenantDbError;
 use tenantry_tenantdb::passwords::HashError;
 use tenantry_tenantdb::sessions::SessionError;
@@ -56,6 +56,15 @@ impl From<StartError> for Problem {
             StartError::WrongState(why) => Self::new(kind, code).detail(sentence(why)),
             error => of(kind, code, error),
         }
+    }
+}
+
+/// As when its connection is ended under it: which of the two comes first is chance.
+impl From<Cut> for Problem {
+    fn from(cut: Cut) -> Self {
+        of(ErrorKind::Unavailable, "DATABASE_UNAVAILABLE", cut).detail(
+            "The tenant was changed meanwhile, and this request was ended. Try again shortly.",
+        )
     }
 }
 

@@ -25,6 +25,7 @@ mod moving;
 mod product;
 mod seen;
 mod shares;
+mod visiting;
 mod warm;
 mod wire;
 mod world;
@@ -118,6 +119,16 @@ async fn on_real_databases() {
         product {
             a_handler_takes_its_tenants_database_as_an_argument,
             what_fails_half_way_is_rolled_back_and_tells_nothing,
+        }
+        visiting {
+            a_change_waits_for_a_handler_without_a_connection,
+            a_handler_is_ended_at_the_deadline,
+            a_change_waits_for_an_answer_that_is_still_sent,
+            an_answer_breaks_off_at_the_deadline,
+            a_request_that_panics_or_is_given_up_is_not_waited_for,
+            a_migration_ends_no_request_and_a_later_change_waits_for_it,
+            nobody_enters_by_a_route_that_was_overtaken,
+            a_request_with_a_connection_is_ended_with_it,
         }
         seen {
             what_a_router_has_open_stands_in_the_catalog,

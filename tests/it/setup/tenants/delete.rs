@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::Connection;
 use tenantry_testkit::{Dev, Options, Tenant, refusal, shared};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::wait;
 
@@ -70,6 +72,49 @@ async fn a_deleted_tenant_is_out_of_reach_for_everybody() {
         .post("/setup/tenants", again)
         .await
         .problem(409, "SLUG_TAKEN");
+}
+
+/// A request that holds no connection: its body comes slowly. The server says `100 Continue` when the
+/// handler begins to read it, which is after the tenant and the caller were found.
+#[tokio::test]
+async fn a_request_that_is_still_with_the_tenant_is_ended_and_the_deletion_goes_on() {
+    let dev = shared();
+    let acme = dev.tenant("slow").await;
+    let head = format!(
+        "POST /users HTTP/1.1\r\nHost: {}.localhost\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n",
+        acme.slug,
+        acme.admin.token()
+    );
+    let mut slow = TcpStream::connect(dev.address())
+        .await
+        .expect("a connection");
+    slow.write_all(head.as_bytes()).await.expect("sent");
+    read_until(&mut slow, "100 Continue\r\n\r\n").await;
+    slow.write_all(b"{").await.expect("sent");
+
+    let path = format!("/setup/tenants/{}", acme.id);
+    dev.operator().delete(&path).await.expect(200);
+    // It is answered, although the rest was never sent.
+    let answer = read_until(&mut slow, "}").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("DATABASE_UNAVAILABLE"), "{answer}");
+    acme.admin.get("/me").await.problem(404, "TENANT_NOT_FOUND");
+}
+
+/// What comes, up to where a text was read.
+async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut read = String::new();
+    let reading = async {
+        while !read.ends_with(end) {
+            let byte = stream.read_u8().await.expect("more");
+            read.push(char::from(byte));
+        }
+    };
+    let bound = Duration::from_secs(30);
+    let done = tokio::time::timeout(bound, reading).await;
+    assert!(done.is_ok(), "nothing more came");
+    read
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tenantry_catalog::directory::{self, Listed};
 use tenantry_catalog::tenants::TenantRef;
-use tenantry_router::Route;
+use tenantry_router::{Entrance, Route, Visits};
 use tenantry_tenantdb::passwords::PasswordHash;
 use tenantry_tenantdb::{sign_in_codes, users};
 use tenantry_types::{Email, ErrorKind, TenantId, Timestamp, UserId};
@@ -213,7 +213,12 @@ async fn try_in(app: &App, listed: Listed, credentials: Credentials) -> Outcome 
         // Not to be told from a wrong password: who sees that there is a brake sees that there is somebody.
         return Outcome::Wrong;
     };
-    match ask(app, &listed, credentials, attempt).await {
+    // A visit to that tenant beside others: a change of it ends this try and no other.
+    let visits = Visits::new();
+    let entrance = visits.entrance();
+    let asking = ask(app, &entrance, &listed, credentials, attempt);
+    let asked = visits.until_cut(asking).await;
+    match asked.map_err(Problem::from).flatten() {
         Ok(Some((route, user, hash))) => Outcome::Right(Box::new(ProvenTenant {
             listed,
             route,
@@ -237,12 +242,14 @@ async fn try_in(app: &App, listed: Listed, credentials: Credentials) -> Outcome 
 /// Who this is in the tenant, and the hash that was proven. No connection is held while it is hashed.
 async fn ask(
     app: &App,
+    entrance: &Entrance,
     listed: &Listed,
     credentials: Credentials,
     mut attempt: Attempt,
 ) -> Result<Option<(Route, UserId, PasswordHash)>, Problem> {
     let tenant = TenantRef::Id(listed.tenant_id);
     let route = app.router.resolve_tenant(&tenant).await?;
+    let route = entrance.enter(&app.router, route).await?;
     let found = tokio::time::timeout(ASKED, person(app, &route, &credentials.email))
         .await
         .map_err(|_| Problem::new(ErrorKind::Unavailable, "SIGN_IN_UNAVAILABLE"))??;
@@ -288,7 +295,10 @@ async fn give_codes(app: &App, proven: Proven) -> Result<Opened, Problem> {
     };
     for tenant in proven.tenants {
         let id = tenant.listed.tenant_id;
-        match give_code(app, tenant).await {
+        let visits = Visits::new();
+        let entrance = visits.entrance();
+        let giving = visits.until_cut(give_code(app, &entrance, tenant));
+        match giving.await.map_err(Problem::from).flatten() {
             Ok(tenant) => opened.tenants.push(tenant),
             Err(problem) => {
                 tracing::warn!(tenant = %id, code = problem.code(), "no code for a right password");
@@ -303,7 +313,11 @@ async fn give_codes(app: &App, proven: Proven) -> Result<Opened, Problem> {
     Ok(opened)
 }
 
-async fn give_code(app: &App, tenant: ProvenTenant) -> Result<OpenedTenant, Problem> {
+async fn give_code(
+    app: &App,
+    entrance: &Entrance,
+    tenant: ProvenTenant,
+) -> Result<OpenedTenant, Problem> {
     let ProvenTenant {
         listed,
         route,
@@ -312,6 +326,7 @@ async fn give_code(app: &App, tenant: ProvenTenant) -> Result<OpenedTenant, Prob
     } = tenant;
     let lifetime = chrono::Duration::from_std(app.config.sign_in_code_ttl);
     let lifetime = lifetime.map_err(Problem::internal)?;
+    let route = entrance.enter(&app.router, route).await?;
     let mut conn = app.router.acquire(&route).await?;
     let (clock, entropy) = (&app.clock, &app.entropy);
     let issued = sign_in_codes::issue(&mut conn, user, &hash, clock, entropy, lifetime).await?;
