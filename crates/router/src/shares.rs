@@ -39,12 +39,13 @@
 //!   to renew before it does anything.
 //! - *Partitioned from the cluster:* it holds its share, which is of no use to it, until its wants fall.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgPool;
 use tenantry_catalog::CatalogError;
-use tenantry_catalog::shares::{self, Renewal};
+use tenantry_catalog::shares::{self, Renewal, Use};
 use tenantry_types::RouterId;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
@@ -65,11 +66,40 @@ pub(crate) struct Shares {
     id: RouterId,
     /// The number of the last report. One is under way at a time.
     sending: Mutex<i64>,
+    /// The catalog did not know us, and has not told every share since.
+    unknown: AtomicBool,
     pace: StdMutex<Pace>,
     /// A cluster has something to report.
     due: Arc<Notify>,
     /// There are slots for us somewhere.
     pub(crate) offered: Notify,
+}
+
+/// What came of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exchanged {
+    /// Every cluster that was reported has its answer: what this router goes by is what the catalog
+    /// has.
+    Settled,
+    /// The lease was renewed, and a cluster was locked: of that one nothing is known.
+    Partly,
+    /// This router is not registered.
+    Unknown,
+}
+
+impl Exchanged {
+    /// For who may not go on with what the router knew before.
+    pub(crate) fn settled(self) -> Result<(), CatalogError> {
+        match self {
+            Self::Settled => Ok(()),
+            Self::Partly | Self::Unknown => {
+                let reason = "the shares of the budget could not be settled";
+                Err(CatalogError::Unavailable(sqlx::Error::Io(
+                    std::io::Error::other(reason),
+                )))
+            }
+        }
+    }
 }
 
 struct Pace {
@@ -91,6 +121,7 @@ impl Shares {
             config,
             id,
             sending: Mutex::new(0),
+            unknown: AtomicBool::new(false),
             pace: StdMutex::new(Pace {
                 last: Instant::now(),
                 pause: PAUSE,
@@ -100,9 +131,9 @@ impl Shares {
         }
     }
 
-    /// Renews the lease in the catalog, reports, and takes over the shares. `false`: this router is not
-    /// registered. What the renewal means for handing anything out is [`crate::registration`]'s.
-    pub(crate) async fn exchange(&self, acked: i64) -> Result<bool, CatalogError> {
+    /// Renews the lease in the catalog, reports, and takes over the shares. What the renewal means for
+    /// handing anything out is [`crate::registration`]'s.
+    pub(crate) async fn exchange(&self, acked: i64) -> Result<Exchanged, CatalogError> {
         let mut report = self.sending.lock().await;
         *report += 1;
         let places = &self.cache.places;
@@ -121,7 +152,8 @@ impl Shares {
             shares::renew(&mut conn, &renewal).await?
         };
         let Some(shares) = answer else {
-            return Ok(false);
+            self.unknown.store(true, Ordering::Relaxed);
+            return Ok(Exchanged::Unknown);
         };
         let mut changed = false;
         for share in &shares {
@@ -134,7 +166,15 @@ impl Shares {
         } else {
             (pace.pause * 2).min(LONGEST)
         };
-        Ok(true)
+        let answered = |one: &Use| shares.iter().any(|share| share.cluster == one.cluster);
+        if !uses.iter().all(answered) {
+            if self.unknown.load(Ordering::Relaxed) {
+                Exchanged::Unknown.settled()?;
+            }
+            return Ok(Exchanged::Partly);
+        }
+        self.unknown.store(false, Ordering::Relaxed);
+        Ok(Exchanged::Settled)
     }
 
     /// Waits until another report makes sense.
