@@ -62,6 +62,9 @@ pub(crate) struct Open {
     pub(crate) backend: Backend,
     pub(crate) opened_at: Instant,
     pub(crate) idle_since: Instant,
+    /// It was open, its login over, at a moment at which our lease in the catalog ran: whoever ended our
+    /// connections since, ended it.
+    pub(crate) witness: bool,
     pub(crate) slot: Slot,
 }
 
@@ -74,6 +77,7 @@ impl Open {
             backend,
             opened_at: now,
             idle_since: now,
+            witness: false,
             slot,
         }
     }

@@ -98,8 +98,7 @@ impl Registration {
                 // A lease that never lapsed is simply longer now. One that did lapse, here or
                 // there, left time for a change that nobody waited for us with: the gate opens
                 // only after the log was read from now on. See `crate::lease`.
-                if !goes_on && let Err(error) = self.log.catch_up().await
-                {
+                if !goes_on && let Err(error) = self.log.catch_up().await {
                     self.failed(sent, &error);
                     return false;
                 }

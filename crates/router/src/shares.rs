@@ -33,8 +33,9 @@
 //!   last had, for as long as `away`. A reaper that does reach the catalog may meanwhile have given its
 //!   slots away, but not before it ended all its backends. So it opens a new connection only when one of
 //!   its own on that cluster answers, asked right before ([`crate::budget::Cluster::answers`]): then no
-//!   reaper was done before that moment, and what is begun now is a login under way. For this the idle
-//!   sweep leaves the newest connection of each cluster alone.
+//!   reaper was done before that moment, and what is begun now is a login under way. It must be one
+//!   that was open while the lease ran: one whose login was under way while a reaper ended the others
+//!   would answer too. For this the idle sweep leaves one such connection of each cluster alone.
 //! - *Back after the catalog was down:* all leases look ended. A reaper gives routers the length of a lease
 //!   to renew before it does anything.
 //! - *Partitioned from the cluster:* it holds its share, which is of no use to it, until its wants fall.

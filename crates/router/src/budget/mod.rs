@@ -468,21 +468,20 @@ impl Cluster {
         })
     }
 
-    /// Closes what has been idle for `idle`; tells when the next one will have been. The newest is
-    /// kept: it shows that our connections have not been ended, see [`Cluster::answers`].
+    /// Closes what has been idle for `idle`; tells when the next one will have been. One is kept that
+    /// shows that our connections have not been ended, see [`Cluster::answers`].
     pub(crate) fn sweep(self: &Arc<Self>, idle: Duration) -> Option<Instant> {
         self.with(|state, after| {
             let now = Instant::now();
             loop {
-                if state.lru.len() <= 1 {
-                    return None;
-                }
-                let (_, pool) = state.lru.first_key_value()?;
-                let due = state.pools.get(pool)?.idle.front()?.open.idle_since + idle;
+                let witness = state.witness();
+                let mut numbers = state.lru.keys().copied();
+                let number = numbers.find(|number| Some(*number) != witness)?;
+                let due = state.idle(number)?.idle_since + idle;
                 if due > now {
                     return Some(due);
                 }
-                let open = state.oldest()?;
+                let open = state.take_number(number)?;
                 state.close(open, true, Why::Idle, after);
             }
         })

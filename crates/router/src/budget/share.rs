@@ -151,12 +151,13 @@ impl Cluster {
         })
     }
 
-    /// Whether a connection of ours on this cluster answers now: then our connections have not been
-    /// ended, and our share was not given to others.
+    /// Whether a connection of ours on this cluster answers now that was open while our lease ran: then
+    /// our connections have not been ended, and our share was not given to others. One whose login was
+    /// under way when our connections were ended would answer as well: it is not asked.
     pub(crate) async fn answers(self: &Arc<Self>) -> bool {
         let deadline = Instant::now() + ANSWER;
         while Instant::now() < deadline {
-            let Some(mut lease) = self.newest() else {
+            let Some(mut lease) = self.take_witness() else {
                 // All are in use: one may come back.
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 continue;
@@ -173,12 +174,10 @@ impl Cluster {
         false
     }
 
-    /// The idle connection that was used last.
-    fn newest(self: &Arc<Self>) -> Option<Lease> {
+    fn take_witness(self: &Arc<Self>) -> Option<Lease> {
         self.with(|state, _| {
-            let pool = *state.lru.last_key_value()?.1;
-            let generation = Arc::clone(&state.pools.get(&pool)?.generation);
-            state.take_idle(&generation)
+            let open = state.take_number(state.witness()?)?;
+            Some(state.lease(open))
         })
     }
 }
