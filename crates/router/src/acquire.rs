@@ -157,6 +157,10 @@ impl Router {
                             continue;
                         }
                     }
+                    // Its backend was ended, or will be; dropped, it is closed.
+                    if generation.cluster.is_lost(lease.get().incarnation()) {
+                        continue;
+                    }
                     lease.get_mut().witness |= self.inner.lease.is_running();
                     return Ok(TenantConn::new(lease));
                 }
@@ -355,6 +359,11 @@ impl Router {
         if !self.may_open(&generation.cluster).await {
             drop(slot);
             return Err(NoLease::Unavailable);
+        }
+        // Of a share that was taken away meanwhile: what would be opened in it counts in no share.
+        if cluster.is_lost(slot.incarnation()) {
+            drop(slot);
+            return Err(NoLease::Retired);
         }
         match self.inner.connector.open(&generation.place).await {
             Ok(fresh) => {

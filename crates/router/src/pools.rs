@@ -48,6 +48,13 @@ impl Slot {
     }
 }
 
+impl Slot {
+    /// See [`tenantry_catalog::shares::Share::incarnation`].
+    pub(crate) fn incarnation(&self) -> i64 {
+        self.incarnation
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         self.generation
@@ -93,7 +100,7 @@ impl Open {
 
     /// See [`tenantry_catalog::shares::Share::incarnation`].
     pub(crate) fn incarnation(&self) -> i64 {
-        self.slot.incarnation
+        self.slot.incarnation()
     }
 
     /// For the cluster's state alone, which counts it among those that close.

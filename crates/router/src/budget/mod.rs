@@ -17,6 +17,7 @@
 //!   whether the server is back; connections that were in use a moment ago go on being used.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub(crate) struct Cluster {
     /// Connections on top of the budget, for ending others: one at a time.
     pub(crate) reserve: Semaphore,
     entropy: Entropy,
+    /// As in the state's share: for each request to look at without the lock.
+    incarnation: AtomicI64,
     state: Mutex<State>,
     /// Told when there is something to report of the share.
     report_due: Arc<Notify>,
@@ -164,6 +167,7 @@ impl Cluster {
             tasks,
             reserve: Semaphore::new(1),
             entropy,
+            incarnation: AtomicI64::new(0),
             state: Mutex::new(State::new(rules)),
             report_due,
         }

@@ -2,6 +2,7 @@
 //! reported of it. How shares move between routers is told in [`crate::shares`].
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tenantry_catalog::shares::{Share, Use};
@@ -108,6 +109,8 @@ impl Cluster {
             let changed = lost || (held.slots, held.leased) != (slots, leased);
             held.report = report;
             held.incarnation = share.incarnation;
+            self.incarnation
+                .store(share.incarnation, Ordering::Release);
             held.budget = usize::try_from(share.budget).unwrap_or(usize::MAX);
             (held.slots, held.leased) = (slots, leased);
             state.limit = leased.min(most);
@@ -119,6 +122,12 @@ impl Cluster {
             }
             changed
         })
+    }
+
+    /// Whether the share that a slot or a connection is part of was taken away since. To be asked after
+    /// the gate: it opens when the shares are known.
+    pub(crate) fn is_lost(&self, incarnation: i64) -> bool {
+        incarnation != self.incarnation.load(Ordering::Acquire)
     }
 
     /// What the catalog is to know.
