@@ -165,14 +165,16 @@ LANGUAGE sql SET search_path = public, pg_temp AS $$
     SELECT number FROM told
 $$;
 
--- Renews a router's lease and settles its shares of all clusters, in one go. The first row, with no
+-- Renews a router's lease and settles its shares of the clusters, in one go. The first row, with no
 -- cluster, says that it is registered; no row at all, that it is not.
 --
 -- `_held[i]` is what the router can still have open on a cluster while it knows of no other share:
 -- more than that is given back here. It is believed only of the incarnation that it is about, and
 -- only if no later report was seen: one whose answer was lost may still be on its way.
 --
--- The lease does not wait for a cluster that somebody else keeps locked: its shares stay as they are.
+-- The lease does not wait for a cluster that somebody else keeps locked: its shares stay as they are,
+-- and it is missing in the answer. That holds only for a lease that did not end: with one that did the
+-- shares may have gone, and it begins anew with all of them settled or not at all.
 CREATE FUNCTION router_renew(
     _router uuid, _applied bigint, _ttl double precision, _report bigint, _in_flight integer,
     _clusters uuid[], _incarnations bigint[], _held integer[], _wanted integer[], _used integer[],
@@ -181,29 +183,41 @@ RETURNS TABLE (cluster_id uuid, incarnation bigint, slots integer, goal integer,
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
 #variable_conflict use_column
 DECLARE
-    locked boolean := true;
+    locked uuid[] := '{}';
+    missed boolean := false;
+    ended boolean;
     c record; mine record; at integer; free integer;
     asked uuid[] := '{}';
 BEGIN
-    BEGIN
-        PERFORM 1 FROM clusters k ORDER BY k.id FOR NO KEY UPDATE;
-    EXCEPTION WHEN lock_not_available THEN
-        locked := false;
-    END;
-    UPDATE routers r SET applied = greatest(r.applied, _applied),
-                         lease_until = clock_timestamp() + make_interval(secs => _ttl)
-    WHERE r.id = _router;
+    -- Clusters before routers, in the order of their ids: as everybody locks them.
+    FOR c IN SELECT k.id FROM clusters k ORDER BY k.id LOOP
+        BEGIN
+            -- Where one is locked others may be, and the caller has no time for them all.
+            IF missed THEN
+                PERFORM 1 FROM clusters k WHERE k.id = c.id FOR NO KEY UPDATE NOWAIT;
+            ELSE
+                PERFORM 1 FROM clusters k WHERE k.id = c.id FOR NO KEY UPDATE;
+            END IF;
+            locked := locked || c.id;
+        EXCEPTION WHEN lock_not_available THEN
+            missed := true;
+        END;
+    END LOOP;
+    SELECT r.lease_until <= clock_timestamp() INTO ended FROM routers r WHERE r.id = _router FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    RETURN QUERY SELECT NULL::uuid, NULL::bigint, NULL::integer, NULL::integer, NULL::integer;
-    IF NOT locked THEN
-        RETURN;
+    IF ended AND missed THEN
+        RAISE EXCEPTION 'the lease has ended and the shares cannot be settled now' USING ERRCODE = 'lock_not_available';
     END IF;
+    UPDATE routers r SET applied = greatest(r.applied, _applied),
+                         lease_until = clock_timestamp() + make_interval(secs => _ttl)
+    WHERE r.id = _router;
+    RETURN QUERY SELECT NULL::uuid, NULL::bigint, NULL::integer, NULL::integer, NULL::integer;
     INSERT INTO budget_shares (cluster_id, router_id)
-    SELECT k.id, _router FROM clusters k
-    WHERE NOT EXISTS (SELECT FROM budget_shares s WHERE s.cluster_id = k.id AND s.router_id = _router);
-    FOR c IN SELECT k.id, k.connection_budget FROM clusters k ORDER BY k.id LOOP
+    SELECT k, _router FROM unnest(locked) AS k
+    WHERE NOT EXISTS (SELECT FROM budget_shares s WHERE s.cluster_id = k AND s.router_id = _router);
+    FOR c IN SELECT k.id, k.connection_budget FROM clusters k WHERE k.id = ANY (locked) ORDER BY k.id LOOP
         SELECT * INTO mine FROM budget_shares s WHERE s.cluster_id = c.id AND s.router_id = _router;
         IF mine.report >= _report THEN
             CONTINUE;
@@ -270,6 +284,8 @@ DECLARE
     total integer;
 BEGIN
     SELECT k.connection_budget INTO total FROM clusters k WHERE k.id = _cluster FOR NO KEY UPDATE;
+    -- A renewal that is under way comes before this or after it, and sees it then.
+    PERFORM 1 FROM routers r WHERE r.id = _router FOR NO KEY UPDATE;
     UPDATE budget_shares s
     SET slots = CASE WHEN _last THEN 0 ELSE least(s.slots, s.in_flight) END,
         reaped_at = coalesce(s.reaped_at, clock_timestamp()), open = 0, waiting = 0

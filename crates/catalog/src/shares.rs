@@ -67,7 +67,7 @@ pub struct Share {
 /// more) and must register. A cluster that is missing in the answer was locked: ask again.
 ///
 /// # Errors
-/// When the catalog does not answer.
+/// When the catalog does not answer, or the lease has ended and a cluster is locked.
 pub async fn renew(
     conn: &mut PgConnection,
     renewal: &Renewal<'_>,

@@ -45,20 +45,18 @@ pub async fn terminate_by_application(
     }
 }
 
-/// The logins, other than the admin's own and superusers, that have sessions now. A session in the
+/// The sessions there are now, by process id and login, save the admin's own and superusers'. One in the
 /// middle of its login does not show.
 ///
 /// # Errors
 /// When the cluster does not answer.
-pub async fn logins(conn: &mut AdminConn) -> Result<Vec<String>, ClusterError> {
+pub async fn all(conn: &mut AdminConn) -> Result<Vec<(i32, String)>, ClusterError> {
     // `usesysid` is what everybody may see of others' sessions.
-    let rows = conn
-        .all(sqlx::query_as::<_, (String,)>(
-            "SELECT DISTINCT r.rolname::text FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
-             WHERE NOT r.rolsuper AND r.rolname <> current_user ORDER BY 1",
-        ))
-        .await?;
-    Ok(rows.into_iter().map(|(name,)| name).collect())
+    conn.all(sqlx::query_as::<_, (i32, String)>(
+        "SELECT a.pid, r.rolname::text FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+         WHERE NOT r.rolsuper AND r.rolname <> current_user ORDER BY 2, 1",
+    ))
+    .await
 }
 
 /// Ends all sessions of a login that lets nobody in any more.

@@ -32,6 +32,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 4;
 /// How often sessions are listed and ended before it is left to the next look.
 const PASSES: usize = 5;
+/// How often, in one of these, the sessions that came meanwhile are looked at as well.
+const VISITS: usize = 20;
 /// The longest pause after a cluster could not be asked.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -177,50 +179,77 @@ async fn free(
 
 /// One pass over all router logins with sessions on the cluster: ends those of no live router. Gives
 /// how many there were.
+///
+/// Logins are visited one after another, and a router that is cut off may be elsewhere at each visit. So it
+/// is over when the server shows no session of a router's login that was not seen to be a live
+/// router's: then, at that moment, a dead one had none.
 async fn end_strays(
     life: &Lifecycle,
     cluster: &Cluster,
     admin: &mut AdminConn,
 ) -> Result<Result<usize, ProveError>, StartError> {
     let deps = life.deps();
-    let names = sessions::logins(admin).await?;
-    let mut conn = deps.catalog.acquire().await?;
-    let logins = logins::of_routers(&mut conn, cluster.id, &names).await?;
-    drop(conn);
-    let mut found = 0;
-    for (login, database) in logins {
-        let Some(sealed) = login.sealed else { continue };
-        let name = login.name.clone();
-        let login = RouterLogin {
-            cluster: cluster.id,
-            address: Address {
-                host: cluster.host.clone(),
-                port: cluster.port,
-                tls: cluster.tls,
-            },
-            database_id: login.database_id,
-            database,
-            login: login.name,
-            sealed,
-        };
-        match deps.router.sessions_of(&login).await {
-            Ok(sessions) => {
-                // Read after the sessions were listed, so that whoever opened one is among them.
-                let mut conn = deps.catalog.acquire().await?;
-                let live = routers::live(&mut conn).await?;
-                drop(conn);
-                match sessions.end_all_but(&live).await {
-                    Ok(ended) => found += ended,
-                    Err(error) => return Ok(Err(error)),
+    let (mut found, mut spared, mut passed) = (0, HashSet::new(), HashSet::new());
+    for _ in 0..VISITS {
+        let unseen = sessions::all(admin).await?.into_iter();
+        let unseen = unseen.filter(|(pid, login)| !spared.contains(pid) && !passed.contains(login));
+        let mut names: Vec<_> = unseen.map(|(_, login)| login).collect();
+        names.dedup();
+        if names.is_empty() {
+            return Ok(Ok(found));
+        }
+        let mut conn = deps.catalog.acquire().await?;
+        let logins = logins::of_routers(&mut conn, cluster.id, &names).await?;
+        drop(conn);
+        // What is no router's login is not looked at, nor one that nobody can log in with.
+        let ours: HashSet<_> = logins
+            .iter()
+            .filter(|(login, _)| login.sealed.is_some())
+            .map(|(login, _)| login.name.as_str())
+            .collect();
+        passed.extend(
+            names
+                .into_iter()
+                .filter(|name| !ours.contains(name.as_str())),
+        );
+        for (login, database) in logins {
+            let Some(sealed) = login.sealed else { continue };
+            let name = login.name.clone();
+            let login = RouterLogin {
+                cluster: cluster.id,
+                address: Address {
+                    host: cluster.host.clone(),
+                    port: cluster.port,
+                    tls: cluster.tls,
+                },
+                database_id: login.database_id,
+                database,
+                login: login.name,
+                sealed,
+            };
+            match deps.router.sessions_of(&login).await {
+                Ok(sessions) => {
+                    // Read after the sessions were listed, so that whoever opened one is among them.
+                    let mut conn = deps.catalog.acquire().await?;
+                    let live = routers::live(&mut conn).await?;
+                    drop(conn);
+                    match sessions.end_all_but(&live).await {
+                        Ok(looked) => {
+                            found += looked.strays;
+                            spared.extend(looked.spared);
+                        }
+                        Err(error) => return Ok(Err(error)),
+                    }
                 }
+                // Fenced or rotated: nobody gets in with it any more, and nothing of it need stay.
+                Err(ProveError::Refused { .. }) => {
+                    sessions::terminate_of(admin, &name).await?;
+                    found += 1;
+                }
+                Err(error) => return Ok(Err(error)),
             }
-            // Fenced or rotated: nobody gets in with it any more, and nothing of it need stay.
-            Err(ProveError::Refused { .. }) => {
-                sessions::terminate_of(admin, &name).await?;
-                found += 1;
-            }
-            Err(error) => return Ok(Err(error)),
         }
     }
-    Ok(Ok(found))
+    // Somebody connects faster than we look: nothing is shown.
+    Ok(Ok(found.max(1)))
 }

@@ -149,7 +149,7 @@ impl Router {
                 }
             };
             match self.lease(&generation, read_anew).await {
-                Ok(lease) => {
+                Ok(mut lease) => {
                     // The wait may have outlived the router's own lease; what was granted goes back.
                     if self.inner.lease.gate() != Gate::Open {
                         self.pass_gate().await?;
@@ -157,6 +157,11 @@ impl Router {
                             continue;
                         }
                     }
+                    // Its backend was ended, or will be; dropped, it is closed.
+                    if generation.cluster.is_lost(lease.get().incarnation()) {
+                        continue;
+                    }
+                    lease.get_mut().witness |= self.inner.lease.is_running();
                     return Ok(TenantConn::new(lease));
                 }
                 Err(NoLease::Retired) => {}
@@ -356,11 +361,18 @@ impl Router {
             drop(slot);
             return Err(NoLease::Unavailable);
         }
+        // Of a share that was taken away meanwhile: what would be opened in it counts in no share.
+        if cluster.is_lost(slot.incarnation()) {
+            drop(slot);
+            return Err(NoLease::Retired);
+        }
         match self.inner.connector.open(&generation.place).await {
             Ok(fresh) => {
                 attempt.succeeded();
                 self.inner.trouble.opened(&generation);
-                match cluster.opened(Open::new(fresh.conn, fresh.backend, slot)) {
+                let mut open = Open::new(fresh.conn, fresh.backend, slot);
+                open.witness = self.inner.lease.is_running();
+                match cluster.opened(open) {
                     Grant::Lease(lease) => Ok(lease),
                     _ => Err(NoLease::Retired),
                 }

@@ -187,7 +187,8 @@ impl ChangeLog {
                     let exchange = self.shares.exchange(self.progress.acked());
                     timeout(BOUND, exchange)
                         .await
-                        .map_err(|_| CatalogError::Unavailable(sqlx::Error::PoolTimedOut))??;
+                        .map_err(|_| CatalogError::Unavailable(sqlx::Error::PoolTimedOut))??
+                        .settled()?;
                     asked = true;
                 }
                 About::Budget(_) => {}

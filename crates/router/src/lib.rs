@@ -66,6 +66,6 @@ pub use resolve::{Asked, ResolveError, Route};
 pub use router::{ClusterStats, Router, Stats};
 /// What tenants' connections are of: a product's own version would be another type.
 pub use sqlx;
-pub use strays::{RouterLogin, Sessions};
+pub use strays::{Looked, RouterLogin, Sessions};
 pub use trouble::{By, Noted, Ranked, Reach, Reason};
 pub use visits::{Cut, Entrance, Visits};

@@ -48,6 +48,13 @@ impl Slot {
     }
 }
 
+impl Slot {
+    /// See [`tenantry_catalog::shares::Share::incarnation`].
+    pub(crate) fn incarnation(&self) -> i64 {
+        self.incarnation
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         self.generation
@@ -62,6 +69,9 @@ pub(crate) struct Open {
     pub(crate) backend: Backend,
     pub(crate) opened_at: Instant,
     pub(crate) idle_since: Instant,
+    /// It was open, its login over, at a moment at which our lease in the catalog ran: whoever ended our
+    /// connections since, ended it.
+    pub(crate) witness: bool,
     pub(crate) slot: Slot,
 }
 
@@ -74,6 +84,7 @@ impl Open {
             backend,
             opened_at: now,
             idle_since: now,
+            witness: false,
             slot,
         }
     }
@@ -89,7 +100,7 @@ impl Open {
 
     /// See [`tenantry_catalog::shares::Share::incarnation`].
     pub(crate) fn incarnation(&self) -> i64 {
-        self.slot.incarnation
+        self.slot.incarnation()
     }
 
     /// For the cluster's state alone, which counts it among those that close.

@@ -184,7 +184,8 @@ impl Router {
             return false;
         }
         let ProvenConn { conn, backend, .. } = proven;
-        let open = Open::new(conn, backend, slot);
+        let mut open = Open::new(conn, backend, slot);
+        open.witness = self.inner.lease.is_running();
         // A lease that was not used: dropped, it goes back to the pool.
         drop(generation.cluster.opened(open));
         true

@@ -16,7 +16,7 @@ use crate::change_log::ChangeLog;
 use crate::lease::Lease;
 use crate::progress::Progress;
 use crate::report::Reporter;
-use crate::shares::Shares;
+use crate::shares::{Exchanged, Shares};
 
 /// This router's row in the catalog.
 pub(crate) struct Registration {
@@ -86,14 +86,19 @@ impl Registration {
         let sent = Instant::now();
         // Shorter than the lease, so that one lost answer is made up for in time.
         match timeout(self.length / 3, self.send(acked)).await {
-            Ok(Ok(was_registered)) => {
+            Ok(Ok((exchanged, was_registered))) => {
                 self.note_loss();
+                let goes_on = was_registered && self.lease.is_running();
+                // Shares of a lease that lapsed may be others' by now: what was not told anew is not
+                // to be gone by.
+                if !goes_on && let Err(error) = exchanged.settled() {
+                    self.failed(sent, &error);
+                    return false;
+                }
                 // A lease that never lapsed is simply longer now. One that did lapse, here or
                 // there, left time for a change that nobody waited for us with: the gate opens
                 // only after the log was read from now on. See `crate::lease`.
-                if !(was_registered && self.lease.is_running())
-                    && let Err(error) = self.log.catch_up().await
-                {
+                if !goes_on && let Err(error) = self.log.catch_up().await {
                     self.failed(sent, &error);
                     return false;
                 }
@@ -113,16 +118,16 @@ impl Registration {
     }
 
     /// Whatever the answer takes away is gone when this returns, and so before the gate opens.
-    async fn send(&self, acked: i64) -> Result<bool, CatalogError> {
-        if self.shares.exchange(acked).await? {
-            return Ok(true);
+    async fn send(&self, acked: i64) -> Result<(Exchanged, bool), CatalogError> {
+        let exchanged = self.shares.exchange(acked).await?;
+        if exchanged != Exchanged::Unknown {
+            return Ok((exchanged, true));
         }
         {
             let mut conn = self.catalog.acquire().await?;
             routers::register(&mut conn, self.id, &self.name, acked, self.length).await?;
         }
-        self.shares.exchange(acked).await?;
-        Ok(false)
+        Ok((self.shares.exchange(acked).await?, false))
     }
 
     fn note_loss(&self) {

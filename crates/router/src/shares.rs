@@ -33,18 +33,20 @@
 //!   last had, for as long as `away`. A reaper that does reach the catalog may meanwhile have given its
 //!   slots away, but not before it ended all its backends. So it opens a new connection only when one of
 //!   its own on that cluster answers, asked right before ([`crate::budget::Cluster::answers`]): then no
-//!   reaper was done before that moment, and what is begun now is a login under way. For this the idle
-//!   sweep leaves the newest connection of each cluster alone.
+//!   reaper was done before that moment, and what is begun now is a login under way. It must be one
+//!   that was open while the lease ran: one whose login was under way while a reaper ended the others
+//!   would answer too. For this the idle sweep leaves one such connection of each cluster alone.
 //! - *Back after the catalog was down:* all leases look ended. A reaper gives routers the length of a lease
 //!   to renew before it does anything.
 //! - *Partitioned from the cluster:* it holds its share, which is of no use to it, until its wants fall.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgPool;
 use tenantry_catalog::CatalogError;
-use tenantry_catalog::shares::{self, Renewal};
+use tenantry_catalog::shares::{self, Renewal, Use};
 use tenantry_types::RouterId;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
@@ -65,11 +67,40 @@ pub(crate) struct Shares {
     id: RouterId,
     /// The number of the last report. One is under way at a time.
     sending: Mutex<i64>,
+    /// The catalog did not know us, and has not told every share since.
+    unknown: AtomicBool,
     pace: StdMutex<Pace>,
     /// A cluster has something to report.
     due: Arc<Notify>,
     /// There are slots for us somewhere.
     pub(crate) offered: Notify,
+}
+
+/// What came of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exchanged {
+    /// Every cluster that was reported has its answer: what this router goes by is what the catalog
+    /// has.
+    Settled,
+    /// The lease was renewed, and a cluster was locked: of that one nothing is known.
+    Partly,
+    /// This router is not registered.
+    Unknown,
+}
+
+impl Exchanged {
+    /// For who may not go on with what the router knew before.
+    pub(crate) fn settled(self) -> Result<(), CatalogError> {
+        match self {
+            Self::Settled => Ok(()),
+            Self::Partly | Self::Unknown => {
+                let reason = "the shares of the budget could not be settled";
+                Err(CatalogError::Unavailable(sqlx::Error::Io(
+                    std::io::Error::other(reason),
+                )))
+            }
+        }
+    }
 }
 
 struct Pace {
@@ -91,6 +122,7 @@ impl Shares {
             config,
             id,
             sending: Mutex::new(0),
+            unknown: AtomicBool::new(false),
             pace: StdMutex::new(Pace {
                 last: Instant::now(),
                 pause: PAUSE,
@@ -100,9 +132,9 @@ impl Shares {
         }
     }
 
-    /// Renews the lease in the catalog, reports, and takes over the shares. `false`: this router is not
-    /// registered. What the renewal means for handing anything out is [`crate::registration`]'s.
-    pub(crate) async fn exchange(&self, acked: i64) -> Result<bool, CatalogError> {
+    /// Renews the lease in the catalog, reports, and takes over the shares. What the renewal means for
+    /// handing anything out is [`crate::registration`]'s.
+    pub(crate) async fn exchange(&self, acked: i64) -> Result<Exchanged, CatalogError> {
         let mut report = self.sending.lock().await;
         *report += 1;
         let places = &self.cache.places;
@@ -121,7 +153,8 @@ impl Shares {
             shares::renew(&mut conn, &renewal).await?
         };
         let Some(shares) = answer else {
-            return Ok(false);
+            self.unknown.store(true, Ordering::Relaxed);
+            return Ok(Exchanged::Unknown);
         };
         let mut changed = false;
         for share in &shares {
@@ -134,7 +167,15 @@ impl Shares {
         } else {
             (pace.pause * 2).min(LONGEST)
         };
-        Ok(true)
+        let answered = |one: &Use| shares.iter().any(|share| share.cluster == one.cluster);
+        if !uses.iter().all(answered) {
+            if self.unknown.load(Ordering::Relaxed) {
+                Exchanged::Unknown.settled()?;
+            }
+            return Ok(Exchanged::Partly);
+        }
+        self.unknown.store(false, Ordering::Relaxed);
+        Ok(Exchanged::Settled)
     }
 
     /// Waits until another report makes sense.

@@ -38,6 +38,15 @@ pub struct RouterLogin {
     pub sealed: Sealed,
 }
 
+/// What became of a login's sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// How many were of no live router. They are gone, or will be at the next look.
+    pub strays: usize,
+    /// The process ids of the live routers'.
+    pub spared: Vec<i32>,
+}
+
 /// The sessions of one login, as they were a moment ago.
 pub struct Sessions {
     conn: PgConnection,
@@ -68,27 +77,26 @@ impl Router {
 
 impl Sessions {
     /// Ends those that do not carry the name of a live router. `live` must have been read after the
-    /// sessions were listed: a router registers before it opens anything. Gives how many there were; they
-    /// are gone, or will be at the next look.
+    /// sessions were listed: a router registers before it opens anything.
     ///
     /// A session whose name was changed by who used it counts as nobody's and is ended.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn end_all_but(mut self, live: &[RouterId]) -> Result<usize, ProveError> {
+    pub async fn end_all_but(mut self, live: &[RouterId]) -> Result<Looked, ProveError> {
         let live: Vec<_> = live.iter().map(|id| format!("tenantry/{id}")).collect();
         let reserve: Vec<_> = live.iter().map(|name| format!("{name}/reserve")).collect();
-        let strays = self
-            .found
-            .iter()
-            .filter(|(_, name)| !live.contains(name) && !reserve.contains(name));
-        let mut ended = 0;
-        for (pid, name) in strays {
-            bounded(session::end_other(&mut self.conn, *pid, name)).await?;
-            ended += 1;
+        let mut looked = Looked::default();
+        for (pid, name) in &self.found {
+            if live.contains(name) || reserve.contains(name) {
+                looked.spared.push(*pid);
+            } else {
+                bounded(session::end_other(&mut self.conn, *pid, name)).await?;
+                looked.strays += 1;
+            }
         }
         let _ = timeout(ANSWER, session::end(&mut self.conn)).await;
-        Ok(ended)
+        Ok(looked)
     }
 }
 

@@ -374,6 +374,48 @@ pub async fn a_cluster_that_is_locked_keeps_no_lease_from_being_renewed(db: Db) 
     assert_eq!(answer.expect("renewed").len(), 1);
 }
 
+/// A lease that ended says nothing of the shares: they may have gone, and one that begins anew without
+/// them would be gone by.
+///
+/// Tried: without the exception in `router_renew`, the renewal is answered, and its lease runs.
+pub async fn a_lease_that_ended_begins_anew_with_its_shares_or_not_at_all(db: Db) {
+    let cluster = db.cluster("main").await;
+    let mut a = Model::new(&db, cluster).await;
+    a.wants(8).await;
+    let before = a.share.expect("one").incarnation;
+    let mut conn = db.conn().await;
+    let end = "UPDATE routers SET lease_until = clock_timestamp()";
+    execute(&mut conn, &format!("{end} WHERE id = '{}'", a.id)).await;
+    let orphan = shares::orphans(&mut conn).await.expect("read").remove(0);
+    assert!(
+        shares::reap(&mut conn, &orphan, false)
+            .await
+            .expect("reaped")
+    );
+    let mut tx = conn.begin().await.expect("begun");
+    execute(&mut tx, "SELECT FROM clusters FOR UPDATE").await;
+    let usage = a.usage(8);
+    let renewal = Renewal {
+        router: a.id,
+        applied: 0,
+        ttl: LONG,
+        report: 99,
+        in_flight: 2,
+        uses: &[usage],
+    };
+    let refused = shares::renew(&mut a.conn, &renewal).await;
+    assert!(
+        matches!(refused, Err(tenantry_catalog::CatalogError::Unavailable(_))),
+        "{refused:?}"
+    );
+    tx.rollback().await.expect("let go");
+    let live = routers::live(&mut conn).await.expect("read");
+    assert_eq!(live, [], "nothing of it was renewed");
+    a.report = 99;
+    a.wants(8).await;
+    assert_ne!(a.share.expect("one").incarnation, before);
+}
+
 /// Tried: with the give-back step of `router_renew` taking `wanted` for `held`, the sum of what is
 /// open exceeds the budget, though the sum of the slots never does.
 pub async fn whatever_routers_say_the_budget_holds(db: Db) {

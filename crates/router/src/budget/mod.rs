@@ -17,6 +17,7 @@
 //!   whether the server is back; connections that were in use a moment ago go on being used.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub(crate) struct Cluster {
     /// Connections on top of the budget, for ending others: one at a time.
     pub(crate) reserve: Semaphore,
     entropy: Entropy,
+    /// As in the state's share: for each request to look at without the lock.
+    incarnation: AtomicI64,
     state: Mutex<State>,
     /// Told when there is something to report of the share.
     report_due: Arc<Notify>,
@@ -164,6 +167,7 @@ impl Cluster {
             tasks,
             reserve: Semaphore::new(1),
             entropy,
+            incarnation: AtomicI64::new(0),
             state: Mutex::new(State::new(rules)),
             report_due,
         }
@@ -468,21 +472,20 @@ impl Cluster {
         })
     }
 
-    /// Closes what has been idle for `idle`; tells when the next one will have been. The newest is
-    /// kept: it shows that our connections have not been ended, see [`Cluster::answers`].
+    /// Closes what has been idle for `idle`; tells when the next one will have been. One is kept that
+    /// shows that our connections have not been ended, see [`Cluster::answers`].
     pub(crate) fn sweep(self: &Arc<Self>, idle: Duration) -> Option<Instant> {
         self.with(|state, after| {
             let now = Instant::now();
             loop {
-                if state.lru.len() <= 1 {
-                    return None;
-                }
-                let (_, pool) = state.lru.first_key_value()?;
-                let due = state.pools.get(pool)?.idle.front()?.open.idle_since + idle;
+                let witness = state.witness();
+                let mut numbers = state.lru.keys().copied();
+                let number = numbers.find(|number| Some(*number) != witness)?;
+                let due = state.idle(number)?.idle_since + idle;
                 if due > now {
                     return Some(due);
                 }
-                let open = state.oldest()?;
+                let open = state.take_number(number)?;
                 state.close(open, true, Why::Idle, after);
             }
         })

@@ -2,6 +2,7 @@
 //! reported of it. How shares move between routers is told in [`crate::shares`].
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tenantry_catalog::shares::{Share, Use};
@@ -108,6 +109,8 @@ impl Cluster {
             let changed = lost || (held.slots, held.leased) != (slots, leased);
             held.report = report;
             held.incarnation = share.incarnation;
+            self.incarnation
+                .store(share.incarnation, Ordering::Release);
             held.budget = usize::try_from(share.budget).unwrap_or(usize::MAX);
             (held.slots, held.leased) = (slots, leased);
             state.limit = leased.min(most);
@@ -119,6 +122,12 @@ impl Cluster {
             }
             changed
         })
+    }
+
+    /// Whether the share that a slot or a connection is part of was taken away since. To be asked after
+    /// the gate: it opens when the shares are known.
+    pub(crate) fn is_lost(&self, incarnation: i64) -> bool {
+        incarnation != self.incarnation.load(Ordering::Acquire)
     }
 
     /// What the catalog is to know.
@@ -151,12 +160,13 @@ impl Cluster {
         })
     }
 
-    /// Whether a connection of ours on this cluster answers now: then our connections have not been
-    /// ended, and our share was not given to others.
+    /// Whether a connection of ours on this cluster answers now that was open while our lease ran: then
+    /// our connections have not been ended, and our share was not given to others. One whose login was
+    /// under way when our connections were ended would answer as well: it is not asked.
     pub(crate) async fn answers(self: &Arc<Self>) -> bool {
         let deadline = Instant::now() + ANSWER;
         while Instant::now() < deadline {
-            let Some(mut lease) = self.newest() else {
+            let Some(mut lease) = self.take_witness() else {
                 // All are in use: one may come back.
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 continue;
@@ -173,12 +183,10 @@ impl Cluster {
         false
     }
 
-    /// The idle connection that was used last.
-    fn newest(self: &Arc<Self>) -> Option<Lease> {
+    fn take_witness(self: &Arc<Self>) -> Option<Lease> {
         self.with(|state, _| {
-            let pool = *state.lru.last_key_value()?.1;
-            let generation = Arc::clone(&state.pools.get(&pool)?.generation);
-            state.take_idle(&generation)
+            let open = state.take_number(state.witness()?)?;
+            Some(state.lease(open))
         })
     }
 }

@@ -337,15 +337,35 @@ impl State {
         self.pool(&generation).idle.push_back(Idle { number, open });
     }
 
-    /// The connection, of all pools, that has been idle longest.
+    /// The connection, of all pools, that has been idle longest. The witness only when there is no other.
     pub(super) fn oldest(&mut self) -> Option<Open> {
-        let (number, pool) = self.lru.pop_first()?;
-        let idle = self.pools.get_mut(&pool)?.idle.pop_front()?;
-        debug_assert_eq!(
-            idle.number, number,
-            "a pool's oldest idle connection is in front"
-        );
-        Some(idle.open)
+        let witness = self.witness();
+        let mut numbers = self.lru.keys().copied();
+        let number = numbers.find(|number| Some(*number) != witness);
+        self.take_number(number.or(witness)?)
+    }
+
+    /// The newest idle connection that shows, if it answers, that our connections were not ended since
+    /// our lease ran; see [`Open::witness`].
+    pub(super) fn witness(&self) -> Option<u64> {
+        let mut numbers = self.lru.keys().rev().copied();
+        numbers.find(|number| self.idle(*number).is_some_and(|open| open.witness))
+    }
+
+    /// An idle connection.
+    pub(super) fn idle(&self, number: u64) -> Option<&Open> {
+        let idle = &self.pools.get(self.lru.get(&number)?)?.idle;
+        let at = idle.binary_search_by_key(&number, |idle| idle.number);
+        Some(&idle.get(at.ok()?)?.open)
+    }
+
+    /// Takes an idle connection out.
+    pub(super) fn take_number(&mut self, number: u64) -> Option<Open> {
+        let pool = self.lru.remove(&number)?;
+        let idle = &mut self.pools.get_mut(&pool)?.idle;
+        let at = idle.binary_search_by_key(&number, |idle| idle.number);
+        debug_assert!(at.is_ok(), "an idle connection is listed where it is");
+        Some(idle.remove(at.ok()?)?.open)
     }
 
     /// The connection of one pool that has been idle longest.

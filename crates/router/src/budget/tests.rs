@@ -416,3 +416,23 @@ async fn any_order_of_events_keeps_the_books() {
         assert_eq!(bench.cluster.count(), Count::default(), "seed {seed}");
     }
 }
+
+/// Tried: with `Cluster::take` not setting it for those without the lock, the slot is not lost.
+#[tokio::test]
+async fn a_slot_of_a_share_that_was_taken_away_is_lost() {
+    let bench = Bench::new(2, wide());
+    let tenant = bench.tenant(10);
+    let before = bench.slot(&tenant);
+    assert!(!bench.cluster.is_lost(before.incarnation()));
+    let share = Share {
+        cluster: ClusterId::generate(&bench.clock, &bench.entropy),
+        incarnation: 1,
+        slots: 2,
+        goal: 2,
+        budget: 2,
+    };
+    bench.cluster.take(&share, 2, MANY);
+    assert!(bench.cluster.is_lost(before.incarnation()));
+    let after = bench.slot(&tenant);
+    assert!(!bench.cluster.is_lost(after.incarnation()));
+}

@@ -91,7 +91,9 @@ async fn on_real_databases() {
             a_budget_is_lowered_and_raised_while_it_is_used,
             more_routers_than_slots_are_all_served_by_turns,
             a_share_that_was_lost_takes_its_connections_along,
+            a_lost_lease_hands_out_nothing_before_its_shares_are_known,
             without_the_catalog_nothing_is_opened_on_a_share_that_may_be_gone,
+            a_login_that_outlived_a_reaper_lets_nothing_more_be_opened,
             the_newest_idle_connection_of_a_cluster_is_kept,
         }
         dropping {

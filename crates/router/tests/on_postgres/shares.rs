@@ -293,6 +293,56 @@ pub async fn a_share_that_was_lost_takes_its_connections_along(home: Home) {
     b.shutdown().await;
 }
 
+/// How many of the catalog's sessions wait for a lock.
+async fn waits(home: &Home) -> i64 {
+    let text = "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    one(&mut home.conn().await, text).await
+}
+
+/// A share was reaped, and the catalog cannot say so: the cluster is locked when the router is back.
+///
+/// Tried: with the catalog giving the lease and no share, and `Exchanged::settled` always good, the gate
+/// opens on the limit of before.
+pub async fn a_lost_lease_hands_out_nothing_before_its_shares_are_known(home: Home) {
+    budget(&home, 4).await;
+    let tenant = home.tenant("acme").await;
+    let config = Config {
+        // A third of it is longer than the catalog waits for a lock.
+        lease: Duration::from_millis(2400),
+        away: Duration::ZERO,
+        ..patient()
+    };
+    let router = home.router(config).await;
+    conn(&router, &tenant).await.release();
+    home.catalog_wire.set(Mode::Silent);
+    let mut catalog = home.conn().await;
+    end_lease(&mut catalog, &router).await;
+    let orphans = shares::orphans(&mut catalog).await.expect("read");
+    assert!(
+        shares::reap(&mut catalog, &orphans[0], false)
+            .await
+            .expect("reaped")
+    );
+    eventually("nothing is handed out", async || {
+        resolve(&router, &tenant).await.is_err()
+    })
+    .await;
+    let mut other = home.conn().await;
+    execute(&mut other, "BEGIN; SELECT FROM clusters FOR UPDATE").await;
+    home.catalog_wire.set(Mode::Open);
+    for _ in 0..2 {
+        eventually("a renewal waits", async || waits(&home).await > 0).await;
+        eventually("it is answered", async || waits(&home).await == 0).await;
+        assert!(!router.stats().lease_ok);
+    }
+    execute(&mut other, "ROLLBACK").await;
+    eventually("it has its lease", async || router.stats().lease_ok).await;
+    eventually("all of before is closed", async || router.stats().open == 0).await;
+    conn(&router, &tenant).await.release();
+    router.shutdown().await;
+}
+
 /// Tried: with `may_open` always true, the router connects though its share may be another's.
 pub async fn without_the_catalog_nothing_is_opened_on_a_share_that_may_be_gone(home: Home) {
     let (warm, cold, third) = (
@@ -325,6 +375,55 @@ pub async fn without_the_catalog_nothing_is_opened_on_a_share_that_may_be_gone(h
     );
     assert!(asked.elapsed() < Duration::from_secs(3));
     assert_eq!(home.connections(&router).await, 0);
+    home.catalog_wire.set(Mode::Open);
+    eventually("it is back", async || router.acquire(&route).await.is_ok()).await;
+    router.shutdown().await;
+}
+
+/// A reaper ends what it sees, and not what was in the middle of its login. That one shows nothing.
+///
+/// Tried: with `witness` set without a look at the lease, the third tenant's connection is opened.
+pub async fn a_login_that_outlived_a_reaper_lets_nothing_more_be_opened(home: Home) {
+    let (warm, late, third) = (
+        home.tenant("warm").await,
+        home.tenant("late").await,
+        home.tenant("third").await,
+    );
+    let config = Config {
+        lease: Duration::from_millis(900),
+        idle: Duration::from_millis(300),
+        ..Home::config()
+    };
+    let router = home.router(config).await;
+    for tenant in [&late, &third] {
+        resolve(&router, tenant).await.expect("known");
+    }
+    conn(&router, &warm).await.release();
+    home.catalog_wire.set(Mode::Cut);
+    eventually("the catalog is away", async || router.stats().away).await;
+    conn(&router, &late).await.release();
+    // The sweep keeps the one that shows something, though it is the older one.
+    eventually("the other is closed", async || router.stats().open == 1).await;
+    let mut late = conn(&router, &late).await;
+    let mut server = home.world.connect("postgres", "postgres").await;
+    execute(
+        &mut server,
+        &format!(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+             WHERE application_name = 'tenantry/{}' AND datname = '{}'",
+            router.id(),
+            warm.db
+        ),
+    )
+    .await;
+    whoami(&mut late).await.expect("it was not seen");
+    late.release();
+    let route = resolve(&router, &third).await.expect("known");
+    let outcome = router.acquire(&route).await;
+    assert!(
+        matches!(outcome, Err(AcquireError::Unavailable)),
+        "{outcome:?}"
+    );
     home.catalog_wire.set(Mode::Open);
     eventually("it is back", async || router.acquire(&route).await.is_ok()).await;
     router.shutdown().await;
