@@ -172,7 +172,6 @@ async fn grant(conn: &mut PgConnection, name: &RoleName) -> Result<(), CatalogEr
          GRANT CONNECT ON DATABASE {database} TO {name};
          GRANT USAGE ON SCHEMA public TO {name};
          GRANT SELECT ON routes, domains, alias_names, changes, change_counter TO {name};
-         GRANT SELECT, INSERT, UPDATE, DELETE ON routers TO {name};
          GRANT EXECUTE ON FUNCTION {FUNCTIONS} TO {name}"
     );
     sqlx::raw_sql(AssertSqlSafe(statements))
@@ -181,9 +180,9 @@ async fn grant(conn: &mut PgConnection, name: &RoleName) -> Result<(), CatalogEr
     Ok(())
 }
 
-/// What it calls to renew its lease and its shares, and to say goodbye. They run with their owner's
-/// rights: it has none on the table of shares.
-const FUNCTIONS: &str = "router_renew, router_leave";
+/// What it calls to register, to renew its lease and its shares, to tell of itself and to say goodbye.
+/// They run with their owner's rights, on its own rows: it has none on the tables.
+const FUNCTIONS: &str = "router_register, router_renew, router_report, router_leave";
 
 /// Asks the server whether the login has got what it needs: a GRANT without the right to it only
 /// warns.
@@ -193,10 +192,10 @@ async fn may_route(conn: &mut PgConnection, name: &RoleName) -> Result<bool, Cat
              AND has_schema_privilege($1, 'public', 'USAGE')
              AND has_table_privilege($1, 'routes', 'SELECT')
              AND has_table_privilege($1, 'alias_names', 'SELECT')
-             AND has_table_privilege($1, 'routers', 'INSERT')
-             AND (SELECT bool_and(has_function_privilege($1, p.oid, 'EXECUTE')) FROM pg_proc p
+             AND (SELECT count(*) = 4 FROM pg_proc p
                   WHERE p.pronamespace = 'public'::regnamespace
-                    AND p.proname IN ('router_renew', 'router_leave')) AS "may!""#,
+                    AND p.proname IN ('router_register', 'router_renew', 'router_report', 'router_leave')
+                    AND has_function_privilege($1, p.oid, 'EXECUTE')) AS "may!""#,
         name.as_str(),
     )
     .fetch_one(conn)

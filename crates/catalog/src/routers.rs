@@ -3,6 +3,9 @@
 //! A lease is set and judged by the database's clock. The router itself counts the same length on
 //! its own monotonic clock from before it asked, so that its lease always ends first over there.
 //! It is renewed together with the router's shares: [`crate::shares`].
+//!
+//! A router's login may not read or write the table: what routers do here are calls of functions that
+//! touch the row of the login's own router (`migrations-central/0012_router_functions.sql`).
 
 use std::time::Duration;
 
@@ -31,10 +34,11 @@ pub struct Router {
     pub started_at: Timestamp,
 }
 
-/// Registers a router, which has applied everything up to `applied`, with a lease of `ttl`.
+/// Registers a router, which has applied everything up to `applied`, with a lease of `ttl`. From then on
+/// it is this login's: no other can renew it, report for it or take it out.
 ///
 /// # Errors
-/// When the catalog does not answer.
+/// When the catalog does not answer, or the id is another login's router.
 pub async fn register(
     conn: &mut PgConnection,
     id: RouterId,
@@ -43,10 +47,7 @@ pub async fn register(
     ttl: Duration,
 ) -> Result<(), CatalogError> {
     sqlx::query!(
-        "INSERT INTO routers (id, name, applied, lease_until)
-         VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))
-         ON CONFLICT (id) DO UPDATE
-         SET name = excluded.name, applied = excluded.applied, lease_until = excluded.lease_until",
+        "SELECT router_register($1, $2, $3, $4)",
         id.as_uuid(),
         name,
         applied,

@@ -128,7 +128,7 @@ pub struct ClusterStats {
 
 impl Router {
     /// Registers a router and starts following the change log. `catalog` needs to read routes,
-    /// domains and the change log, to write `routers` and to call `router_renew` and `router_leave`
+    /// domains and the change log, and to call the four functions by which a router tells of itself
     /// ([`tenantry_catalog::router_login`]); it should have five connections or more,
     /// of which one is kept for listening. `name` is for people.
     ///

@@ -88,14 +88,14 @@ pub async fn report(
     id: RouterId,
     report: &Report,
 ) -> Result<bool, CatalogError> {
-    let done = sqlx::query!(
-        "UPDATE routers SET report = $2, reported_at = clock_timestamp() WHERE id = $1",
+    let told = sqlx::query_scalar!(
+        r#"SELECT router_report($1, $2) AS "told!""#,
         id.as_uuid(),
         Json(report) as _,
     )
-    .execute(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(told)
 }
 
 /// A router with all that is known of it.

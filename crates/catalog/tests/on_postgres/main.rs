@@ -134,6 +134,8 @@ fn cases() -> Vec<(&'static str, Case)> {
             made_many_times_at_once_it_is_one_login,
             grants_are_repaired_and_a_lost_password_is_made_anew,
             without_the_right_to_make_roles_there_is_none,
+            a_router_is_its_logins_alone,
+            a_login_that_could_write_the_table_gets_the_functions,
         }
         shares {
             a_single_router_gets_all_of_it_when_it_wants_it,

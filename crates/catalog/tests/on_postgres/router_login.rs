@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tenantry_catalog::{CatalogError, migrate, router_login, routers, routes};
+use tenantry_catalog::{CatalogError, MIGRATOR, migrate, router_login, routers, routes};
 use tenantry_types::{InstallationId, RoleName, RouterId, Secret};
 use tenantry_vault::Keyring;
 
@@ -51,7 +51,6 @@ pub async fn it_reads_what_routing_needs_and_nothing_else(db: Db) {
         ("change_counter", "SELECT"),
         ("changes", "SELECT"),
         ("domains", "SELECT"),
-        ("routers", "DELETE INSERT SELECT UPDATE"),
         ("routes", "SELECT"),
     ]
     .map(|(table, rights)| (table.to_owned(), rights.to_owned()));
@@ -72,6 +71,9 @@ pub async fn it_reads_what_routing_needs_and_nothing_else(db: Db) {
     let shares = renew(&mut router, me, 1, &[]).await.expect("registered");
     assert_eq!(shares.len(), 1, "a share of the only cluster");
     for statement in [
+        "SELECT * FROM routers",
+        "UPDATE routers SET applied = 1000",
+        "DELETE FROM routers",
         "SELECT * FROM budget_shares",
         "UPDATE budget_shares SET slots = 1000",
         "SELECT budget_set(gen_random_uuid(), 1000)",
@@ -211,4 +213,133 @@ pub async fn without_the_right_to_make_roles_there_is_none(db: Db) {
     assert!(made.expect("asked").is_none());
     let stored: Result<_, CatalogError> = router_login::get(&mut conn).await;
     assert_eq!(stored.expect("read"), None);
+}
+
+/// A login made by hand, as docs/library.md says.
+async fn by_hand(db: &Db, name: &str) {
+    let statements = format!(
+        "CREATE ROLE {name} LOGIN NOINHERIT PASSWORD 'x';
+         GRANT CONNECT ON DATABASE {} TO {name};
+         GRANT USAGE ON SCHEMA public TO {name};
+         GRANT SELECT ON routes, domains, alias_names, changes, change_counter TO {name};
+         GRANT EXECUTE ON FUNCTION router_register, router_renew, router_report, router_leave TO {name}",
+        db.name
+    );
+    execute(&mut db.superuser().await, &statements).await;
+}
+
+/// A row of `routers`: how far it is, whether it lives, whether it has told of itself, whose it is.
+async fn row(db: &Db, router: RouterId) -> Option<(i64, bool, bool, Option<String>)> {
+    sqlx::query_as(
+        "SELECT applied, lease_until > clock_timestamp(), report IS NOT NULL, login::text
+         FROM routers WHERE id = $1",
+    )
+    .bind(router.as_uuid())
+    .fetch_optional(&mut db.superuser().await)
+    .await
+    .expect("read")
+}
+
+/// Tried: without the condition on the login in each of the four functions.
+pub async fn a_router_is_its_logins_alone(db: Db) {
+    migrate(&mut db.conn().await).await.expect("closed");
+    let (name, password) = ensure(&db, installation(&db)).await;
+    let other = format!("{}_product", db.name);
+    by_hand(&db, &other).await;
+    let mut mine = db
+        .login(name.as_str(), password.expose())
+        .await
+        .expect("a login");
+    let mut theirs = db.login(&other, "x").await.expect("another");
+    db.cluster("main").await;
+    let id = RouterId::generate(&db.clock, &db.entropy);
+    let register = async |conn: &mut sqlx::PgConnection| {
+        routers::register(conn, id, "r1", 3, LONG)
+            .await
+            .map_err(|error| error.to_string())
+    };
+    register(&mut mine).await.expect("registered");
+    let share = renew(&mut mine, id, 1, &[]).await.expect("renewed");
+    let expected = Some((3, true, false, Some(name.as_str().to_owned())));
+    assert_eq!(row(&db, id).await, expected);
+
+    assert!(renew(&mut theirs, id, 2, &[]).await.is_none());
+    register(&mut theirs).await.expect_err("it is another's");
+    let report = routers::Report::default();
+    let told = routers::report(&mut theirs, id, &report).await;
+    assert!(!told.expect("asked"));
+    tenantry_catalog::shares::leave(&mut theirs, id, &[])
+        .await
+        .expect("asked");
+    assert_eq!(row(&db, id).await, expected, "nothing has changed");
+    // Nor after its lease has ended.
+    let end = "UPDATE routers SET lease_until = clock_timestamp() - interval '1 hour'";
+    execute(&mut db.superuser().await, end).await;
+    register(&mut theirs).await.expect_err("it is another's");
+
+    register(&mut mine).await.expect("its own, anew");
+    assert_eq!(
+        renew(&mut mine, id, 2, &[])
+            .await
+            .map(|shares| shares.len()),
+        Some(share.len())
+    );
+    assert!(
+        routers::report(&mut mine, id, &report)
+            .await
+            .expect("asked")
+    );
+    assert_eq!(row(&db, id).await.map(|row| row.2), Some(true));
+    let long = format!(
+        "SELECT router_report('{}', to_jsonb(repeat('x', 2000000)))",
+        id.as_uuid()
+    );
+    try_execute(&mut mine, &long).await.expect_err("too long");
+    tenantry_catalog::shares::leave(&mut mine, id, &[])
+        .await
+        .expect("asked");
+    assert_eq!(row(&db, id).await, None, "gone");
+}
+
+/// Tried: without the block at the end of the migration the login keeps its rights on the table, and has
+/// none on the functions.
+pub async fn a_login_that_could_write_the_table_gets_the_functions(db: Db) {
+    let old = db.empty_database("tenantry_admin").await;
+    let mut conn = old.conn().await;
+    for migration in MIGRATOR.iter().filter(|one| one.version < 12) {
+        execute(&mut conn, migration.sql.as_str()).await;
+    }
+    let (name, reader) = (format!("{}_hand", db.name), format!("{}_see", db.name));
+    let id = RouterId::generate(&db.clock, &db.entropy);
+    let before = format!(
+        "CREATE ROLE \"{name}\" LOGIN PASSWORD 'x'; CREATE ROLE {reader} LOGIN PASSWORD 'x';
+         GRANT SELECT, INSERT, UPDATE, DELETE ON routers TO \"{name}\";
+         GRANT SELECT ON routers TO {reader};
+         INSERT INTO routers (id, name, applied, lease_until) VALUES ('{}', 'r', 0, now() + interval '1 hour')",
+        id.as_uuid()
+    );
+    execute(&mut old.superuser().await, &before).await;
+    let last = MIGRATOR.iter().find(|one| one.version == 12);
+    execute(&mut conn, last.expect("it").sql.as_str()).await;
+
+    let rights = async |login: &str| -> (bool, i64) {
+        sqlx::query_as(
+            "SELECT has_any_column_privilege($1, 'routers', 'SELECT, INSERT, UPDATE')
+                      OR has_table_privilege($1, 'routers', 'DELETE'),
+                    (SELECT count(*) FROM pg_proc p WHERE proname LIKE 'router\\_%' AND prosecdef
+                     AND has_function_privilege($1, p.oid, 'EXECUTE'))",
+        )
+        .bind(login)
+        .fetch_one(&mut old.superuser().await)
+        .await
+        .expect("asked")
+    };
+    assert_eq!(rights(&name).await, (false, 4));
+    assert_eq!(rights(&reader).await, (false, 0));
+    // A router that was there before belongs to the login that goes on with it.
+    assert_eq!(row(&old, id).await.map(|row| row.3), Some(None));
+    let mut login = old.login(&name, "x").await.expect("a login");
+    assert!(renew(&mut login, id, 1, &[]).await.is_some());
+    assert_eq!(row(&old, id).await.map(|row| row.3), Some(Some(name)));
+    assert!(renew(&mut conn, id, 2, &[]).await.is_none());
 }
