@@ -374,6 +374,26 @@ pub async fn a_cluster_that_is_locked_keeps_no_lease_from_being_renewed(db: Db) 
     assert_eq!(answer.expect("renewed").len(), 1);
 }
 
+/// Whoever appends to the change log holds the counter until the end of its transaction.
+///
+/// Tried: with `budget_changed` not within a block of its own, the renewal fails and with it the lease.
+pub async fn a_writer_that_is_stuck_costs_no_lease_and_no_share(db: Db) {
+    let cluster = db.cluster("main").await;
+    let (mut a, mut b) = (
+        Model::new(&db, cluster).await,
+        Model::new(&db, cluster).await,
+    );
+    a.wants(80).await;
+    a.open = 80;
+    let mut other = db.conn().await;
+    let mut tx = other.begin().await.expect("begun");
+    execute(&mut tx, "UPDATE change_counter SET value = value + 1").await;
+    assert_eq!(b.wants(80).await, 0, "it is renewed");
+    assert_eq!(a.wants(80).await, 40, "and this one learns what it was not told");
+    tx.rollback().await.expect("let go");
+    assert_eq!(asked(&db).await, 0);
+}
+
 /// A lease that ended says nothing of the shares: they may have gone, and one that begins anew without
 /// them would be gone by.
 ///
