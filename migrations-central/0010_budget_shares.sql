@@ -183,6 +183,8 @@ RETURNS TABLE (cluster_id uuid, incarnation bigint, slots integer, goal integer,
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
 #variable_conflict use_column
 DECLARE
+    -- No router says more than this, whatever it says: others' shares are computed of it.
+    most CONSTANT integer := 1000000;
     locked uuid[] := '{}';
     missed boolean := false;
     ended boolean;
@@ -190,6 +192,10 @@ DECLARE
     asked uuid[] := '{}';
     told uuid[] := '{}';
 BEGIN
+    -- Not shortened: the router would count on what it asked for.
+    IF _ttl IS NULL OR NOT _ttl BETWEEN 0 AND 86400 THEN
+        RAISE EXCEPTION 'a lease of % seconds is not granted', _ttl USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     -- Clusters before routers, in the order of their ids: as everybody locks them.
     FOR c IN SELECT k.id FROM clusters k ORDER BY k.id LOOP
         BEGIN
@@ -229,12 +235,15 @@ BEGIN
             IF mine.reaped_at IS NOT NULL THEN
                 mine.incarnation := nextval('budget_incarnations');
             ELSIF at IS NOT NULL AND _incarnations[at] = mine.incarnation THEN
-                mine.slots := least(mine.slots, _held[at]);
+                mine.slots := least(mine.slots, greatest(_held[at], 0));
             END IF;
             UPDATE budget_shares s
             SET incarnation = mine.incarnation, report = _report, reaped_at = NULL, slots = mine.slots,
-                wanted = coalesce(_wanted[at], 0), used = coalesce(_used[at], 0), open = coalesce(_open[at], 0),
-                waiting = coalesce(_waiting[at], 0), in_flight = _in_flight
+                wanted = least(greatest(coalesce(_wanted[at], 0), 0), most),
+                used = least(greatest(coalesce(_used[at], 0), 0), most),
+                open = least(greatest(coalesce(_open[at], 0), 0), most),
+                waiting = least(greatest(coalesce(_waiting[at], 0), 0), most),
+                in_flight = least(greatest(_in_flight, 0), most)
             WHERE s.cluster_id = c.id AND s.router_id = _router;
             IF budget_allocate(c.id, c.connection_budget, _router) THEN
                 asked := asked || c.id;

@@ -394,6 +394,41 @@ pub async fn a_writer_that_is_stuck_costs_no_lease_and_no_share(db: Db) {
     assert_eq!(asked(&db).await, 0);
 }
 
+/// Tried: without the bounds in `router_renew`, the sum overflows, and for whoever comes next as well.
+pub async fn a_router_that_says_absurd_things_is_in_nobodys_way(db: Db) {
+    let cluster = db.cluster("main").await;
+    let (mut a, mut b) = (
+        Model::new(&db, cluster).await,
+        Model::new(&db, cluster).await,
+    );
+    a.wants(0).await;
+    let absurd = Use {
+        wanted: u32::MAX,
+        used: u32::MAX,
+        open: u32::MAX,
+        waiting: u32::MAX,
+        ..a.usage(0)
+    };
+    renew(&mut a.conn, a.id, 2, &[absurd])
+        .await
+        .expect("renewed");
+    b.wants(80).await;
+    let negative = format!(
+        "SELECT FROM router_renew('{}', 0, 5, 3, -1, ARRAY['{}']::uuid[], ARRAY[{}]::bigint[], ARRAY[-1],
+                                  ARRAY[-1], ARRAY[-1], ARRAY[-1], ARRAY[-1])",
+        a.id,
+        cluster,
+        a.share.expect("one").incarnation
+    );
+    execute(&mut a.conn, &negative).await;
+    assert!(b.wants(80).await > 0);
+    for ttl in ["'NaN'", "'Infinity'", "-1", "NULL"] {
+        let renewal = negative.replace(", 0, 5, 3,", &format!(", 0, {ttl}, 4,"));
+        let refused = try_execute(&mut a.conn, &renewal).await;
+        assert_eq!(sqlstate(&refused.expect_err("no lease")), "22023", "{ttl}");
+    }
+}
+
 /// A lease that ended says nothing of the shares: they may have gone, and one that begins anew without
 /// them would be gone by.
 ///
