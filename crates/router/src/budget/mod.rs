@@ -17,7 +17,7 @@
 //!   whether the server is back; connections that were in use a moment ago go on being used.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
