@@ -267,9 +267,17 @@ impl Cluster {
     }
 
     /// A leased connection comes back, clean and idle.
-    pub(crate) fn put_back(self: &Arc<Self>, mut open: Open, lease: u64) {
+    pub(crate) fn put_back(self: &Arc<Self>, open: Open, lease: u64) {
+        self.give_back(open, lease, false);
+    }
+
+    /// As [`Cluster::put_back`]. `answered`: it was asked something and the answer was read.
+    pub(crate) fn give_back(self: &Arc<Self>, mut open: Open, lease: u64, answered: bool) {
         open.idle_since = Instant::now();
         self.with(|state, after| {
+            if answered {
+                state.breaker.lives(open.idle_since);
+            }
             let generation = Arc::clone(open.generation());
             if let Some(pool) = state.pools.get_mut(&generation.id) {
                 pool.leased.remove(&lease);
@@ -385,18 +393,15 @@ impl Cluster {
 
     /// An open connection, asked at `begun`, did not answer.
     pub(crate) fn silent(self: &Arc<Self>, begun: Instant) -> Silence {
-        let number = self.with(|state, after| {
+        let number = self.with(|state, _| {
             let now = Instant::now();
             state.suspect = Some(now);
             if state.breaker.lived_since(begun) {
                 return Ok(None);
             }
             let probe = state.breaker.silent();
-            let pause = state.breaker.pauses_for(now);
-            if probe.is_some() {
-                state.dismiss_all(|| Grant::Down(pause), after);
-            }
-            probe.map(Some).ok_or(pause)
+            // Who waits goes on to wait until the look failed too: it may be this connection alone.
+            probe.map(Some).ok_or(state.breaker.pauses_for(now))
         });
         match number {
             Ok(None) => Silence::OfOne,

@@ -77,6 +77,7 @@ async fn on_real_databases() {
             a_silent_cluster_costs_a_healthy_one_nothing,
             a_cluster_that_answers_nobody_fails_fast_and_comes_back,
             a_cluster_that_falls_silent_is_asked_once,
+            a_connection_that_died_alone_is_nobody_elses_trouble,
             a_tenants_own_fault_is_not_its_clusters,
         }
         evicting {
