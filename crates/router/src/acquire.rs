@@ -250,7 +250,7 @@ impl Router {
                     granted.map_err(NoLease::Busy)?
                 }
                 Asked::Down => {
-                    probe = cluster.probe().map_err(NoLease::Down)?;
+                    probe = cluster.probe(generation.tenant).map_err(NoLease::Down)?;
                     if probe.is_some() {
                         want = Want::Probe;
                     }
@@ -265,7 +265,7 @@ impl Router {
                         Answer::Alive(lease) => return Ok(lease),
                         Answer::Broken => {}
                         Answer::Silent => match want {
-                            Want::Any => match cluster.silent(begun) {
+                            Want::Any => match cluster.silent(generation.tenant, begun) {
                                 Silence::OfOne => {}
                                 Silence::Probe(looks) => {
                                     probe = Some(looks);

@@ -348,10 +348,10 @@ impl Cluster {
 
     /// The right to look whether the server is back, or for how long nobody will be let through.
     /// Nothing, when it is back already.
-    pub(crate) fn probe(self: &Arc<Self>) -> Result<Option<Probe>, Duration> {
+    pub(crate) fn probe(self: &Arc<Self>, tenant: TenantId) -> Result<Option<Probe>, Duration> {
         let number = self.with(|state, _| match state.breaker.is_closed() {
             true => Ok(None),
-            false => state.breaker.probe(Instant::now()).map(Some),
+            false => state.breaker.probe(tenant, Instant::now()).map(Some),
         })?;
         Ok(number.map(|number| Probe::new(Arc::clone(self), number)))
     }
@@ -392,14 +392,14 @@ impl Cluster {
     }
 
     /// An open connection, asked at `begun`, did not answer.
-    pub(crate) fn silent(self: &Arc<Self>, begun: Instant) -> Silence {
+    pub(crate) fn silent(self: &Arc<Self>, tenant: TenantId, begun: Instant) -> Silence {
         let number = self.with(|state, _| {
             let now = Instant::now();
             state.suspect = Some(now);
             if state.breaker.lived_since(begun) {
                 return Ok(None);
             }
-            let probe = state.breaker.silent();
+            let probe = state.breaker.silent(tenant);
             // Who waits goes on to wait until the look failed too: it may be this connection alone.
             probe.map(Some).ok_or(state.breaker.pauses_for(now))
         });
