@@ -103,6 +103,7 @@ async fn on_real_databases() {
             a_disconnect_waits_for_a_query_and_ends_it_at_the_deadline,
             shutdown_closes_deregisters_and_refuses,
             shutdown_tells_who_waits_and_ends_what_stays,
+            a_router_that_drains_counts_as_alive_until_it_leaves,
         }
         failing {
             a_server_that_hangs_or_refuses_fails_fast_after_the_first_try,
