@@ -159,10 +159,6 @@ impl Cluster {
         entropy: Entropy,
         report_due: Arc<Notify>,
     ) -> Self {
-        let rules = Rules {
-            connects: rules.connects.max(1),
-            ..rules
-        };
         Self {
             tasks,
             reserve: Semaphore::new(1),
