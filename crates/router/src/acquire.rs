@@ -395,9 +395,12 @@ impl Router {
                     attempt.failed(failure);
                     cluster.fail_waiters(&generation);
                 }
-                // The server may still be busy with an attempt that took too long; one that it
-                // answered is over.
-                if matches!(error, OpenError::Unavailable(_)) {
+                // The server may still be busy with an attempt that took too long, or with a session
+                // that was open and was left; one that it refused is over.
+                if matches!(
+                    error,
+                    OpenError::Unavailable(_) | OpenError::WrongDatabase { .. }
+                ) {
                     self.inner.tasks.keep(slot);
                 } else {
                     drop(slot);
