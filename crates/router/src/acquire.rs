@@ -266,7 +266,8 @@ impl Router {
                         Answer::Broken => {}
                         Answer::Silent => match want {
                             Want::Any => match cluster.silent(generation.tenant, begun) {
-                                Silence::OfOne => {}
+                                // Those beside it are as old: they are not asked one by one.
+                                Silence::OfOne => cluster.forsake(generation, begun),
                                 Silence::Probe(looks) => {
                                     probe = Some(looks);
                                     want = Want::New;

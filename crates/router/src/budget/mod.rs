@@ -406,6 +406,19 @@ impl Cluster {
         }
     }
 
+    /// Closes what has been idle in a generation since before `begun`: one of these did not answer.
+    pub(crate) fn forsake(self: &Arc<Self>, generation: &Generation, begun: Instant) {
+        self.with(|state, after| {
+            let old = |idle: &state::Idle| idle.open.idle_since < begun;
+            while let Some(pool) = state.pools.get(&generation.id)
+                && pool.idle.front().is_some_and(old)
+                && let Some(open) = state.oldest_of(generation.id)
+            {
+                state.close(open, true, Why::Idle, after);
+            }
+        });
+    }
+
     /// Until when failures of tenants to connect were the server's doing.
     pub(crate) fn recovered_at(self: &Arc<Self>) -> Option<Instant> {
         self.with(|state, _| state.breaker.closed_at)
