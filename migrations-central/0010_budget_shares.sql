@@ -183,12 +183,19 @@ RETURNS TABLE (cluster_id uuid, incarnation bigint, slots integer, goal integer,
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
 #variable_conflict use_column
 DECLARE
+    -- No router says more than this, whatever it says: others' shares are computed of it.
+    most CONSTANT integer := 1000000;
     locked uuid[] := '{}';
     missed boolean := false;
     ended boolean;
     c record; mine record; at integer; free integer;
     asked uuid[] := '{}';
+    told uuid[] := '{}';
 BEGIN
+    -- Not shortened: the router would count on what it asked for.
+    IF _ttl IS NULL OR NOT _ttl BETWEEN 0 AND 86400 THEN
+        RAISE EXCEPTION 'a lease of % seconds is not granted', _ttl USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     -- Clusters before routers, in the order of their ids: as everybody locks them.
     FOR c IN SELECT k.id FROM clusters k ORDER BY k.id LOOP
         BEGIN
@@ -213,38 +220,60 @@ BEGIN
     UPDATE routers r SET applied = greatest(r.applied, _applied),
                          lease_until = clock_timestamp() + make_interval(secs => _ttl)
     WHERE r.id = _router;
+    -- Whatever keeps the shares from being settled, the lease is renewed: what is returned is not taken
+    -- back with the rest, and so returned last.
+    BEGIN
+        INSERT INTO budget_shares (cluster_id, router_id)
+        SELECT k, _router FROM unnest(locked) AS k
+        WHERE NOT EXISTS (SELECT FROM budget_shares s WHERE s.cluster_id = k AND s.router_id = _router);
+        FOR c IN SELECT k.id, k.connection_budget FROM clusters k WHERE k.id = ANY (locked) ORDER BY k.id LOOP
+            SELECT * INTO mine FROM budget_shares s WHERE s.cluster_id = c.id AND s.router_id = _router;
+            IF mine.report >= _report THEN
+                CONTINUE;
+            END IF;
+            at := array_position(_clusters, c.id);
+            IF mine.reaped_at IS NOT NULL THEN
+                mine.incarnation := nextval('budget_incarnations');
+            ELSIF at IS NOT NULL AND _incarnations[at] = mine.incarnation THEN
+                mine.slots := least(mine.slots, greatest(_held[at], 0));
+            END IF;
+            UPDATE budget_shares s
+            SET incarnation = mine.incarnation, report = _report, reaped_at = NULL, slots = mine.slots,
+                wanted = least(greatest(coalesce(_wanted[at], 0), 0), most),
+                used = least(greatest(coalesce(_used[at], 0), 0), most),
+                open = least(greatest(coalesce(_open[at], 0), 0), most),
+                waiting = least(greatest(coalesce(_waiting[at], 0), 0), most),
+                in_flight = least(greatest(_in_flight, 0), most)
+            WHERE s.cluster_id = c.id AND s.router_id = _router;
+            IF budget_allocate(c.id, c.connection_budget, _router) THEN
+                asked := asked || c.id;
+            END IF;
+            SELECT c.connection_budget - sum(s.slots) INTO free FROM budget_shares s WHERE s.cluster_id = c.id;
+            UPDATE budget_shares s
+            SET slots = s.slots + greatest(0, least(s.goal - s.slots, free))
+            WHERE s.cluster_id = c.id AND s.router_id = _router;
+            PERFORM budget_offer(c.id, c.connection_budget, _router);
+            told := told || c.id;
+        END LOOP;
+    EXCEPTION WHEN lock_not_available THEN
+        IF ended THEN
+            RAISE;
+        END IF;
+        told := '{}';
+        asked := '{}';
+    END;
+    -- Who holds the counter may be stuck. Those that are asked to give back learn it with their next
+    -- renewal as well, and nobody waits here with all the clusters in his hands.
+    BEGIN
+        PERFORM set_config('lock_timeout', '200ms', true);
+        PERFORM budget_changed(a) FROM unnest(asked) AS a;
+    EXCEPTION WHEN lock_not_available THEN
+        NULL;
+    END;
     RETURN QUERY SELECT NULL::uuid, NULL::bigint, NULL::integer, NULL::integer, NULL::integer;
-    INSERT INTO budget_shares (cluster_id, router_id)
-    SELECT k, _router FROM unnest(locked) AS k
-    WHERE NOT EXISTS (SELECT FROM budget_shares s WHERE s.cluster_id = k AND s.router_id = _router);
-    FOR c IN SELECT k.id, k.connection_budget FROM clusters k WHERE k.id = ANY (locked) ORDER BY k.id LOOP
-        SELECT * INTO mine FROM budget_shares s WHERE s.cluster_id = c.id AND s.router_id = _router;
-        IF mine.report >= _report THEN
-            CONTINUE;
-        END IF;
-        at := array_position(_clusters, c.id);
-        IF mine.reaped_at IS NOT NULL THEN
-            mine.incarnation := nextval('budget_incarnations');
-        ELSIF at IS NOT NULL AND _incarnations[at] = mine.incarnation THEN
-            mine.slots := least(mine.slots, _held[at]);
-        END IF;
-        UPDATE budget_shares s
-        SET incarnation = mine.incarnation, report = _report, reaped_at = NULL, slots = mine.slots,
-            wanted = coalesce(_wanted[at], 0), used = coalesce(_used[at], 0), open = coalesce(_open[at], 0),
-            waiting = coalesce(_waiting[at], 0), in_flight = _in_flight
-        WHERE s.cluster_id = c.id AND s.router_id = _router;
-        IF budget_allocate(c.id, c.connection_budget, _router) THEN
-            asked := asked || c.id;
-        END IF;
-        SELECT c.connection_budget - sum(s.slots) INTO free FROM budget_shares s WHERE s.cluster_id = c.id;
-        UPDATE budget_shares s
-        SET slots = s.slots + greatest(0, least(s.goal - s.slots, free))
-        WHERE s.cluster_id = c.id AND s.router_id = _router;
-        PERFORM budget_offer(c.id, c.connection_budget, _router);
-        RETURN QUERY SELECT s.cluster_id, s.incarnation, s.slots, s.goal, c.connection_budget
-                     FROM budget_shares s WHERE s.cluster_id = c.id AND s.router_id = _router;
-    END LOOP;
-    PERFORM budget_changed(a) FROM unnest(asked) AS a;
+    RETURN QUERY SELECT s.cluster_id, s.incarnation, s.slots, s.goal, k.connection_budget
+                 FROM budget_shares s JOIN clusters k ON k.id = s.cluster_id
+                 WHERE s.router_id = _router AND s.cluster_id = ANY (told);
 END $$;
 
 -- A router says goodbye: its shares are free at once, but for the connections whose end it has not
@@ -279,7 +308,7 @@ END $$;
 -- is beyond logins under way, then (`_last`) the rest. Does nothing (false) when the router was back
 -- meanwhile: `_lease_until` is the end of its lease as it was before anybody looked.
 CREATE FUNCTION budget_reap(_cluster uuid, _router uuid, _lease_until timestamptz, _last boolean)
-RETURNS boolean LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+RETURNS boolean LANGUAGE plpgsql SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
 DECLARE
     total integer;
 BEGIN

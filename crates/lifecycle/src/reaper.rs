@@ -18,7 +18,7 @@ use tenantry_catalog::shares::{self, Orphan};
 use tenantry_catalog::{logins, routers};
 use tenantry_cluster::{AdminConn, sessions};
 use tenantry_router::{Address, ProveError, RouterLogin};
-use tenantry_types::{ClusterId, RouterId};
+use tenantry_types::{ClusterId, RouterId, Timestamp};
 use tokio::time::Instant;
 
 use crate::Lifecycle;
@@ -40,9 +40,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// What is remembered from look to look.
 #[derive(Default)]
 struct Memory {
-    /// Since when the catalog has answered each look: after it was away all leases look ended, and
-    /// routers get one lease's length to renew.
-    contact: Option<Instant>,
+    /// Routers that look dead: the end of their lease, and since when they have looked so at each look.
+    /// For one lease's length by our own clock, or they are left alone: all look so after the catalog
+    /// was away, or when its clock was set forward.
+    dead: HashMap<RouterId, (Timestamp, Instant)>,
     /// When a cluster is looked at next, and how long the pause was.
     next: HashMap<ClusterId, (Instant, Duration)>,
     /// Routers that were found dead.
@@ -58,7 +59,7 @@ pub(crate) async fn run(life: Lifecycle) {
             looked = work => looked,
         };
         if let Err(error) = looked {
-            memory.contact = None;
+            memory.dead.clear();
             tracing::debug!(%error, "could not look for dead routers; trying again");
         }
         tokio::select! {
@@ -75,15 +76,21 @@ async fn look(life: &Lifecycle, memory: &mut Memory) -> Result<(), StartError> {
         let mut conn = deps.catalog.acquire().await?;
         shares::orphans(&mut conn).await?
     };
-    let contact = *memory.contact.get_or_insert(begun);
     if orphans.is_empty() {
-        memory.next.clear();
-        memory.seen.clear();
+        *memory = Memory::default();
         return Ok(());
     }
-    if contact.elapsed() < deps.router.lease_length() {
-        return Ok(());
+    let before = std::mem::take(&mut memory.dead);
+    for orphan in &orphans {
+        let is = orphan.lease_until;
+        let was = before.get(&orphan.router).filter(|(was, _)| *was == is);
+        let since = was.map_or(begun, |(_, since)| *since);
+        memory.dead.insert(orphan.router, (is, since));
     }
+    let length = deps.router.lease_length();
+    let long = memory.dead.iter().filter(|(_, (_, since))| begun.duration_since(*since) >= length);
+    let dead: HashSet<RouterId> = long.map(|(router, _)| *router).collect();
+    let orphans: Vec<_> = orphans.into_iter().filter(|orphan| dead.contains(&orphan.router)).collect();
     let mut by_cluster: HashMap<ClusterId, Vec<Orphan>> = HashMap::new();
     for orphan in orphans {
         by_cluster.entry(orphan.cluster).or_default().push(orphan);
@@ -92,14 +99,14 @@ async fn look(life: &Lifecycle, memory: &mut Memory) -> Result<(), StartError> {
         .next
         .retain(|cluster, _| by_cluster.contains_key(cluster));
     for (id, orphans) in by_cluster {
-        let dead: Vec<_> = orphans.iter().filter(|o| o.reaped_for.is_none()).collect();
-        let newly = dead.iter().any(|orphan| memory.seen.insert(orphan.router));
+        let new: Vec<_> = orphans.iter().filter(|o| o.reaped_for.is_none()).collect();
+        let newly = new.iter().any(|orphan| memory.seen.insert(orphan.router));
         let (next, pause) = memory.next.get(&id).copied().unwrap_or((begun, EVERY));
         // Who died just now does not wait for the pause between looks at those that are nearly free.
         if Instant::now() < next && !newly {
             continue;
         }
-        let pause = match on_cluster(life, id, &orphans).await {
+        let pause = match on_cluster(life, id, &orphans, &dead).await {
             Ok(Some(login_time)) => (login_time / LOOKS).clamp(EVERY, LONGEST_PAUSE),
             Ok(None) => (pause * 2).min(LONGEST_PAUSE),
             Err(error) => {
@@ -119,6 +126,7 @@ async fn on_cluster(
     life: &Lifecycle,
     id: ClusterId,
     orphans: &[Orphan],
+    dead: &HashSet<RouterId>,
 ) -> Result<Option<Duration>, StartError> {
     let deps = life.deps();
     let mut conn = deps.catalog.acquire().await?;
@@ -129,7 +137,7 @@ async fn on_cluster(
     let mut admin = place::admin_of(deps, &cluster)?
         .connect("tenantry/reaper")
         .await?;
-    let freed = free(life, &cluster, &mut admin, orphans).await;
+    let freed = free(life, &cluster, &mut admin, orphans, dead).await;
     admin.close().await;
     freed
 }
@@ -139,13 +147,14 @@ async fn free(
     cluster: &Cluster,
     admin: &mut AdminConn,
     orphans: &[Orphan],
+    dead: &HashSet<RouterId>,
 ) -> Result<Option<Duration>, StartError> {
     let login_time = sessions::login_time(admin).await?;
     let (mut passes, mut quiet) = (0, 0);
     // Two in a row: a router that is cut off from the catalog only, and goes on, may change from one
     // login to another while a pass is under way.
     while quiet < 2 {
-        let found = match end_strays(life, cluster, admin).await? {
+        let found = match end_strays(life, cluster, admin, dead).await? {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(cluster = cluster.name, error = %chain_of(&error),
@@ -187,6 +196,7 @@ async fn end_strays(
     life: &Lifecycle,
     cluster: &Cluster,
     admin: &mut AdminConn,
+    dead: &HashSet<RouterId>,
 ) -> Result<Result<usize, ProveError>, StartError> {
     let deps = life.deps();
     let (mut found, mut spared, mut passed) = (0, HashSet::new(), HashSet::new());
@@ -231,8 +241,11 @@ async fn end_strays(
                 Ok(sessions) => {
                     // Read after the sessions were listed, so that whoever opened one is among them.
                     let mut conn = deps.catalog.acquire().await?;
-                    let live = routers::live(&mut conn).await?;
+                    let all = routers::list(&mut conn).await?;
                     drop(conn);
+                    // One that only looks dead since a moment ago is not touched.
+                    let live = all.iter().filter(|one| one.live || !dead.contains(&one.id));
+                    let live: Vec<_> = live.map(|one| one.id).collect();
                     match sessions.end_all_but(&live).await {
                         Ok(looked) => {
                             found += looked.strays;

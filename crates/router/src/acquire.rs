@@ -251,7 +251,7 @@ impl Router {
                     granted.map_err(NoLease::Busy)?
                 }
                 Asked::Down => {
-                    probe = cluster.probe().map_err(NoLease::Down)?;
+                    probe = cluster.probe(generation.tenant).map_err(NoLease::Down)?;
                     if probe.is_some() {
                         want = Want::Probe;
                     }
@@ -266,8 +266,9 @@ impl Router {
                         Answer::Alive(lease) => return Ok(lease),
                         Answer::Broken => {}
                         Answer::Silent => match want {
-                            Want::Any => match cluster.silent(begun) {
-                                Silence::OfOne => {}
+                            Want::Any => match cluster.silent(generation.tenant, begun) {
+                                // Those beside it are as old: they are not asked one by one.
+                                Silence::OfOne => cluster.forsake(generation, begun),
                                 Silence::Probe(looks) => {
                                     probe = Some(looks);
                                     want = Want::New;
@@ -396,9 +397,12 @@ impl Router {
                     attempt.failed(failure);
                     cluster.fail_waiters(&generation);
                 }
-                // The server may still be busy with an attempt that took too long; one that it
-                // answered is over.
-                if matches!(error, OpenError::Unavailable(_)) {
+                // The server may still be busy with an attempt that took too long, or with a session
+                // that was open and was left; one that it refused is over.
+                if matches!(
+                    error,
+                    OpenError::Unavailable(_) | OpenError::WrongDatabase { .. }
+                ) {
                     self.inner.tasks.keep(slot);
                 } else {
                     drop(slot);

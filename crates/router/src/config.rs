@@ -94,7 +94,7 @@ impl Config {
         Rules {
             waiters_per_tenant: self.waiters_per_tenant,
             waiters_per_cluster: self.waiters_per_cluster,
-            connects: self.connects_in_flight,
+            connects: self.connects_in_flight.max(1),
         }
     }
 }

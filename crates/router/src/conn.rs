@@ -17,12 +17,17 @@ use crate::pools::Lease;
 /// for it, up to a deadline, and then ends its session on the server.
 pub struct TenantConn {
     lease: Lease,
+    /// Somebody may have asked it something.
+    asked: bool,
 }
 
 impl TenantConn {
     pub(crate) fn new(mut lease: Lease) -> Self {
         lease.mark_used();
-        Self { lease }
+        Self {
+            lease,
+            asked: false,
+        }
     }
 
     /// The tenant whose database this is.
@@ -37,7 +42,7 @@ impl TenantConn {
     pub fn release(self) {
         let conn = &self.lease.get().conn;
         if !conn.is_in_transaction() && !conn.should_flush() {
-            self.lease.put_back();
+            self.lease.put_back(self.asked);
         }
     }
 }
@@ -52,6 +57,7 @@ impl Deref for TenantConn {
 
 impl DerefMut for TenantConn {
     fn deref_mut(&mut self) -> &mut PgConnection {
+        self.asked = true;
         &mut self.lease.get_mut().conn
     }
 }

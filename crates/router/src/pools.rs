@@ -114,6 +114,8 @@ pub(crate) struct Lease {
     open: Option<Open>,
     number: u64,
     used: bool,
+    /// Something was asked, and the answer was read.
+    answered: bool,
     /// It was in use a moment ago, or is new: no need to ask whether it is alive.
     pub(crate) trusted: bool,
 }
@@ -125,6 +127,7 @@ impl Lease {
             open: Some(open),
             number,
             used: false,
+            answered: false,
             trusted: true,
         }
     }
@@ -134,9 +137,10 @@ impl Lease {
         self.used = true;
     }
 
-    /// The caller has left the connection as it found it.
-    pub(crate) fn put_back(mut self) {
+    /// The caller has left the connection as it found it. `answered`: and was answered what it asked.
+    pub(crate) fn put_back(mut self, answered: bool) {
         self.used = false;
+        self.answered = answered;
     }
 
     pub(crate) fn generation(&self) -> &Arc<Generation> {
@@ -165,7 +169,7 @@ impl Drop for Lease {
         if self.used {
             cluster.tasks.recover(open, self.number);
         } else {
-            cluster.put_back(open, self.number);
+            cluster.give_back(open, self.number, self.answered);
         }
     }
 }

@@ -33,7 +33,8 @@ use crate::tasks::Tasks;
 use crate::trouble::Trouble;
 use crate::versions::Versions;
 
-/// How long a router that ends tries to end its connections.
+/// How long a router that ends tries to end its connections at least, and to take itself out of the
+/// catalog at most.
 const END: Duration = Duration::from_secs(5);
 /// Connections of one cluster that it closes at a time.
 const CLOSING: usize = 16;
@@ -321,26 +322,34 @@ impl Router {
         self.inner.cache.places.cluster_stats()
     }
 
+    /// How long [`Router::shutdown`] may take at most.
+    #[must_use]
+    pub fn shutdown_bound(&self) -> Duration {
+        let config = &self.inner.config;
+        // Leases, ends, what runs in the background, the last renewal, the goodbye.
+        config.drain_deadline * 2 + self.inner.end_bound() + config.lease + END
+    }
+
     /// Hands out nothing any more, waits for leases up to the drain deadline, ends what is idle, sees
     /// it gone, and takes this router out of the catalog: its shares are free at once.
     pub async fn shutdown(self) {
         self.inner.stopping.store(true, Ordering::Release);
         self.inner.stop.cancel();
         let inner = &self.inner;
-        let clusters = inner.cache.places.clusters();
-        for cluster in &clusters {
-            cluster.shut();
+        let left = CancellationToken::new();
+        let ended = async {
+            inner.end_all().await;
+            left.cancel();
+            // A renewal that is under way comes before the goodbye.
+            tokio::time::sleep(inner.config.lease).await;
+        };
+        tokio::select! {
+            () = inner.stay(&left) => {}
+            () = ended => {}
         }
-        let deadline = Instant::now() + inner.config.drain_deadline;
-        while inner.cache.places.count().leased > 0 && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        // A server that does not answer must not keep the others' connections from being closed.
-        let ends = clusters.iter().map(|cluster| inner.end(cluster));
-        let _ = timeout(END, futures::future::join_all(ends)).await;
-        inner.tasks.tracker.close();
-        let _ = timeout(inner.config.drain_deadline, inner.tasks.tracker.wait()).await;
-        if let Err(error) = inner.shares.leave().await {
+        let left = timeout(END, inner.shares.leave()).await;
+        let left = left.map_err(|_| CatalogError::Unavailable(sqlx::Error::PoolTimedOut));
+        if let Err(error) = left.flatten() {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the router could not be taken out of the catalog; its lease will run out"
@@ -350,6 +359,42 @@ impl Router {
 }
 
 impl Inner {
+    /// Until it leaves a router that ends counts as alive: a reaper would end what still runs, and a
+    /// change waits for it, so that it goes on to follow them.
+    async fn stay(&self, left: &CancellationToken) {
+        let poll = self.config.poll;
+        let listen = async {
+            if self.config.listen {
+                Arc::clone(&self.log).listen(poll, left.clone()).await;
+            }
+        };
+        tokio::join!(
+            Arc::clone(&self.registration).keep(left.clone()),
+            Arc::clone(&self.log).follow(poll, left.clone()),
+            listen,
+        );
+    }
+
+    async fn end_all(&self) {
+        let clusters = self.cache.places.clusters();
+        for cluster in &clusters {
+            cluster.shut();
+        }
+        let deadline = Instant::now() + self.config.drain_deadline;
+        while self.cache.places.count().leased > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // A server that does not answer must not keep the others' connections from being closed.
+        let ends = clusters.iter().map(|cluster| self.end(cluster));
+        let _ = timeout(self.end_bound(), futures::future::join_all(ends)).await;
+        self.tasks.tracker.close();
+        let _ = timeout(self.config.drain_deadline, self.tasks.tracker.wait()).await;
+    }
+
+    fn end_bound(&self) -> Duration {
+        self.config.drain_deadline.max(END)
+    }
+
     /// Ends what a cluster still has open: what is leased on the server, what is idle with a word, a
     /// few at a time. Each is seen gone, so that its slot is free for others when the router leaves.
     async fn end(&self, cluster: &Arc<Cluster>) {

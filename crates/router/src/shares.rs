@@ -147,7 +147,7 @@ impl Shares {
                 applied: acked,
                 ttl: self.config.lease,
                 report: *report,
-                in_flight: u32::try_from(self.config.connects_in_flight).unwrap_or(u32::MAX),
+                in_flight: u32::try_from(self.config.rules().connects).unwrap_or(u32::MAX),
                 uses: &uses,
             };
             shares::renew(&mut conn, &renewal).await?

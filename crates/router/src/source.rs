@@ -27,8 +27,10 @@ const KEPT_FREE: u32 = 3;
 pub(crate) struct Source {
     catalog: PgPool,
     /// Loads at a time: some of the pool's connections are left to the listener, the change log
-    /// and the lease, which a flood of unknown names must not starve.
+    /// and the lease, which a flood of unknown names must not starve. Nor may it starve the loads of
+    /// tenants that are known: names have permits of their own.
     loads: Semaphore,
+    searches: Semaphore,
     base: Instant,
     /// Milliseconds after `base`.
     down_until: AtomicU64,
@@ -53,7 +55,8 @@ impl Source {
         let loads = usize::try_from(connections.saturating_sub(KEPT_FREE).max(1)).unwrap_or(1);
         Self {
             catalog,
-            loads: Semaphore::new(loads),
+            loads: Semaphore::new(loads.div_ceil(2)),
+            searches: Semaphore::new((loads / 2).max(1)),
             base: Instant::now(),
             down_until: AtomicU64::new(0),
             counted: Loads::new(),
@@ -67,7 +70,7 @@ impl Source {
 
     /// The route that a name leads to.
     pub(crate) async fn find(&self, name: Name<'_>) -> Result<(i64, Option<Route>), Unavailable> {
-        self.read(async |conn| match name {
+        self.read(&self.searches, async |conn| match name {
             Name::Domain(name) => routes::by_host(conn, name).await,
             Name::Slug(slug) => routes::by_slug(conn, slug).await,
             Name::Alias(alias) => routes::by_alias(conn, alias).await,
@@ -80,19 +83,20 @@ impl Source {
         &self,
         tenant: TenantId,
     ) -> Result<(i64, Option<Route>), Unavailable> {
-        self.read(async |conn| routes::by_tenant(conn, tenant).await)
+        self.read(&self.loads, async |conn| routes::by_tenant(conn, tenant).await)
             .await
     }
 
     async fn read<T>(
         &self,
+        permits: &Semaphore,
         query: impl AsyncFnOnce(&mut PgConnection) -> Result<T, CatalogError>,
     ) -> Result<T, Unavailable> {
         if self.is_down() {
             return Err(Unavailable);
         }
         let span = spans::resolve();
-        let read = self.ask(query).instrument(span.clone()).await;
+        let read = self.ask(permits, query).instrument(span.clone()).await;
         spans::end(&span, read.is_err().then_some("unavailable"));
         match &read {
             Ok(_) => self.counted.done.increment(1),
@@ -103,15 +107,20 @@ impl Source {
 
     async fn ask<T>(
         &self,
+        permits: &Semaphore,
         query: impl AsyncFnOnce(&mut PgConnection) -> Result<T, CatalogError>,
     ) -> Result<T, Unavailable> {
+        let deadline = Instant::now() + BOUND;
+        // That many ask says nothing of the catalog.
+        let Ok(_one) = tokio::time::timeout_at(deadline, permits.acquire()).await else {
+            tracing::debug!(after = ?BOUND, "too many routes are being read");
+            return Err(Unavailable);
+        };
         let reading = async {
-            // Never closed, so that there always is a permit to wait for.
-            let _one = self.loads.acquire().await;
             let mut conn = self.catalog.acquire().await?;
             query(&mut conn).await
         };
-        match tokio::time::timeout(BOUND, reading).await {
+        match tokio::time::timeout_at(deadline, reading).await {
             Ok(Ok(read)) => Ok(read),
             Ok(Err(error @ CatalogError::Unavailable(_))) => {
                 tracing::warn!(

@@ -25,6 +25,8 @@ use crate::metrics::{Metrics, Sources};
 const ROUTER_CATALOG_CONNECTIONS: u32 = 8;
 /// How long each part may take to end.
 const END: Duration = Duration::from_secs(10);
+/// What is added to a bound that is kept inside already.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// All parts, ready to serve.
 pub struct Composed {
@@ -150,19 +152,21 @@ impl Composed {
     /// Ends workers, then connections to tenants, then those to the catalog.
     pub async fn shutdown(self) {
         self.templates.abort();
-        within("workers", self.lifecycle.shutdown()).await;
-        within("the router", self.router.shutdown()).await;
+        within("workers", END, self.lifecycle.shutdown()).await;
+        // It has bounds of its own for each step; cut short, it would not say goodbye.
+        let bound = self.router.shutdown_bound() + MARGIN;
+        within("the router", bound, self.router.shutdown()).await;
         for pool in &self.pools {
-            within("a catalog pool", pool.close()).await;
+            within("a catalog pool", END, pool.close()).await;
         }
     }
 }
 
-async fn within(what: &'static str, end: impl Future<Output = ()>) {
-    if tokio::time::timeout(END, end).await.is_err() {
+async fn within(what: &'static str, bound: Duration, end: impl Future<Output = ()>) {
+    if tokio::time::timeout(bound, end).await.is_err() {
         tracing::warn!(
             what,
-            seconds = END.as_secs(),
+            seconds = bound.as_secs(),
             "did not end in time and is left behind"
         );
     }

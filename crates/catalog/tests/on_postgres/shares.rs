@@ -374,6 +374,61 @@ pub async fn a_cluster_that_is_locked_keeps_no_lease_from_being_renewed(db: Db) 
     assert_eq!(answer.expect("renewed").len(), 1);
 }
 
+/// Whoever appends to the change log holds the counter until the end of its transaction.
+///
+/// Tried: with `budget_changed` not within a block of its own, the renewal fails and with it the lease.
+pub async fn a_writer_that_is_stuck_costs_no_lease_and_no_share(db: Db) {
+    let cluster = db.cluster("main").await;
+    let (mut a, mut b) = (
+        Model::new(&db, cluster).await,
+        Model::new(&db, cluster).await,
+    );
+    a.wants(80).await;
+    a.open = 80;
+    let mut other = db.conn().await;
+    let mut tx = other.begin().await.expect("begun");
+    execute(&mut tx, "UPDATE change_counter SET value = value + 1").await;
+    assert_eq!(b.wants(80).await, 0, "it is renewed");
+    assert_eq!(a.wants(80).await, 40, "and this one learns what it was not told");
+    tx.rollback().await.expect("let go");
+    assert_eq!(asked(&db).await, 0);
+}
+
+/// Tried: without the bounds in `router_renew`, the sum overflows, and for whoever comes next as well.
+pub async fn a_router_that_says_absurd_things_is_in_nobodys_way(db: Db) {
+    let cluster = db.cluster("main").await;
+    let (mut a, mut b) = (
+        Model::new(&db, cluster).await,
+        Model::new(&db, cluster).await,
+    );
+    a.wants(0).await;
+    let absurd = Use {
+        wanted: u32::MAX,
+        used: u32::MAX,
+        open: u32::MAX,
+        waiting: u32::MAX,
+        ..a.usage(0)
+    };
+    renew(&mut a.conn, a.id, 2, &[absurd])
+        .await
+        .expect("renewed");
+    b.wants(80).await;
+    let negative = format!(
+        "SELECT FROM router_renew('{}', 0, 5, 3, -1, ARRAY['{}']::uuid[], ARRAY[{}]::bigint[], ARRAY[-1],
+                                  ARRAY[-1], ARRAY[-1], ARRAY[-1], ARRAY[-1])",
+        a.id,
+        cluster,
+        a.share.expect("one").incarnation
+    );
+    execute(&mut a.conn, &negative).await;
+    assert!(b.wants(80).await > 0);
+    for ttl in ["'NaN'", "'Infinity'", "-1", "NULL"] {
+        let renewal = negative.replace(", 0, 5, 3,", &format!(", 0, {ttl}, 4,"));
+        let refused = try_execute(&mut a.conn, &renewal).await;
+        assert_eq!(sqlstate(&refused.expect_err("no lease")), "22023", "{ttl}");
+    }
+}
+
 /// A lease that ended says nothing of the shares: they may have gone, and one that begins anew without
 /// them would be gone by.
 ///

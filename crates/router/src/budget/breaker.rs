@@ -18,6 +18,10 @@ const OPENS_AT: u32 = 3;
 /// The first pause before somebody looks again; each is twice as long, less a part by chance.
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(4);
+/// Failures further apart are not of one trouble.
+const FORGOTTEN: Duration = Duration::from_secs(10);
+/// For how long, after a pause, a tenant that looked last leaves it to others that asked meanwhile.
+const TURN: Duration = Duration::from_secs(1);
 
 /// How a breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +64,19 @@ pub(crate) enum Trouble {
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     phase: Phase,
-    /// In a row, while closed.
+    /// In a row, while closed, and when the last was.
     failures: u32,
-    /// Who failed first of those, and whether another did as well, or one was sure.
-    first: Option<TenantId>,
-    beyond_doubt: bool,
-    /// Pauses so far since it opened.
+    failed_at: Option<Instant>,
+    /// Who failed first of those, and when it last did.
+    first: Option<(TenantId, Instant)>,
+    /// When another did as well, or one was sure.
+    beyond_doubt: Option<Instant>,
+    /// Pauses since it opened, but for those that were as long as the one before.
     times: u32,
+    /// Who looked last, whether another asked since, and whose look failed last.
+    looked: Option<TenantId>,
+    others: bool,
+    missed: Option<TenantId>,
     probes: u64,
     /// How often it opened.
     pub(super) opened: u64,
@@ -100,12 +110,18 @@ impl Breaker {
         matches!(self.phase, Phase::Closed)
     }
 
-    /// The right to look whether the server is back, or how long nobody will be let through.
-    pub(super) fn probe(&mut self, now: Instant) -> Result<u64, Duration> {
+    /// The right to look whether the server is back, or how long nobody will be let through. One tenant
+    /// does not look twice running while others ask: what it meets may be its own trouble.
+    pub(super) fn probe(&mut self, tenant: TenantId, now: Instant) -> Result<u64, Duration> {
+        let again = self.looked == Some(tenant);
+        self.others |= self.looked.is_some() && !again;
         match self.phase {
             Phase::Open { until } if now < until => Err(until - now),
+            Phase::Open { until } if again && self.others && now < until + TURN => {
+                Err(until + TURN - now)
+            }
             Phase::Probing { .. } => Err(FIRST),
-            Phase::Open { .. } => Ok(self.begin()),
+            Phase::Open { .. } => Ok(self.begin(tenant)),
             Phase::Closed => Err(Duration::ZERO),
         }
     }
@@ -125,7 +141,8 @@ impl Breaker {
             self.closed_at = Some(now);
         }
         (self.failures, self.times, self.first) = (0, 0, None);
-        self.beyond_doubt = false;
+        (self.failed_at, self.beyond_doubt) = (None, None);
+        (self.looked, self.others, self.missed) = (None, false, None);
     }
 
     /// Whether the server gave a sign of life after `begun`.
@@ -148,11 +165,19 @@ impl Breaker {
             // Others were answered meanwhile.
             _ if self.lived_since(begun) => false,
             Phase::Closed => {
-                self.failures += 1;
-                let other = self.first.is_some_and(|first| first != tenant);
-                self.beyond_doubt |= other || trouble == Trouble::Surely;
-                self.first.get_or_insert(tenant);
-                let opens = self.failures >= OPENS_AT && self.beyond_doubt;
+                let recent = |at: Instant| now.saturating_duration_since(at) < FORGOTTEN;
+                if !self.failed_at.is_some_and(recent) {
+                    self.failures = 0;
+                }
+                self.failed_at = Some(now);
+                self.failures = self.failures.saturating_add(1);
+                let first = self.first.filter(|(_, at)| recent(*at));
+                let other = first.is_some_and(|(first, _)| first != tenant);
+                if other || trouble == Trouble::Surely {
+                    self.beyond_doubt = Some(now);
+                }
+                self.first = if other { first } else { Some((tenant, now)) };
+                let opens = self.failures >= OPENS_AT && self.beyond_doubt.is_some_and(recent);
                 if opens {
                     self.opened += 1;
                     self.pause(now, chance);
@@ -160,6 +185,11 @@ impl Breaker {
                 opens
             }
             Phase::Probing { probe: at } if probe == Some(at) => {
+                // The same tenant once more says no more than it said before.
+                if trouble == Trouble::Perhaps && self.missed == Some(tenant) {
+                    self.times = self.times.saturating_sub(1);
+                }
+                self.missed = Some(tenant);
                 self.pause(now, chance);
                 true
             }
@@ -170,10 +200,10 @@ impl Breaker {
 
     /// An open connection did not answer, and nobody was answered meanwhile: whoever found out goes
     /// on to look, and the others need not find out for themselves.
-    pub(super) fn silent(&mut self) -> Option<u64> {
+    pub(super) fn silent(&mut self, tenant: TenantId) -> Option<u64> {
         self.is_closed().then(|| {
             self.opened += 1;
-            self.begin()
+            self.begin(tenant)
         })
     }
 
@@ -185,7 +215,8 @@ impl Breaker {
         }
     }
 
-    fn begin(&mut self) -> u64 {
+    fn begin(&mut self, tenant: TenantId) -> u64 {
+        (self.looked, self.others) = (Some(tenant), false);
         self.probes += 1;
         self.phase = Phase::Probing { probe: self.probes };
         self.probes
@@ -278,12 +309,15 @@ mod tests {
     fn one_probe_at_a_time_and_each_pause_is_longer() {
         let mut bench = Bench::opened();
         let mut pauses = Vec::new();
-        for _ in 0..8 {
-            let pause = bench.breaker.probe(bench.now).expect_err("it is open");
+        for n in 0..8 {
+            let (one, other) = (tenant(n), tenant(n + 1));
+            let pause = bench.breaker.probe(one, bench.now);
+            let pause = pause.expect_err("it is open");
             pauses.push(pause);
             bench.now += pause;
-            let probe = bench.breaker.probe(bench.now).expect("one may look");
-            assert!(bench.breaker.probe(bench.now).is_err(), "and only one");
+            let probe = bench.breaker.probe(one, bench.now).expect("one may look");
+            let second = bench.breaker.probe(other, bench.now);
+            assert!(second.is_err(), "and only one");
             // A straggler of before the opening changes nothing.
             assert!(!bench.fails(7, Trouble::Surely));
             assert_eq!(bench.breaker.state(), BreakerState::HalfOpen);
@@ -291,7 +325,7 @@ mod tests {
             let again =
                 bench
                     .breaker
-                    .failed(tenant(1), Trouble::Perhaps, Some(probe), now, now, 0.0);
+                    .failed(one, Trouble::Perhaps, Some(probe), now, now, 0.0);
             assert!(again);
         }
         assert_eq!(pauses[..3], [FIRST, FIRST * 2, FIRST * 4]);
@@ -302,13 +336,14 @@ mod tests {
     fn a_pause_is_shortened_by_chance() {
         let mut bench = Bench::opened();
         bench.now += FIRST;
-        let probe = bench.breaker.probe(bench.now).expect("a probe");
+        let probe = bench.breaker.probe(tenant(1), bench.now);
+        let probe = probe.expect("a probe");
         let now = bench.now;
         let trouble = Trouble::Perhaps;
         bench
             .breaker
             .failed(tenant(1), trouble, Some(probe), now, now, 0.5);
-        let pause = bench.breaker.probe(now).expect_err("open");
+        let pause = bench.breaker.probe(tenant(2), now).expect_err("open");
         assert_eq!(pause, (FIRST * 2).mul_f64(0.75));
     }
 
@@ -316,9 +351,11 @@ mod tests {
     fn a_probe_that_learnt_nothing_is_replaced_and_one_that_did_closes_it() {
         let mut bench = Bench::opened();
         bench.now += FIRST;
-        let first = bench.breaker.probe(bench.now).expect("a probe");
+        let first = bench.breaker.probe(tenant(1), bench.now);
+        let first = first.expect("a probe");
         bench.breaker.abandon(first, bench.now);
-        let second = bench.breaker.probe(bench.now).expect("the next");
+        let second = bench.breaker.probe(tenant(2), bench.now);
+        let second = second.expect("the next");
         bench.breaker.abandon(first, bench.now);
         assert_eq!(bench.breaker.state(), BreakerState::HalfOpen, "not its own");
         bench.breaker.lives(bench.now);
@@ -332,8 +369,63 @@ mod tests {
     #[test]
     fn a_silent_connection_makes_its_asker_look_and_nobody_else() {
         let mut bench = Bench::new();
-        assert!(bench.breaker.silent().is_some());
-        assert!(bench.breaker.silent().is_none());
-        assert!(bench.breaker.probe(bench.now).is_err());
+        assert!(bench.breaker.silent(tenant(1)).is_some());
+        assert!(bench.breaker.silent(tenant(2)).is_none());
+        assert!(bench.breaker.probe(tenant(2), bench.now).is_err());
+    }
+
+    /// Tried: without `FORGOTTEN` in `failed`, the second tenant's opens it.
+    #[test]
+    fn failures_of_long_ago_are_forgotten() {
+        let mut bench = Bench::new();
+        assert!(!bench.fails(1, Trouble::Perhaps));
+        assert!(!bench.fails(2, Trouble::Perhaps));
+        bench.now += FORGOTTEN;
+        assert!(!bench.fails(1, Trouble::Perhaps));
+        // One that fails all the time, and another's of long ago.
+        for _ in 0..30 {
+            bench.now += FORGOTTEN / 3;
+            assert!(!bench.fails(1, Trouble::Perhaps));
+        }
+        assert!(bench.fails(2, Trouble::Perhaps), "both of late");
+    }
+
+    /// Tried: with `others` always false, the sick one looks again and again.
+    #[test]
+    fn a_tenant_that_looked_leaves_it_to_others_that_ask() {
+        let mut bench = Bench::opened();
+        let (sick, well) = (tenant(1), tenant(7));
+        bench.now += FIRST;
+        let probe = bench.breaker.probe(sick, bench.now).expect("it may");
+        assert!(bench.breaker.probe(well, bench.now).is_err(), "one looks");
+        let now = bench.now;
+        bench
+            .breaker
+            .failed(sick, Trouble::Perhaps, Some(probe), now, now, 0.0);
+        bench.now += LONGEST;
+        assert!(bench.breaker.probe(sick, bench.now - TURN).is_ok(), "late");
+        let mut bench = Bench::opened();
+        bench.now += FIRST;
+        let probe = bench.breaker.probe(sick, bench.now).expect("it may");
+        assert!(bench.breaker.probe(well, bench.now).is_err(), "one looks");
+        bench.breaker.abandon(probe, bench.now);
+        assert!(bench.breaker.probe(sick, bench.now).is_err());
+        assert!(bench.breaker.probe(well, bench.now).is_ok());
+    }
+
+    /// Tried: without `missed`, the pauses double.
+    #[test]
+    fn one_tenant_alone_does_not_lengthen_the_pause() {
+        let mut bench = Bench::opened();
+        bench.now += LONGEST;
+        for _ in 0..5 {
+            let probe = bench.breaker.probe(tenant(1), bench.now).expect("it may");
+            let now = bench.now;
+            bench
+                .breaker
+                .failed(tenant(1), Trouble::Perhaps, Some(probe), now, now, 0.0);
+            assert_eq!(bench.breaker.pauses_for(now), FIRST * 2);
+            bench.now += FIRST * 2;
+        }
     }
 }

@@ -17,7 +17,7 @@
 //!   whether the server is back; connections that were in use a moment ago go on being used.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -159,10 +159,6 @@ impl Cluster {
         entropy: Entropy,
         report_due: Arc<Notify>,
     ) -> Self {
-        let rules = Rules {
-            connects: rules.connects.max(1),
-            ..rules
-        };
         Self {
             tasks,
             reserve: Semaphore::new(1),
@@ -267,9 +263,17 @@ impl Cluster {
     }
 
     /// A leased connection comes back, clean and idle.
-    pub(crate) fn put_back(self: &Arc<Self>, mut open: Open, lease: u64) {
+    pub(crate) fn put_back(self: &Arc<Self>, open: Open, lease: u64) {
+        self.give_back(open, lease, false);
+    }
+
+    /// As [`Cluster::put_back`]. `answered`: it was asked something and the answer was read.
+    pub(crate) fn give_back(self: &Arc<Self>, mut open: Open, lease: u64, answered: bool) {
         open.idle_since = Instant::now();
         self.with(|state, after| {
+            if answered {
+                state.breaker.lives(open.idle_since);
+            }
             let generation = Arc::clone(open.generation());
             if let Some(pool) = state.pools.get_mut(&generation.id) {
                 pool.leased.remove(&lease);
@@ -340,10 +344,10 @@ impl Cluster {
 
     /// The right to look whether the server is back, or for how long nobody will be let through.
     /// Nothing, when it is back already.
-    pub(crate) fn probe(self: &Arc<Self>) -> Result<Option<Probe>, Duration> {
+    pub(crate) fn probe(self: &Arc<Self>, tenant: TenantId) -> Result<Option<Probe>, Duration> {
         let number = self.with(|state, _| match state.breaker.is_closed() {
             true => Ok(None),
-            false => state.breaker.probe(Instant::now()).map(Some),
+            false => state.breaker.probe(tenant, Instant::now()).map(Some),
         })?;
         Ok(number.map(|number| Probe::new(Arc::clone(self), number)))
     }
@@ -384,25 +388,35 @@ impl Cluster {
     }
 
     /// An open connection, asked at `begun`, did not answer.
-    pub(crate) fn silent(self: &Arc<Self>, begun: Instant) -> Silence {
-        let number = self.with(|state, after| {
+    pub(crate) fn silent(self: &Arc<Self>, tenant: TenantId, begun: Instant) -> Silence {
+        let number = self.with(|state, _| {
             let now = Instant::now();
             state.suspect = Some(now);
             if state.breaker.lived_since(begun) {
                 return Ok(None);
             }
-            let probe = state.breaker.silent();
-            let pause = state.breaker.pauses_for(now);
-            if probe.is_some() {
-                state.dismiss_all(|| Grant::Down(pause), after);
-            }
-            probe.map(Some).ok_or(pause)
+            let probe = state.breaker.silent(tenant);
+            // Who waits goes on to wait until the look failed too: it may be this connection alone.
+            probe.map(Some).ok_or(state.breaker.pauses_for(now))
         });
         match number {
             Ok(None) => Silence::OfOne,
             Ok(Some(number)) => Silence::Probe(Probe::new(Arc::clone(self), number)),
             Err(pause) => Silence::Down(pause),
         }
+    }
+
+    /// Closes what has been idle in a generation since before `begun`: one of these did not answer.
+    pub(crate) fn forsake(self: &Arc<Self>, generation: &Generation, begun: Instant) {
+        self.with(|state, after| {
+            let old = |idle: &state::Idle| idle.open.idle_since < begun;
+            while let Some(pool) = state.pools.get(&generation.id)
+                && pool.idle.front().is_some_and(old)
+                && let Some(open) = state.oldest_of(generation.id)
+            {
+                state.close(open, true, Why::Idle, after);
+            }
+        });
     }
 
     /// Until when failures of tenants to connect were the server's doing.

@@ -175,7 +175,7 @@ impl Cluster {
             lease.mark_used();
             let asked = session::is_idle(&mut lease.get_mut().conn);
             if matches!(timeout(ANSWER, asked).await, Ok(Ok(true))) {
-                lease.put_back();
+                lease.put_back(true);
                 return true;
             }
             self.suspect();

@@ -322,17 +322,18 @@ async fn a_dead_server_sends_everybody_away_and_lets_one_look() {
     }
     drop(held);
     assert!(matches!(bench.ask(&tenants[2]), Asked::Down));
-    let pause = bench.cluster.probe().err().expect("not yet");
+    let probe = |n: usize| bench.cluster.probe(tenants[n].tenant);
+    let pause = probe(0).err().expect("not yet");
     tokio::time::advance(pause).await;
-    let probe = bench.cluster.probe().ok().flatten().expect("one may look");
-    assert!(bench.cluster.probe().is_err(), "and only one");
+    let first = probe(0).ok().flatten().expect("one may look");
+    assert!(probe(1).is_err(), "and only one");
     assert!(matches!(bench.ask(&tenants[2]), Asked::Down));
     assert!(matches!(
         bench.cluster.ask(&tenants[2], Want::Probe),
         Asked::Now(Grant::Slot(_))
     ));
-    drop(probe);
-    let _next = bench.cluster.probe().ok().flatten().expect("the next may");
+    drop(first);
+    let _next = probe(2).ok().flatten().expect("the next may");
     bench.cluster.lives();
     let _slot = bench.slot(&tenants[3]);
     let stats = bench.cluster.stats(tenants[0].place.cluster_id);

@@ -133,3 +133,33 @@ pub async fn shutdown_tells_who_waits_and_ends_what_stays(home: Home) {
     })
     .await;
 }
+
+/// Tried: with `Inner::stay` not renewing, the lease ends while the query runs.
+pub async fn a_router_that_drains_counts_as_alive_until_it_leaves(home: Home) {
+    let tenant = home.tenant("acme").await;
+    let router = home
+        .router(Config {
+            lease: Duration::from_millis(600),
+            drain_deadline: Duration::from_secs(30),
+            ..Home::config()
+        })
+        .await;
+    let mut long = conn(&router, &tenant).await;
+    let long = tokio::spawn(async move { long.execute("SELECT pg_sleep(2)").await.is_ok() });
+    let ending = tokio::spawn(router.clone().shutdown());
+    let mut catalog = home.conn().await;
+    let mut looks = 0;
+    while let [one] = routers::list(&mut catalog).await.expect("listed").as_slice() {
+        assert!(one.live, "after {looks} looks");
+        looks += 1;
+        // It goes on to do what others wait for.
+        if looks == 10 {
+            let number = home.change(&tenant, Kind::Updated).await;
+            eventually("applied", async || home.behind(number).await.is_empty()).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    ending.await.expect("ended");
+    assert!(long.await.expect("not cancelled"), "its query was let end");
+    assert!(looks > 10);
+}

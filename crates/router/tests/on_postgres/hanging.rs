@@ -1,5 +1,6 @@
 //! A server that is dead or hangs: its own tenants are told at once, and nobody else notices.
 
+use std::process::Command;
 use std::time::Duration;
 
 use sqlx::{Connection, Executor};
@@ -8,7 +9,7 @@ use tenantry_types::ClusterId;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::home::{Home, Tenant, cluster_stats, eventually, resolve, whoami};
+use crate::home::{Home, Tenant, cluster_stats, conn, eventually, pid, resolve, whoami};
 use crate::wire::Mode;
 use crate::world::execute;
 
@@ -214,6 +215,33 @@ pub async fn a_cluster_that_falls_silent_is_asked_once(home: Home) {
         stats.leased == 0 && stats.connecting == 0 && stats.open == stats.idle
     })
     .await;
+    router.shutdown().await;
+}
+
+/// One backend hangs, as behind a firewall that forgot its connection, while others are in use.
+///
+/// Tried: with `give_back` telling the breaker nothing, it is opened.
+pub async fn a_connection_that_died_alone_is_nobody_elses_trouble(home: Home) {
+    let tenants = home.tenants(2).await;
+    let router = home.router(Home::config()).await;
+    let mut dead = conn(&router, &tenants[0]).await;
+    let pid = pid(&mut dead).await;
+    dead.release();
+    let signal = |signal: &str| {
+        let sent = Command::new("kill").args([signal, &pid.to_string()]).status();
+        assert!(sent.expect("run").success(), "{signal}");
+    };
+    signal("-STOP");
+    // Idle for so long that it is not handed out unasked.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let asking = ask(&router, &tenants[0]);
+    while !asking.is_finished() {
+        assert!(all_are_served(&router, &tenants[1..]).await);
+    }
+    asking.await.expect("asked").expect("served by another");
+    let stats = cluster_stats(&router, home.cluster);
+    signal("-CONT");
+    assert_eq!(stats.breaker_opened, 0);
     router.shutdown().await;
 }
 

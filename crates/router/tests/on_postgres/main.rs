@@ -79,6 +79,7 @@ async fn on_real_databases() {
             a_silent_cluster_costs_a_healthy_one_nothing,
             a_cluster_that_answers_nobody_fails_fast_and_comes_back,
             a_cluster_that_falls_silent_is_asked_once,
+            a_connection_that_died_alone_is_nobody_elses_trouble,
             a_tenants_own_fault_is_not_its_clusters,
         }
         evicting {
@@ -104,6 +105,7 @@ async fn on_real_databases() {
             a_disconnect_waits_for_a_query_and_ends_it_at_the_deadline,
             shutdown_closes_deregisters_and_refuses,
             shutdown_tells_who_waits_and_ends_what_stays,
+            a_router_that_drains_counts_as_alive_until_it_leaves,
         }
         moving {
             a_new_password_takes_over_from_connections_with_the_old_one,

@@ -412,7 +412,7 @@ pub async fn a_login_that_outlived_a_reaper_lets_nothing_more_be_opened(home: Ho
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
              WHERE application_name = 'tenantry/{}' AND datname = '{}'",
             router.id(),
-            warm.db
+            warm.db.as_str()
         ),
     )
     .await;
