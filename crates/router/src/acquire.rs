@@ -364,7 +364,7 @@ impl Router {
                     _ => Err(NoLease::Retired),
                 }
             }
-            Err(error) => {
+            Err((error, late)) => {
                 let server_down = match error.trouble() {
                     None => false,
                     Some(Trouble::Answered) => {
@@ -385,10 +385,10 @@ impl Router {
                 }
                 // The server may still be busy with an attempt that took too long; one that it
                 // answered is over.
-                if matches!(error, OpenError::Unavailable(_)) {
-                    self.inner.tasks.keep(slot);
-                } else {
-                    drop(slot);
+                match late {
+                    Some(attempt) => self.await_late(slot, attempt),
+                    None if error.is_over() => drop(slot),
+                    None => self.inner.tasks.keep(slot),
                 }
                 if failure != Failure::Unavailable {
                     return Err(NoLease::Stale(error, failure));

@@ -339,12 +339,19 @@ impl Router {
         let ends = clusters.iter().map(|cluster| inner.end(cluster));
         let _ = timeout(END, futures::future::join_all(ends)).await;
         inner.tasks.tracker.close();
+        for cluster in &clusters {
+            cluster.lot.hurry.notify_one();
+        }
         let _ = timeout(inner.config.drain_deadline, inner.tasks.tracker.wait()).await;
         if let Err(error) = inner.shares.leave().await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the router could not be taken out of the catalog; its lease will run out"
             );
+        }
+        // The catalog counts on what it was told of; nobody else does any more.
+        for cluster in &clusters {
+            cluster.lot.close();
         }
     }
 }
@@ -386,9 +393,13 @@ impl Inner {
 }
 
 impl Drop for Inner {
-    /// A router that was dropped without [`Router::shutdown`] stops renewing its lease.
+    /// A router that was dropped without [`Router::shutdown`] stops renewing its lease, and who reaps it
+    /// sees to what it left.
     fn drop(&mut self) {
         self.stop.cancel();
+        for cluster in self.cache.places.clusters() {
+            cluster.lot.close();
+        }
     }
 }
 

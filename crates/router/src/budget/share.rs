@@ -61,7 +61,8 @@ impl State {
     fn busy(&self) -> usize {
         self.open
             .saturating_sub(self.lru.len())
-            .saturating_sub(self.closing)
+            .saturating_sub(self.ending())
+            .saturating_sub(self.late)
     }
 
     /// Requests that a slot would help.
