@@ -39,9 +39,6 @@ pub(crate) const POOLED: [(&str, &str); 4] = [
 /// lock may not.
 const PROOF: [(&str, &str); 1] = [("lock_timeout", "5s")];
 
-/// How long the end of a session that is not what was expected is awaited. Who asked waits for it.
-const ENDING: Duration = Duration::from_secs(1);
-
 /// Where a cluster listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
@@ -236,12 +233,13 @@ impl Connector {
         let options = options
             .application_name(&self.application_name)
             .options(POOLED);
-        let mut attempt: Attempt = Box::pin(proven(options, self.expected(place)));
+        let mut attempt = Box::pin(proven(options, self.expected(place)));
         match tokio::time::timeout(self.timeout, &mut attempt).await {
-            Ok(opened) => (opened, None),
+            Ok(Ok(fresh)) => (Ok(fresh), None),
+            Ok(Err((error, conn))) => (Err(error), conn.map(ending)),
             Err(elapsed) => {
                 let error = OpenError::Unavailable(Box::new(elapsed));
-                (Err(error), Some(attempt))
+                (Err(error), Some(Box::pin(settled(attempt))))
             }
         }
     }
@@ -252,7 +250,7 @@ impl Connector {
             .options_of(place)?
             .application_name(&self.reserve_name)
             .options(POOLED);
-        let proving = proven(options, self.expected(place));
+        let proving = unbudgeted(proven(options, self.expected(place)));
         let Fresh { conn, .. } = self.bounded(proving).await?;
         // A server that cannot be told has ended it, or will when it notices.
         let _ = tokio::time::timeout(self.timeout, conn.close()).await;
@@ -278,7 +276,7 @@ impl Connector {
             .options(address, database, login, password)
             .application_name(&self.reserve_name)
             .options(PROOF);
-        self.bounded(proven(options, expected)).await
+        self.bounded(unbudgeted(proven(options, expected))).await
     }
 
     pub(crate) fn expected(&self, place: &Place) -> Expected {
@@ -343,18 +341,18 @@ impl std::fmt::Debug for Connector {
     }
 }
 
-/// Logs in and asks for the identity before anything else is sent. What is not what was expected is
-/// ended, and its end awaited.
-async fn proven(options: PgConnectOptions, expected: Expected) -> Result<Fresh, OpenError> {
-    let mut conn = login(options).await?;
+/// Logs in and asks for the identity before anything else is sent. A connection that is not what was
+/// expected comes with the error, to be ended.
+async fn proven(
+    options: PgConnectOptions,
+    expected: Expected,
+) -> Result<Fresh, (OpenError, Option<PgConnection>)> {
+    let mut conn = login(options).await.map_err(|error| (error, None))?;
     let asking = identity::read_with_backend(&mut conn).instrument(spans::prove());
     let found = match asking.await {
         Ok(found) => found,
         Err(TenantDbError::IdentityUnreadable(_)) => None,
-        Err(error) => {
-            let _ = tokio::time::timeout(ENDING, session::end(&mut conn)).await;
-            return Err(OpenError::Unavailable(Box::new(error)));
-        }
+        Err(error) => return Err((OpenError::Unavailable(Box::new(error)), Some(conn))),
     };
     let right = |found: &Identity| {
         found.installation == expected.installation
@@ -367,13 +365,41 @@ async fn proven(options: PgConnectOptions, expected: Expected) -> Result<Fresh, 
             backend: Backend { pid },
         }),
         other => {
-            let _ = tokio::time::timeout(ENDING, session::end(&mut conn)).await;
-            Err(OpenError::WrongDatabase {
-                expected,
-                found: other.map(|(found, _)| found),
-            })
+            let found = other.map(|(found, _)| found);
+            Err((OpenError::WrongDatabase { expected, found }, Some(conn)))
         }
     }
+}
+
+/// Outside of the budget nobody counts when a connection that is not what was expected has ended.
+async fn unbudgeted(
+    proving: impl Future<Output = Result<Fresh, (OpenError, Option<PgConnection>)>>,
+) -> Result<Fresh, OpenError> {
+    proving.await.map_err(|(error, _)| error)
+}
+
+/// The rest of an attempt, the end of what it led to included.
+async fn settled(
+    proving: impl Future<Output = Result<Fresh, (OpenError, Option<PgConnection>)>>,
+) -> Result<Fresh, OpenError> {
+    match proving.await {
+        Ok(fresh) => Ok(fresh),
+        Err((error, conn)) => {
+            if let Some(mut conn) = conn {
+                let _ = session::end(&mut conn).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The end of a connection that is not what was expected: all that is left of its attempt.
+fn ending(mut conn: PgConnection) -> Attempt {
+    Box::pin(async move {
+        let _ = session::end(&mut conn).await;
+        let over = sqlx::Error::Protocol("not the expected database".into());
+        Err(OpenError::Unavailable(Box::new(over)))
+    })
 }
 
 async fn login(options: PgConnectOptions) -> Result<PgConnection, OpenError> {

@@ -24,6 +24,7 @@ mod identity;
 mod product;
 mod seen;
 mod shares;
+mod unseen;
 mod warm;
 mod wire;
 mod world;
@@ -78,6 +79,10 @@ async fn on_real_databases() {
             a_cluster_that_answers_nobody_fails_fast_and_comes_back,
             a_cluster_that_falls_silent_is_asked_once,
             a_tenants_own_fault_is_not_its_clusters,
+        }
+        unseen {
+            a_connection_whose_end_is_not_seen_counts_until_it_is,
+            an_attempt_that_is_not_answered_counts_until_it_is,
         }
         evicting {
             a_tenant_that_is_forgotten_keeps_its_connections,
