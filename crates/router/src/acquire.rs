@@ -378,7 +378,7 @@ impl Router {
                     _ => Err(NoLease::Retired),
                 }
             }
-            Err(error) => {
+            Err((error, late)) => {
                 let server_down = match error.trouble() {
                     None => false,
                     Some(Trouble::Answered) => {
@@ -398,14 +398,11 @@ impl Router {
                     cluster.fail_waiters(&generation);
                 }
                 // The server may still be busy with an attempt that took too long, or with a session
-                // that was open and was left; one that it refused is over.
-                if matches!(
-                    error,
-                    OpenError::Unavailable(_) | OpenError::WrongDatabase { .. }
-                ) {
-                    self.inner.tasks.keep(slot);
-                } else {
-                    drop(slot);
+                // that was open and was left; one that it answered is over.
+                match late {
+                    Some(attempt) => self.await_late(slot, attempt),
+                    None if error.is_over() => drop(slot),
+                    None => self.inner.tasks.keep(slot),
                 }
                 if failure != Failure::Unavailable {
                     return Err(NoLease::Stale(error, failure));

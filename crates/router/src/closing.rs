@@ -2,15 +2,14 @@
 //!
 //! Where somebody waits for the slot, the session ends itself and the server's end of file is
 //! awaited: that leaves a line in the server's log ("terminating connection due to administrator
-//! command") and is certain. Where nobody waits, a quiet `Terminate` is sent and the slot is kept
-//! for a while, which the server needs a thousandth of.
+//! command") and is certain. Where nobody waits, a quiet `Terminate` is sent, whose effect nobody sees
+//! on this connection. Every slot whose end was not seen here is parked: see [`crate::parked`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
-use tenantry_types::TenantId;
 use tokio::time::timeout;
 
 use crate::connect::{Connector, OpenError};
@@ -21,14 +20,15 @@ use crate::session;
 /// How long a connection that was dropped in use has to show that it is idle.
 const IDLE_PROOF: Duration = Duration::from_millis(200);
 /// How long a server may take to end a session that it was asked to end.
-const END: Duration = Duration::from_secs(5);
-/// How long a slot is kept after a `Terminate` whose effect nobody saw.
+pub(crate) const END: Duration = Duration::from_secs(5);
+/// How long sending a `Terminate` may take, and how long a slot is kept after an attempt to connect that
+/// failed on our side.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Ends connections.
 #[derive(Debug)]
 pub(crate) struct Closer {
-    connector: Arc<Connector>,
+    pub(crate) connector: Arc<Connector>,
     /// Connections whose end was not seen within the bounds.
     unseen: AtomicU64,
 }
@@ -48,14 +48,20 @@ impl Closer {
     /// Ends an idle connection and waits until the server has.
     pub(crate) async fn close(&self, mut open: Open) {
         let ended = timeout(END, session::end(&mut open.conn)).await;
-        self.account(open.generation().tenant, matches!(ended, Ok(Ok(()))));
+        self.over(open, matches!(ended, Ok(Ok(()))));
     }
 
     /// Ends an idle connection that nobody waits for.
     pub(crate) async fn close_quietly(&self, open: Open) {
-        let Open { conn, slot, .. } = open;
+        let Open {
+            conn,
+            slot,
+            backend,
+            ..
+        } = open;
         let _ = timeout(LINGER, conn.close()).await;
-        self.keep(slot).await;
+        let cluster = Arc::clone(&slot.generation.cluster);
+        cluster.park(slot, backend);
     }
 
     /// Keeps a slot for as long as a server may take to notice that its client has gone.
@@ -69,6 +75,7 @@ impl Closer {
     pub(crate) async fn recover(&self, mut open: Open, lease: u64) {
         let generation = Arc::clone(open.generation());
         let cluster = &generation.cluster;
+        let seen;
         match timeout(IDLE_PROOF, session::is_idle(&mut open.conn)).await {
             Ok(Ok(true)) => {
                 cluster.lives();
@@ -76,7 +83,7 @@ impl Closer {
             }
             Ok(Ok(false)) => {
                 let ended = timeout(END, session::abort(&mut open.conn)).await;
-                self.account(generation.tenant, matches!(ended, Ok(Ok(()))));
+                seen = matches!(ended, Ok(Ok(())));
             }
             Ok(Err(sqlx::Error::Database(error))) => {
                 // A query that failed after its reader had gone, a transaction that had failed, or
@@ -85,26 +92,21 @@ impl Closer {
                     cluster.suspect();
                 }
                 let ended = timeout(END, session::abort(&mut open.conn)).await;
-                self.account(generation.tenant, matches!(ended, Ok(Ok(()))));
+                seen = matches!(ended, Ok(Ok(())));
             }
             Ok(Err(error)) => {
                 tracing::debug!(tenant = %generation.tenant, %error, "a connection came back broken");
                 cluster.suspect();
-                if !is_ended(&error) {
-                    let Open { conn, slot, .. } = open;
-                    drop(conn);
-                    cluster.give_up(&generation, lease);
-                    return self.keep(slot).await;
-                }
+                seen = is_ended(&error);
             }
             Err(_) => {
                 self.terminate(&generation, &[open.backend]).await;
                 let ended = timeout(END, session::closed(&mut open.conn)).await;
-                self.account(generation.tenant, matches!(ended, Ok(Ok(()))));
+                seen = matches!(ended, Ok(Ok(())));
             }
         }
         cluster.give_up(&generation, lease);
-        drop(open);
+        self.over(open, seen);
     }
 
     /// Ends backends of a generation on the server, through one more connection of the same login.
@@ -138,7 +140,7 @@ impl Closer {
 
     /// One more connection of a generation's login, by its own password or, when that is refused, by
     /// the one that took over from it: sessions that were opened with the old one live on.
-    async fn log_in(&self, generation: &Generation) -> Result<PgConnection, OpenError> {
+    pub(crate) async fn log_in(&self, generation: &Generation) -> Result<PgConnection, OpenError> {
         let own = &generation.place;
         match (self.connector.open_reserve(own).await, generation.newest()) {
             (Err(OpenError::Refused { .. }), Some(newest)) if newest.has_login_of(own) => {
@@ -148,11 +150,23 @@ impl Closer {
         }
     }
 
-    fn account(&self, tenant: TenantId, seen: bool) {
-        if !seen {
-            self.unseen.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(%tenant, "a connection's end on the server was not seen in time");
+    /// A connection is over here, and on the server if that was seen.
+    fn over(&self, open: Open, seen: bool) {
+        if seen {
+            return;
         }
+        let Open {
+            conn,
+            slot,
+            backend,
+            ..
+        } = open;
+        self.unseen.fetch_add(1, Ordering::Relaxed);
+        let tenant = slot.generation.tenant;
+        tracing::warn!(%tenant, "a connection's end on the server was not seen in time; its slot is kept until it is");
+        drop(conn);
+        let cluster = Arc::clone(&slot.generation.cluster);
+        cluster.park(slot, backend);
     }
 }
 

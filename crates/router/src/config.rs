@@ -23,8 +23,9 @@ pub struct Config {
     /// the place of the newest in the longest one. Default: 1,000.
     pub waiters_per_cluster: usize,
     /// Connections that are being opened on a cluster at a time, by one tenant no more than half of
-    /// them; so many can be open there that have not logged in yet. When this router dies, as many
-    /// slots are given to others only after the server's own time limit for logins. Default: 8.
+    /// them. As many again may be attempts that the server has not answered in time. When this router
+    /// dies, twice as many slots at most, the logins that may be under way, are given to others only
+    /// after the server's own time limit for logins. Default: 8.
     pub connects_in_flight: usize,
     /// How long an unused connection is kept. Default: 60 s.
     pub idle: Duration,
@@ -32,6 +33,9 @@ pub struct Config {
     pub acquire_wait: Duration,
     /// How long opening a connection and reading its identity may take together. Default: 3 s.
     pub connect_timeout: Duration,
+    /// How long an attempt to connect that was not answered in time keeps its slot, unless its end is seen
+    /// before: no less than the servers' `authentication_timeout`. Default: 60 s, as Postgres has it.
+    pub login_time: Duration,
     /// How many tenants, and how many names of tenants, are remembered. Default: 100,000.
     pub cache_capacity: u64,
     /// After how long a remembered tenant is read again though nothing was said to have changed;
@@ -69,6 +73,7 @@ impl Default for Config {
             idle: Duration::from_secs(60),
             acquire_wait: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(3),
+            login_time: Duration::from_secs(60),
             cache_capacity: 100_000,
             cache_ttl: Duration::from_secs(300),
             negative_ttl: Duration::from_secs(2),
@@ -88,6 +93,11 @@ impl Config {
     pub(crate) fn connections_of(&self, plan: &Plan) -> usize {
         let of_plan = self.plan_max.get(plan).copied();
         of_plan.unwrap_or(self.per_tenant_max).max(1)
+    }
+
+    /// The most logins that a cluster's server may have under way for this router.
+    pub(crate) fn logins_in_flight(&self) -> usize {
+        self.connects_in_flight.max(1).saturating_mul(2)
     }
 
     pub(crate) fn rules(&self) -> Rules {

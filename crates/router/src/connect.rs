@@ -4,6 +4,7 @@
 //! A password is opened from its seal here, for the time of one login. Whatever answers with another
 //! identity than the expected one is closed without having been used.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -20,6 +21,7 @@ use crate::budget::Trouble;
 use crate::generation::Place;
 use crate::meters::Connects;
 use crate::pools::Backend;
+use crate::session;
 use crate::spans;
 
 /// Settings of a pooled session, in the startup packet, where they win over what a tenant set for its
@@ -94,6 +96,48 @@ impl OpenError {
         }
     }
 
+    /// Whether nothing listens there: what was served from there is over.
+    pub(crate) fn nobody_listens(&self) -> bool {
+        self.io() == Some(std::io::ErrorKind::ConnectionRefused)
+    }
+
+    /// Whether nothing of the attempt is left on the server: it said no and closes, or has closed, or there
+    /// is none. Not certain of one that was not answered.
+    pub(crate) fn is_over(&self) -> bool {
+        use std::io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
+        let error = match self {
+            Self::Unavailable(error) => error,
+            // A session was open, and was left.
+            Self::WrongDatabase { .. } => return false,
+            _ => return true,
+        };
+        let answered = match error.downcast_ref::<TenantDbError>() {
+            Some(TenantDbError::Unavailable(error)) => Some(error),
+            Some(_) => None,
+            None => error.downcast_ref::<sqlx::Error>(),
+        };
+        matches!(answered, Some(sqlx::Error::Database(_)))
+            || matches!(
+                self.io(),
+                Some(ConnectionRefused | ConnectionReset | NotFound | UnexpectedEof)
+            )
+    }
+
+    fn io(&self) -> Option<std::io::ErrorKind> {
+        let Self::Unavailable(error) = self else {
+            return None;
+        };
+        let error = match error.downcast_ref::<TenantDbError>() {
+            Some(TenantDbError::Unavailable(error)) => Some(error),
+            Some(_) => None,
+            None => error.downcast_ref::<sqlx::Error>(),
+        };
+        match error {
+            Some(sqlx::Error::Io(error)) => Some(error.kind()),
+            _ => None,
+        }
+    }
+
     /// What happened, as a metric's label and a span's attribute say it.
     pub(crate) fn word(&self) -> &'static str {
         match self {
@@ -131,6 +175,9 @@ fn trouble_of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Troubl
         _ => Trouble::Perhaps,
     }
 }
+
+/// An attempt to open a connection.
+pub(crate) type Attempt = Pin<Box<dyn Future<Output = Result<Fresh, OpenError>> + Send>>;
 
 /// A proven connection and who serves it.
 pub(crate) struct Fresh {
@@ -170,23 +217,34 @@ impl Connector {
         }
     }
 
-    /// A connection for a pool.
-    pub(crate) async fn open(&self, place: &Place) -> Result<Fresh, OpenError> {
+    /// A connection for a pool. An attempt that is not answered in time is given back beside the error:
+    /// the server may still be about to answer it.
+    pub(crate) async fn open(&self, place: &Place) -> Result<Fresh, (OpenError, Option<Attempt>)> {
         let begun = Instant::now();
-        let opened = self.open_pooled(place).await;
+        let (opened, late) = self.open_pooled(place).await;
         self.counted.count(&opened, begun.elapsed());
         let trouble = opened.as_ref().err().map(OpenError::word);
         spans::end(&tracing::Span::current(), trouble);
-        opened
+        opened.map_err(|error| (error, late))
     }
 
-    async fn open_pooled(&self, place: &Place) -> Result<Fresh, OpenError> {
-        let options = self
-            .options_of(place)?
+    async fn open_pooled(&self, place: &Place) -> (Result<Fresh, OpenError>, Option<Attempt>) {
+        let options = match self.options_of(place) {
+            Ok(options) => options,
+            Err(error) => return (Err(error), None),
+        };
+        let options = options
             .application_name(&self.application_name)
             .options(POOLED);
-        self.bounded(self.proven(options, self.expected(place)))
-            .await
+        let mut attempt = Box::pin(proven(options, self.expected(place)));
+        match tokio::time::timeout(self.timeout, &mut attempt).await {
+            Ok(Ok(fresh)) => (Ok(fresh), None),
+            Ok(Err((error, conn))) => (Err(error), conn.map(ending)),
+            Err(elapsed) => {
+                let error = OpenError::Unavailable(Box::new(elapsed));
+                (Err(error), Some(Box::pin(settled(attempt))))
+            }
+        }
     }
 
     /// Opens, proves and closes a connection outside of the budget, as one for a pool is opened.
@@ -195,7 +253,7 @@ impl Connector {
             .options_of(place)?
             .application_name(&self.reserve_name)
             .options(POOLED);
-        let proving = self.proven(options, self.expected(place));
+        let proving = unbudgeted(proven(options, self.expected(place)));
         let Fresh { conn, .. } = self.bounded(proving).await?;
         // A server that cannot be told has ended it, or will when it notices.
         let _ = tokio::time::timeout(self.timeout, conn.close()).await;
@@ -221,7 +279,7 @@ impl Connector {
             .options(address, database, login, password)
             .application_name(&self.reserve_name)
             .options(PROOF);
-        self.bounded(self.proven(options, expected)).await
+        self.bounded(unbudgeted(proven(options, expected))).await
     }
 
     pub(crate) fn expected(&self, place: &Place) -> Expected {
@@ -266,36 +324,6 @@ impl Connector {
             .password(password.expose())
     }
 
-    /// Logs in and asks for the identity before anything else is sent.
-    async fn proven(
-        &self,
-        options: PgConnectOptions,
-        expected: Expected,
-    ) -> Result<Fresh, OpenError> {
-        let mut conn = login(options).await?;
-        let asking = identity::read_with_backend(&mut conn).instrument(spans::prove());
-        let found = match asking.await {
-            Ok(found) => found,
-            Err(TenantDbError::IdentityUnreadable(_)) => None,
-            Err(error) => return Err(OpenError::Unavailable(Box::new(error))),
-        };
-        let right = |found: &Identity| {
-            found.installation == expected.installation
-                && found.database_id == expected.database_id
-                && found.epoch == expected.epoch
-        };
-        match found {
-            Some((found, pid)) if right(&found) => Ok(Fresh {
-                conn,
-                backend: Backend { pid },
-            }),
-            other => Err(OpenError::WrongDatabase {
-                expected,
-                found: other.map(|(found, _)| found),
-            }),
-        }
-    }
-
     async fn bounded<T>(
         &self,
         opening: impl Future<Output = Result<T, OpenError>>,
@@ -314,6 +342,67 @@ impl std::fmt::Debug for Connector {
             .field("name", &self.application_name)
             .finish_non_exhaustive()
     }
+}
+
+/// Logs in and asks for the identity before anything else is sent. A connection that is not what was
+/// expected comes with the error, to be ended.
+async fn proven(
+    options: PgConnectOptions,
+    expected: Expected,
+) -> Result<Fresh, (OpenError, Option<PgConnection>)> {
+    let mut conn = login(options).await.map_err(|error| (error, None))?;
+    let asking = identity::read_with_backend(&mut conn).instrument(spans::prove());
+    let found = match asking.await {
+        Ok(found) => found,
+        Err(TenantDbError::IdentityUnreadable(_)) => None,
+        Err(error) => return Err((OpenError::Unavailable(Box::new(error)), Some(conn))),
+    };
+    let right = |found: &Identity| {
+        found.installation == expected.installation
+            && found.database_id == expected.database_id
+            && found.epoch == expected.epoch
+    };
+    match found {
+        Some((found, pid)) if right(&found) => Ok(Fresh {
+            conn,
+            backend: Backend { pid },
+        }),
+        other => {
+            let found = other.map(|(found, _)| found);
+            Err((OpenError::WrongDatabase { expected, found }, Some(conn)))
+        }
+    }
+}
+
+/// Outside of the budget nobody counts when a connection that is not what was expected has ended.
+async fn unbudgeted(
+    proving: impl Future<Output = Result<Fresh, (OpenError, Option<PgConnection>)>>,
+) -> Result<Fresh, OpenError> {
+    proving.await.map_err(|(error, _)| error)
+}
+
+/// The rest of an attempt, the end of what it led to included.
+async fn settled(
+    proving: impl Future<Output = Result<Fresh, (OpenError, Option<PgConnection>)>>,
+) -> Result<Fresh, OpenError> {
+    match proving.await {
+        Ok(fresh) => Ok(fresh),
+        Err((error, conn)) => {
+            if let Some(mut conn) = conn {
+                let _ = session::end(&mut conn).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The end of a connection that is not what was expected: all that is left of its attempt.
+fn ending(mut conn: PgConnection) -> Attempt {
+    Box::pin(async move {
+        let _ = session::end(&mut conn).await;
+        let over = sqlx::Error::Protocol("not the expected database".into());
+        Err(OpenError::Unavailable(Box::new(over)))
+    })
 }
 
 async fn login(options: PgConnectOptions) -> Result<PgConnection, OpenError> {

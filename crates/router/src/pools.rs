@@ -35,6 +35,10 @@ pub(crate) enum Phase {
     Open,
     /// It was idle and is being closed.
     Closing,
+    /// The server did not answer an attempt in time, and may still do so: see [`crate::late`].
+    Late,
+    /// It is of no use any more, and its end was not seen: see [`crate::parked`].
+    Parked,
 }
 
 impl Slot {
@@ -45,6 +49,11 @@ impl Slot {
             incarnation,
             phase: Phase::Opening,
         }
+    }
+
+    /// For the cluster alone, which counts it accordingly. Gives what it was.
+    pub(crate) fn become_phase(&mut self, phase: Phase) -> Phase {
+        std::mem::replace(&mut self.phase, phase)
     }
 }
 
@@ -93,19 +102,9 @@ impl Open {
         &self.slot.generation
     }
 
-    /// For the cluster alone, which counts it no longer among those that are being opened.
-    pub(crate) fn mark_open(&mut self) {
-        self.slot.phase = Phase::Open;
-    }
-
     /// See [`tenantry_catalog::shares::Share::incarnation`].
     pub(crate) fn incarnation(&self) -> i64 {
         self.slot.incarnation()
-    }
-
-    /// For the cluster's state alone, which counts it among those that close.
-    pub(crate) fn mark_closing(&mut self) {
-        self.slot.phase = Phase::Closing;
     }
 }
 

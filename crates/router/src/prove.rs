@@ -179,8 +179,9 @@ impl Router {
             _ => false,
         };
         if !ready {
+            let backend = proven.backend;
             proven.close().await;
-            self.inner.tasks.keep(slot);
+            generation.cluster.park(slot, backend);
             return false;
         }
         let ProvenConn { conn, backend, .. } = proven;

@@ -355,6 +355,10 @@ impl Router {
                 "the router could not be taken out of the catalog; its lease will run out"
             );
         }
+        // The catalog counts on what it was told of; nobody else does any more.
+        for cluster in inner.cache.places.clusters() {
+            cluster.lot.close();
+        }
     }
 }
 
@@ -362,15 +366,14 @@ impl Inner {
     /// Until it leaves a router that ends counts as alive: a reaper would end what still runs, and a
     /// change waits for it, so that it goes on to follow them.
     async fn stay(&self, left: &CancellationToken) {
-        let poll = self.config.poll;
         let listen = async {
             if self.config.listen {
-                Arc::clone(&self.log).listen(poll, left.clone()).await;
+                Arc::clone(&self.log).listen(left.clone()).await;
             }
         };
         tokio::join!(
             Arc::clone(&self.registration).keep(left.clone()),
-            Arc::clone(&self.log).follow(poll, left.clone()),
+            Arc::clone(&self.log).follow(self.config.poll, left.clone()),
             listen,
         );
     }
@@ -388,6 +391,9 @@ impl Inner {
         let ends = clusters.iter().map(|cluster| self.end(cluster));
         let _ = timeout(self.end_bound(), futures::future::join_all(ends)).await;
         self.tasks.tracker.close();
+        for cluster in &clusters {
+            cluster.lot.hurry.notify_one();
+        }
         let _ = timeout(self.config.drain_deadline, self.tasks.tracker.wait()).await;
     }
 
@@ -430,9 +436,13 @@ impl Inner {
 }
 
 impl Drop for Inner {
-    /// A router that was dropped without [`Router::shutdown`] stops renewing its lease.
+    /// A router that was dropped without [`Router::shutdown`] stops renewing its lease, and who reaps it
+    /// sees to what it left.
     fn drop(&mut self) {
         self.stop.cancel();
+        for cluster in self.cache.places.clusters() {
+            cluster.lot.close();
+        }
     }
 }
 

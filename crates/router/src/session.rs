@@ -3,7 +3,11 @@
 //! The only SQL of this crate. Nothing here touches a table; every function is named with its
 //! schema, because the session's `search_path` belongs to the tenant.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use sqlx::{Connection, Executor, PgConnection};
+use tenantry_types::RoleName;
 
 use crate::connect::POOLED;
 use crate::pools::Backend;
@@ -111,6 +115,53 @@ pub(crate) async fn others(conn: &mut PgConnection) -> Result<Vec<(i32, String)>
     .persistent(false)
     .fetch_all(conn)
     .await
+}
+
+/// Which login each of these processes serves; those that are no more are missing. Every login sees that
+/// of every session.
+pub(crate) async fn serving(
+    conn: &mut PgConnection,
+    pids: &[i32],
+) -> Result<HashMap<i32, RoleName>, sqlx::Error> {
+    let found: Vec<(i32, String)> = sqlx::query_as(
+        "SELECT pid, usename::pg_catalog.text FROM pg_catalog.pg_stat_activity
+         WHERE pid = ANY ($1) AND usename IS NOT NULL",
+    )
+    .bind(pids)
+    .persistent(false)
+    .fetch_all(conn)
+    .await?;
+    let found = found.into_iter();
+    Ok(found
+        .filter_map(|(pid, login)| Some((pid, RoleName::parse(login).ok()?)))
+        .collect())
+}
+
+/// Ends other sessions of the same login that began before they were given up, each so long ago, and waits
+/// up to a second for each. Gives those that are still there.
+pub(crate) async fn end_older(
+    conn: &mut PgConnection,
+    backends: &[(Backend, Duration)],
+) -> Result<Vec<i32>, sqlx::Error> {
+    let (pids, ages): (Vec<i32>, Vec<f64>) = backends
+        .iter()
+        .map(|(backend, age)| (backend.pid, age.as_secs_f64()))
+        .unzip();
+    let ended: Vec<(i32, bool)> = sqlx::query_as(
+        "SELECT a.pid, pg_catalog.pg_terminate_backend(a.pid, 1000)
+         FROM pg_catalog.pg_stat_activity a,
+              ROWS FROM (pg_catalog.unnest($1::pg_catalog.int4[]), pg_catalog.unnest($2::pg_catalog.float8[]))
+              AS given (pid, age)
+         WHERE a.pid = given.pid AND a.usename = session_user
+           AND a.backend_start < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => given.age)",
+    )
+    .bind(pids)
+    .bind(ages)
+    .persistent(false)
+    .fetch_all(conn)
+    .await?;
+    let still = ended.into_iter().filter(|(_, gone)| !gone);
+    Ok(still.map(|(pid, _)| pid).collect())
 }
 
 /// Ends another session of the same login, if it still has the name, and waits up to a second until

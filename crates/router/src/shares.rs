@@ -18,8 +18,9 @@
 //!
 //! Its slots count as taken until its connections are gone, whatever its lease says. Once the lease has
 //! ended a reaper (`crates/lifecycle/src/reaper.rs`) ends **all** its backends on the cluster, looks until
-//! there are none, and frees its slots but for logins under way, of which there are at most
-//! `connects_in_flight`; those after the server's own time limit for logins.
+//! there are none, and frees its slots but for logins under way, of which there are at most twice
+//! `connects_in_flight` (half of them such as the server has not answered in time, [`crate::late`]); those
+//! after the server's own time limit for logins.
 //!
 //! - *Killed:* nothing of it opens anything. Its slots are free when its backends were seen gone.
 //! - *Frozen* (stopped, paused, swapping): its own clock ends its lease, before the catalog's does. When
@@ -147,7 +148,7 @@ impl Shares {
                 applied: acked,
                 ttl: self.config.lease,
                 report: *report,
-                in_flight: u32::try_from(self.config.rules().connects).unwrap_or(u32::MAX),
+                in_flight: u32::try_from(self.config.logins_in_flight()).unwrap_or(u32::MAX),
                 uses: &uses,
             };
             shares::renew(&mut conn, &renewal).await?

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use crate::budget::Cluster;
 use crate::closing::Closer;
 use crate::pools::{Open, Slot};
 
@@ -46,6 +47,12 @@ impl Tasks {
     pub(crate) fn keep(&self, slot: Slot) {
         let closer = Arc::clone(&self.closer);
         self.spawn(async move { closer.keep(slot).await });
+    }
+
+    /// See [`crate::parked::watch`].
+    pub(crate) fn look_after(&self, cluster: Arc<Cluster>) {
+        let closer = Arc::clone(&self.closer);
+        self.spawn(crate::parked::watch(cluster, closer));
     }
 
     /// See [`Closer::recover`].

@@ -4,7 +4,9 @@
 //! One lock per cluster, held for a few map operations and never across an await. Everything is
 //! bounded by the slots and the waiters of the cluster; nothing depends on how many tenants exist.
 //!
-//! - A slot is taken before a connection is begun and given back after the server has ended it.
+//! - A slot is taken before a connection is begun and given back after the server has ended it. Where
+//!   that was not seen, it is parked, and looked after by [`crate::parked`]; where the server has not
+//!   answered an attempt, by [`crate::late`]. Both count against the limit until then.
 //! - A slot is given out only while fewer than `Rules::connects` connections are being opened: who
 //!   waits for that waits in the same queue, holding nothing.
 //! - A pool (the connections of one generation) is born with its first slot or waiter and freed
@@ -27,6 +29,7 @@ use tokio::time::Instant;
 
 use crate::generation::Generation;
 use crate::inspect::PoolStats;
+use crate::parked::{Lot, Parked};
 use crate::pools::{Backend, Lease, Open, Phase, Slot};
 use crate::router::ClusterStats;
 use crate::tasks::Tasks;
@@ -56,6 +59,8 @@ pub(crate) struct Cluster {
     entropy: Entropy,
     /// As in the state's share: for each request to look at without the lock.
     incarnation: AtomicI64,
+    /// Connections whose end was not seen.
+    pub(crate) lot: Lot,
     state: Mutex<State>,
     /// Told when there is something to report of the share.
     report_due: Arc<Notify>,
@@ -164,6 +169,7 @@ impl Cluster {
             reserve: Semaphore::new(1),
             entropy,
             incarnation: AtomicI64::new(0),
+            lot: Lot::default(),
             state: Mutex::new(State::new(rules)),
             report_due,
         }
@@ -220,8 +226,16 @@ impl Cluster {
             if !passes {
                 return Asked::Down;
             }
+            if state.hangs(generation) {
+                return Asked::Now(Grant::Failing);
+            }
             if state.has_room(generation) {
                 return Asked::Now(Grant::Slot(state.take_slot(generation)));
+            }
+            // To look once more there is no room, but any of those that look already may be answered.
+            if want != Want::Any && !state.breaker.is_closed() && state.late + state.parked > 0 {
+                let pause = state.breaker.pauses_for(Instant::now());
+                return Asked::Now(Grant::Down(pause));
             }
             if let Err(limit) = state.admit_waiter(generation, after) {
                 return Asked::Now(Grant::Busy(limit));
@@ -249,8 +263,7 @@ impl Cluster {
     pub(crate) fn opened(self: &Arc<Self>, mut open: Open) -> Grant {
         self.with(|state, after| {
             let generation = Arc::clone(open.generation());
-            open.mark_open();
-            state.end_opening(generation.id);
+            state.turn_into(&mut open.slot, Phase::Open);
             state.breaker.lives(Instant::now());
             if generation.is_retired() || state.is_lost(open.incarnation()) {
                 state.close(open, true, Why::Retired, after);
@@ -302,22 +315,35 @@ impl Cluster {
     pub(crate) fn slot_free(self: &Arc<Self>, generation: &Arc<Generation>, phase: Phase) {
         self.with(|state, _| {
             state.open = state.open.saturating_sub(1);
-            match phase {
-                Phase::Opening => state.end_opening(generation.id),
-                Phase::Open => {}
-                Phase::Closing => state.closing = state.closing.saturating_sub(1),
-            }
+            state.count(generation.id, phase, false);
             if let Some(pool) = state.pools.get_mut(&generation.id) {
                 pool.total = pool.total.saturating_sub(1);
-                if phase == Phase::Closing {
-                    pool.closing = pool.closing.saturating_sub(1);
-                }
             }
             state.refresh(generation.id);
         });
         if generation.is_retired() {
             generation.given_back.notify_waiters();
         }
+    }
+
+    /// The end of a connection was not seen: its slot is kept until it is.
+    pub(crate) fn park(self: &Arc<Self>, mut slot: Slot, backend: Backend) {
+        self.with(|state, _| state.turn_into(&mut slot, Phase::Parked));
+        slot.generation.given_back.notify_waiters();
+        if self.lot.put(Parked::new(slot, backend)) {
+            self.tasks.look_after(Arc::clone(self));
+        }
+    }
+
+    /// An attempt was not answered in time. As many as may be under way at a time may be late besides; one
+    /// more keeps its place among the former.
+    pub(crate) fn late(self: &Arc<Self>, slot: &mut Slot) {
+        self.with(|state, _| {
+            if state.late < state.rules.connects {
+                state.turn_into(slot, Phase::Late);
+            }
+        });
+        slot.generation.given_back.notify_waiters();
     }
 
     /// Which of the two limits keeps this generation waiting.
@@ -453,9 +479,9 @@ impl Cluster {
     pub(crate) fn busy(self: &Arc<Self>, generation: &Generation) -> usize {
         self.with(|state, _| {
             state.pools.get(&generation.id).map_or(0, |pool| {
-                pool.total
+                pool.held()
                     .saturating_sub(pool.idle.len())
-                    .saturating_sub(pool.closing)
+                    .saturating_sub(pool.late)
             })
         })
     }

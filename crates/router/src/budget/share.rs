@@ -62,7 +62,8 @@ impl State {
     fn busy(&self) -> usize {
         self.open
             .saturating_sub(self.lru.len())
-            .saturating_sub(self.closing)
+            .saturating_sub(self.ending())
+            .saturating_sub(self.late)
     }
 
     /// Requests that a slot would help.
@@ -109,8 +110,7 @@ impl Cluster {
             let changed = lost || (held.slots, held.leased) != (slots, leased);
             held.report = report;
             held.incarnation = share.incarnation;
-            self.incarnation
-                .store(share.incarnation, Ordering::Release);
+            self.incarnation.store(share.incarnation, Ordering::Release);
             held.budget = usize::try_from(share.budget).unwrap_or(usize::MAX);
             (held.slots, held.leased) = (slots, leased);
             state.limit = leased.min(most);

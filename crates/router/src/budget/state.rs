@@ -13,7 +13,7 @@ use super::breaker::Breaker;
 use super::share::Held;
 use super::{Grant, Limit, Rules};
 use crate::generation::Generation;
-use crate::pools::{Backend, Lease, Open, Slot};
+use crate::pools::{Backend, Lease, Open, Phase, Slot};
 
 /// A connection serves its own tenant's queue for this long before another tenant with as few
 /// connections gets its turn: less often than that, slots would be spent on connecting.
@@ -23,10 +23,14 @@ pub(super) struct State {
     pub(super) rules: Rules,
     pub(super) limit: usize,
     pub(super) share: Held,
-    /// Slots taken: opening, leased, idle and closing.
+    /// Slots taken: opening, late, leased, idle, closing and parked.
     pub(super) open: usize,
-    /// Of these, connections that are being opened, and what is left of attempts that failed.
+    /// Of these, connections that are being opened.
     pub(super) opening: usize,
+    /// Of these, attempts that the server has not answered in time.
+    pub(super) late: usize,
+    /// Of these, connections whose end was not seen.
+    pub(super) parked: usize,
     /// Of these, idle connections that are being closed to make room.
     pub(super) closing: usize,
     /// Waiters of all pools.
@@ -79,7 +83,9 @@ pub(super) struct Pool {
     pub(super) generation: Arc<Generation>,
     pub(super) total: usize,
     pub(super) opening: usize,
+    pub(super) late: usize,
     pub(super) closing: usize,
+    pub(super) parked: usize,
     /// Oldest in front; the newest is taken, so that the rest can age.
     pub(super) idle: VecDeque<Idle>,
     pub(super) leased: HashMap<u64, Backend>,
@@ -112,9 +118,11 @@ pub(super) struct After {
 }
 
 impl Pool {
-    /// Connections that are of use to it: all but those that are closing.
+    /// Connections that are of use to it, or may become so: all but those that end.
     pub(super) fn held(&self) -> usize {
-        self.total.saturating_sub(self.closing)
+        self.total
+            .saturating_sub(self.closing)
+            .saturating_sub(self.parked)
     }
 
     /// Whether it may have one more connection, as far as it is concerned.
@@ -163,6 +171,8 @@ impl State {
             share: Held::default(),
             open: 0,
             opening: 0,
+            late: 0,
+            parked: 0,
             closing: 0,
             waiting: 0,
             clock: 0,
@@ -189,7 +199,9 @@ impl State {
             generation: Arc::clone(generation),
             total: 0,
             opening: 0,
+            late: 0,
             closing: 0,
+            parked: 0,
             idle: VecDeque::new(),
             leased: HashMap::new(),
             waiters: BTreeMap::new(),
@@ -221,12 +233,39 @@ impl State {
         Slot::new(Arc::clone(generation), incarnation)
     }
 
-    /// An attempt to connect is over.
-    pub(super) fn end_opening(&mut self, pool: u64) {
-        self.opening = self.opening.saturating_sub(1);
-        if let Some(pool) = self.pools.get_mut(&pool) {
-            pool.opening = pool.opening.saturating_sub(1);
+    /// Counts a slot as what it now is.
+    pub(super) fn turn_into(&mut self, slot: &mut Slot, phase: Phase) {
+        let id = slot.generation.id;
+        let was = slot.become_phase(phase);
+        self.count(id, was, false);
+        self.count(id, phase, true);
+        self.refresh(id);
+    }
+
+    /// One more, or one less, in a phase.
+    pub(super) fn count(&mut self, id: u64, phase: Phase, more: bool) {
+        let change = |count: &mut usize| match more {
+            true => *count += 1,
+            false => *count = count.saturating_sub(1),
+        };
+        let pool = self.pools.get_mut(&id);
+        let (all, pools) = match phase {
+            Phase::Open => return,
+            Phase::Opening => (&mut self.opening, pool.map(|pool| &mut pool.opening)),
+            Phase::Late => (&mut self.late, pool.map(|pool| &mut pool.late)),
+            Phase::Closing => (&mut self.closing, pool.map(|pool| &mut pool.closing)),
+            Phase::Parked => (&mut self.parked, pool.map(|pool| &mut pool.parked)),
+        };
+        change(all);
+        if let Some(of_pool) = pools {
+            change(of_pool);
         }
+    }
+
+    /// Whether as many attempts of this generation hang as may: one more would hang as well.
+    pub(super) fn hangs(&self, generation: &Generation) -> bool {
+        let pool = self.pools.get(&generation.id);
+        pool.is_some_and(|pool| pool.late >= self.rules.connects_per_tenant())
     }
 
     /// The newest idle connection of a generation, as a lease.
@@ -379,13 +418,7 @@ impl State {
     /// [`crate::closing`].
     pub(super) fn close(&mut self, mut open: Open, quietly: bool, why: Why, after: &mut After) {
         self.closed[why as usize] += 1;
-        open.mark_closing();
-        self.closing += 1;
-        let id = open.generation().id;
-        if let Some(pool) = self.pools.get_mut(&id) {
-            pool.closing += 1;
-        }
-        self.refresh(id);
+        self.turn_into(&mut open.slot, Phase::Closing);
         if quietly && self.ready.is_empty() && self.open < self.limit {
             after.close_quietly.push(open);
         } else {
@@ -438,9 +471,14 @@ impl State {
         }
     }
 
+    /// Connections that somebody ends already.
+    pub(super) fn ending(&self) -> usize {
+        self.closing + self.parked
+    }
+
     /// Gives free slots to those who wait, and begins to make room for the rest.
     pub(super) fn pump(&mut self, after: &mut After) {
-        while self.open.saturating_sub(self.closing) > self.limit {
+        while self.open.saturating_sub(self.ending()) > self.limit {
             let Some(open) = self.oldest() else { break };
             self.close(open, false, Why::Room, after);
         }
@@ -491,6 +529,8 @@ impl State {
         assert_eq!(self.open, sum(|pool| pool.total));
         assert_eq!(self.opening, sum(|pool| pool.opening));
         assert_eq!(self.closing, sum(|pool| pool.closing));
+        assert_eq!(self.late, sum(|pool| pool.late));
+        assert_eq!(self.parked, sum(|pool| pool.parked));
         assert_eq!(self.waiting, sum(|pool| pool.waiters.len()));
         assert_eq!(self.lru.len(), sum(|pool| pool.idle.len()));
         let listed: Vec<_> = self

@@ -11,7 +11,7 @@ use crate::home::{Home, conn, resolve, whoami};
 use crate::world::{World, one};
 
 /// The most connections that were seen at a time, looked at without a pause.
-async fn watch(home: Arc<Home>, name: String, stop: Arc<AtomicBool>) -> i64 {
+pub async fn watch(home: Arc<Home>, name: String, stop: Arc<AtomicBool>) -> i64 {
     let mut conn = home.world.connect("postgres", "postgres").await;
     let text = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'");
     let mut most = 0;

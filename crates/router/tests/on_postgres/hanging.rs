@@ -228,7 +228,9 @@ pub async fn a_connection_that_died_alone_is_nobody_elses_trouble(home: Home) {
     let pid = pid(&mut dead).await;
     dead.release();
     let signal = |signal: &str| {
-        let sent = Command::new("kill").args([signal, &pid.to_string()]).status();
+        let sent = Command::new("kill")
+            .args([signal, &pid.to_string()])
+            .status();
         assert!(sent.expect("run").success(), "{signal}");
     };
     signal("-STOP");
@@ -260,6 +262,8 @@ pub async fn a_tenants_own_fault_is_not_its_clusters(home: Home) {
     let router = home
         .router(Config {
             connect_timeout: Duration::from_millis(300),
+            // For so long an attempt that nobody answers keeps its slot, and of one tenant only four may.
+            login_time: Duration::from_secs(1),
             ..Home::config()
         })
         .await;

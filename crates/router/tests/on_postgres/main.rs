@@ -25,6 +25,7 @@ mod moving;
 mod product;
 mod seen;
 mod shares;
+mod unseen;
 mod visiting;
 mod warm;
 mod wire;
@@ -81,6 +82,10 @@ async fn on_real_databases() {
             a_cluster_that_falls_silent_is_asked_once,
             a_connection_that_died_alone_is_nobody_elses_trouble,
             a_tenants_own_fault_is_not_its_clusters,
+        }
+        unseen {
+            a_connection_whose_end_is_not_seen_counts_until_it_is,
+            an_attempt_that_is_not_answered_counts_until_it_is,
         }
         evicting {
             a_tenant_that_is_forgotten_keeps_its_connections,

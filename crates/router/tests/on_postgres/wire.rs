@@ -20,6 +20,8 @@ pub enum Mode {
 pub struct Wire {
     pub port: u16,
     mode: watch::Sender<Mode>,
+    /// How often everything that was open was stranded.
+    strandings: watch::Sender<u64>,
     sent: Arc<AtomicU64>,
     taken: Arc<AtomicU64>,
 }
@@ -29,6 +31,8 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let mode = watch::Sender::new(Mode::Open);
+        let strandings = watch::Sender::new(0);
+        let strand = strandings.subscribe();
         let sent = Arc::new(AtomicU64::new(0));
         let taken = Arc::new(AtomicU64::new(0));
         let (modes, count, connections) = (mode.subscribe(), Arc::clone(&sent), Arc::clone(&taken));
@@ -38,12 +42,14 @@ impl Wire {
                 if *modes.borrow() == Mode::Cut || modes.has_changed().is_err() {
                     continue;
                 }
-                tokio::spawn(pass(client, target, modes.clone(), Arc::clone(&count)));
+                let (modes, strand) = (modes.clone(), strand.clone());
+                tokio::spawn(pass(client, target, modes, strand, Arc::clone(&count)));
             }
         });
         Self {
             port,
             mode,
+            strandings,
             sent,
             taken,
         }
@@ -51,6 +57,12 @@ impl Wire {
 
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    /// Nothing passes any more on connections that are open now, for ever, and neither end hears of the
+    /// other's: as when a firewall forgets them. New ones pass.
+    pub fn strand(&self) {
+        self.strandings.send_modify(|times| *times += 1);
     }
 
     /// Connections that clients have made.
@@ -64,7 +76,14 @@ impl Wire {
     }
 }
 
-async fn pass(client: TcpStream, target: u16, mode: watch::Receiver<Mode>, sent: Arc<AtomicU64>) {
+async fn pass(
+    client: TcpStream,
+    target: u16,
+    mode: watch::Receiver<Mode>,
+    mut strandings: watch::Receiver<u64>,
+    sent: Arc<AtomicU64>,
+) {
+    let before = *strandings.borrow();
     let mut open = mode.clone();
     if open.wait_for(|mode| *mode != Mode::Silent).await.is_err() {
         return;
@@ -77,10 +96,16 @@ async fn pass(client: TcpStream, target: u16, mode: watch::Receiver<Mode>, sent:
     let (mut from_server, mut to_server) = server.into_split();
     let mut cut = mode.clone();
     let (up, down) = (mode.clone(), mode);
-    tokio::select! {
-        () = copy(&mut from_client, &mut to_server, up, Some(sent)) => {}
-        () = copy(&mut from_server, &mut to_client, down, None) => {}
-        _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
+    let stranded = tokio::select! {
+        biased;
+        Ok(_) = strandings.wait_for(|times| *times > before) => true,
+        () = copy(&mut from_client, &mut to_server, up, Some(sent)) => false,
+        () = copy(&mut from_server, &mut to_client, down, None) => false,
+        _ = cut.wait_for(|mode| *mode == Mode::Cut) => false,
+    };
+    if stranded {
+        // Both ends stay open.
+        std::future::pending::<()>().await;
     }
 }
 
