@@ -9,6 +9,9 @@ use tokio::time::Instant;
 use crate::home::{Home, conn, eventually, resolve, whoami};
 use crate::wire::Mode;
 
+/// Tried: with `Gate::Away` never given, or with an entry that is due and cannot be read again
+/// taken for lost (`Cache::is_usable`, `load`), the known tenant is refused within the time; with
+/// `Gate::Away` given for ever, the router goes on saying that it serves.
 pub async fn known_tenants_are_served_without_the_catalog_for_a_while(home: Home) {
     let (known, unknown) = (home.tenant("known").await, home.tenant("unknown").await);
     let config = Config {

@@ -72,6 +72,8 @@ pub async fn a_disconnect_waits_for_a_query_and_ends_it_at_the_deadline(home: Ho
     router.shutdown().await;
 }
 
+/// Tried: without `leave` it stays in the catalog; without the wait for leases it ends at once;
+/// without `stopping` it goes on resolving.
 pub async fn shutdown_closes_deregisters_and_refuses(home: Home) {
     let tenant = home.tenant("acme").await;
     let router = home.router(Home::config()).await;

@@ -9,6 +9,7 @@ use crate::home::{Home, conn, eventually, resolve, whoami};
 use crate::wire::Mode;
 use crate::world::execute;
 
+/// Tried: with `Failures` admitting each try, none of fifty is told at once.
 pub async fn a_server_that_hangs_or_refuses_fails_fast_after_the_first_try(home: Home) {
     let tenant = home.tenant("acme").await;
     let timeout = Duration::from_millis(600);
@@ -61,6 +62,7 @@ pub async fn a_server_that_hangs_or_refuses_fails_fast_after_the_first_try(home:
     router.shutdown().await;
 }
 
+/// Tried: with each idle connection trusted, the dead ones are handed out.
 pub async fn connections_that_died_while_idle_are_not_handed_out(home: Home) {
     let tenant = home.tenant("acme").await;
     let router = home.router(Home::config()).await;

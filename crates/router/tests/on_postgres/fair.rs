@@ -116,6 +116,7 @@ async fn waiting(
     asking
 }
 
+/// Tried: without `waiters_per_tenant`, and without `waiters_per_cluster`, the one too many waits.
 pub async fn queues_have_an_end_and_who_leaves_makes_place(home: Home) {
     let (acme, other) = (home.tenant("acme").await, home.tenant("other").await);
     let router = home

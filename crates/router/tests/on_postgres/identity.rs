@@ -123,6 +123,8 @@ async fn swap(home: &Home, a: &Tenant, b: &Tenant) {
     execute(&mut conn, &closing("true")).await;
 }
 
+/// Tried: with the first stale route taken for the last in `acquire`, the new password is never
+/// read.
 pub async fn a_changed_password_is_read_anew_and_a_closed_login_is_refused(home: Home) {
     let tenant = home.tenant("acme").await;
     let router = home.router(Home::config()).await;

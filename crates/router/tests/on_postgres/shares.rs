@@ -101,6 +101,7 @@ fn storm(
     storm.collect()
 }
 
+/// Tried: with each router taking the whole budget for its share, 12 are seen at once.
 pub async fn routers_under_a_storm_share_one_budget(home: Home) {
     budget(&home, 6).await;
     let tenants = tenants(&home, 8).await;
@@ -127,6 +128,7 @@ pub async fn routers_under_a_storm_share_one_budget(home: Home) {
     b.shutdown().await;
 }
 
+/// Tried: with the goal passed over in `Cluster::take`, nothing is given back.
 pub async fn what_is_asked_back_comes_as_queries_end_and_holds_up_nothing(home: Home) {
     budget(&home, 5).await;
     let tenants = tenants(&home, 3).await;
@@ -177,6 +179,7 @@ pub async fn what_is_asked_back_comes_as_queries_end_and_holds_up_nothing(home: 
     b.shutdown().await;
 }
 
+/// Tried: with the goal passed over in `Cluster::take`, the lower budget closes nothing.
 pub async fn a_budget_is_lowered_and_raised_while_it_is_used(home: Home) {
     budget(&home, 8).await;
     let tenants = tenants(&home, 8).await;
@@ -209,6 +212,7 @@ pub async fn a_budget_is_lowered_and_raised_while_it_is_used(home: Home) {
     router.shutdown().await;
 }
 
+/// Tried: with each router taking the whole budget for its share, 8 are seen at once.
 pub async fn more_routers_than_slots_are_all_served_by_turns(home: Home) {
     budget(&home, 2).await;
     let tenants = tenants(&home, 2).await;
@@ -429,6 +433,7 @@ pub async fn a_login_that_outlived_a_reaper_lets_nothing_more_be_opened(home: Ho
     router.shutdown().await;
 }
 
+/// Tried: with `Cluster::sweep` closing the last one as well.
 pub async fn the_newest_idle_connection_of_a_cluster_is_kept(home: Home) {
     let tenants = tenants(&home, 3).await;
     let config = Config {

@@ -21,6 +21,7 @@ fn quiet() -> Config {
     }
 }
 
+/// Tried: with remembered names passed over, each request asks.
 pub async fn a_warm_request_asks_the_catalog_nothing(home: Home) {
     let tenant = home.tenant("acme").await;
     let router = home.router(quiet()).await;
@@ -129,6 +130,8 @@ async fn set_alias(home: &Home, tenant: &Tenant, alias: &Alias) {
     assert!(matches!(put, Ok(aliases::Put::Made(_))), "{put:?}");
 }
 
+/// Tried: with names that lead nowhere kept beside those that lead somewhere, the tenant is read
+/// again.
 pub async fn unknown_hosts_push_out_no_tenant(home: Home) {
     let tenant = home.tenant("acme").await;
     let config = Config {
@@ -154,6 +157,8 @@ pub async fn unknown_hosts_push_out_no_tenant(home: Home) {
 }
 
 /// Two tenants who are asked for all the time fill the cache when a third comes.
+///
+/// Tried: with moka's own choice of what to keep, the third is read again.
 pub async fn a_tenant_that_comes_anew_has_its_place_in_a_full_cache(home: Home) {
     let tenants = home.tenants(3).await;
     let [first, second, third] = tenants.as_slice() else {
