@@ -291,9 +291,28 @@ async fn one_host_is_read_and_only_from_where_the_proxy_writes_it() {
             .await
             .problem(404, "TENANT_NOT_FOUND");
     }
-    ask(dev, "", &dev.host(None), "GET", &[])
-        .await
-        .problem(400, "TENANT_NOT_NAMED");
+}
+
+/// What names a tenant to our own API at a base domain makes no product there.
+#[tokio::test]
+async fn a_base_domain_is_nobodys_whatever_else_names_a_tenant() {
+    let dev = shared();
+    let acme = dev.tenant("fwd").await;
+    let bearer = format!("Bearer {}", acme.admin.token());
+    let base = dev.host(None);
+    for headers in [
+        &[][..],
+        &[("authorization", bearer.as_str())],
+        &[("x-tenant-id", acme.id.as_str())],
+        &[("x-tenant-id", acme.slug.as_str())],
+        &[("x-tenant-id", "nobody")],
+    ] {
+        for query in ["", "?user=required", "?user=ignored", "?answer=refusal"] {
+            ask(dev, query, &base, "GET", headers)
+                .await
+                .problem(400, "TENANT_NOT_NAMED");
+        }
+    }
 }
 
 /// Tried without the last lines of the handler: a client is let in by the answer to show.

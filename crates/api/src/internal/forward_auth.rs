@@ -120,6 +120,10 @@ fn original(asking: &HeaderMap, app: &App) -> Result<Parts, Problem> {
     parts.headers.insert(HOST, host.clone());
     let authority = authority(&parts.uri, &parts.headers)?;
     let site = Site::from(app.router.parse_host(&authority.0)?);
+    if matches!(site, Site::Base) {
+        // There is no product at a base domain: a token or a header that names a tenant makes none.
+        return Err(Problem::new(ErrorKind::Malformed, "TENANT_NOT_NAMED"));
+    }
     parts.extensions.insert(authority);
     parts.extensions.insert(site);
     Ok(parts)
