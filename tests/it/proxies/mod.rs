@@ -19,7 +19,7 @@ use axum::response::IntoResponse;
 use axum::routing::any;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tenantry_testkit::{ADMIN_PASSWORD, Answer, Dev, Process, Tenant, logs, plain};
+use tenantry_testkit::{ADMIN_PASSWORD, Answer, Client, Dev, Process, Tenant, logs, plain};
 
 use crate::wait;
 
@@ -235,6 +235,7 @@ async fn keeps_its_promises(dev: &mut Dev, product: &Product, proxy: &Proxy) {
     requests_go_through_whole(proxy, &acme).await;
     nothing_but_a_websocket_is_a_tunnel(proxy, &acme).await;
     sign_in_is_tenantrys(proxy, &acme).await;
+    nobody_names_a_trace(dev, proxy, &acme).await;
     who_is_out_of_service_is_refused(dev, product, proxy).await;
 
     stop_catalog(dev).await;
@@ -463,6 +464,37 @@ async fn sign_in_is_tenantrys(proxy: &Proxy, acme: &Tenant) {
     assert_eq!(proxy.ask(&host, "/sign-in", &[]).await.status, 200);
     let setup = proxy.ask("localhost", "/setup/tenants", &[]).await;
     setup.problem(401, "UNAUTHENTICATED");
+}
+
+/// What Tenantry takes for a request's trace, from whoever sent it, stands in its log.
+async fn nobody_names_a_trace(dev: &Dev, proxy: &Proxy, acme: &Tenant) {
+    let host = proxy.host(&acme.slug);
+    let trace = "5e6f70818293a4b5c6d7e8f901122334";
+    let parent = format!("00-{trace}-a1b2c3d4e5f60718-01");
+    let named = [("traceparent", parent.as_str()), ("tracestate", "a=b")];
+    for (host, path) in [
+        ("localhost", "/setup/tenants"),
+        (&host, "/sign-in"),
+        (&host, "/"),
+    ] {
+        let answer = proxy.ask(host, path, &named).await;
+        assert!(!answer.text.contains(trace), "{answer}");
+        assert!(!answer.text.contains("a=b"), "{answer}");
+    }
+    let refused = [named[0], ("authorization", "Bearer x.y.z")];
+    let answer = proxy.ask(&host, "/", &refused).await;
+    answer.problem(401, "UNAUTHENTICATED");
+
+    // Sent past the proxy, it does stand there; and all before it was written.
+    let direct = "6e6f70818293a4b5c6d7e8f901122335";
+    let request = Client::new(dev.address(), "localhost").request(Method::GET, "/setup/tenants");
+    let request = request.header("traceparent", &format!("00-{direct}-a1b2c3d4e5f60718-01"));
+    request.send().await.problem(401, "UNAUTHENTICATED");
+    wait::until(Duration::from_secs(60), "it is logged", async || {
+        dev.log().contains(direct)
+    })
+    .await;
+    assert!(!dev.log().contains(trace), "a client's trace came through");
 }
 
 async fn who_is_out_of_service_is_refused(dev: &Dev, product: &Product, proxy: &Proxy) {
