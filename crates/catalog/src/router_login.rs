@@ -87,6 +87,34 @@ pub async fn get(conn: &mut PgConnection) -> Result<Option<RouterLogin>, Catalog
     }))
 }
 
+/// What the login of this connection may do in the catalog beyond what [`ensure`] gives a router's, in
+/// words for people; nothing when all is well.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn beyond_routing(conn: &mut PgConnection) -> Result<Vec<String>, CatalogError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT 'all of a superuser' AS "more!" FROM pg_roles me
+           WHERE me.rolname = current_user AND me.rolsuper
+           UNION ALL
+           SELECT 'CREATE on schema public' WHERE has_schema_privilege('public', 'CREATE')
+           UNION ALL
+           (SELECT format('table %s', c.relname) FROM pg_class c
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
+              AND CASE
+                WHEN c.relname = 'routers' THEN false
+                WHEN c.relname IN ('routes', 'domains', 'alias_names', 'changes', 'change_counter')
+                  THEN has_any_column_privilege(c.oid, 'INSERT, UPDATE')
+                    OR has_table_privilege(c.oid, 'DELETE, TRUNCATE')
+                ELSE has_any_column_privilege(c.oid, 'SELECT, INSERT, UPDATE')
+                  OR has_table_privilege(c.oid, 'DELETE, TRUNCATE')
+              END
+            ORDER BY c.relname)"#
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// The key of the advisory lock: "tn.rlogn" in ASCII.
 const LOCK: i64 = 0x746e_2e72_6c6f_676e;
 

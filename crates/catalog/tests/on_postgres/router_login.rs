@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::PgConnection;
 use tenantry_catalog::{CatalogError, migrate, router_login, routers, routes};
 use tenantry_types::{InstallationId, RoleName, RouterId, Secret};
 use tenantry_vault::Keyring;
@@ -99,6 +100,21 @@ pub async fn it_reads_what_routing_needs_and_nothing_else(db: Db) {
             .expect_err(statement);
         assert_eq!(sqlstate(&refused), "42501", "{statement}: {refused}");
     }
+    let beyond = async |conn: &mut PgConnection| {
+        let more = router_login::beyond_routing(conn).await;
+        more.expect("asked").join(", ")
+    };
+    assert_eq!(beyond(&mut router).await, "", "what is granted is known");
+    let given = format!(
+        "GRANT SELECT (name) ON operators TO {name}; GRANT UPDATE ON changes TO {name};
+         GRANT CREATE ON SCHEMA public TO {name}"
+    );
+    execute(&mut conn, &given).await;
+    let expected = "CREATE on schema public, table changes, table operators";
+    assert_eq!(beyond(&mut router).await, expected);
+    let own = beyond(&mut db.conn().await).await;
+    assert!(own.contains("table operators"), "{own}");
+    assert!(beyond(&mut conn).await.starts_with("all of a superuser"));
 }
 
 /// As up to Postgres 14, and in databases that were made by then.
