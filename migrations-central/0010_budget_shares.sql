@@ -3,6 +3,15 @@
 --
 -- Routers change the table only through the functions below, each of which first locks the rows of
 -- the clusters it is about: so shares of a cluster are changed one after another.
+--
+-- Two of these run with their owner's rights, and all are run by those two. Whoever may create in
+-- `public` (up to Postgres 14 that is everybody who can connect) could plant there a function that fits
+-- a call better than the built-in one. So all of them look for names in pg_catalog alone, and write
+-- `public.` out.
+
+-- A row of `routers` belongs to the login that registered it, by the functions of 0012. One of before
+-- this migration belongs to the login that renews it first.
+ALTER TABLE routers ADD COLUMN login name;
 
 CREATE SEQUENCE budget_incarnations;
 
@@ -31,10 +40,10 @@ CREATE INDEX budget_shares_router_idx ON budget_shares (router_id);
 
 -- The budget holds whatever the functions compute. They hold the cluster's row, so that the sum is
 -- of one moment. A budget that was lowered may be below the sum; then nothing is added.
-CREATE FUNCTION budget_holds() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+CREATE FUNCTION budget_holds() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF (SELECT coalesce(sum(s.slots), 0) FROM budget_shares s WHERE s.cluster_id = NEW.cluster_id)
-       > (SELECT c.connection_budget FROM clusters c WHERE c.id = NEW.cluster_id) THEN
+    IF (SELECT coalesce(sum(s.slots), 0) FROM public.budget_shares s WHERE s.cluster_id = NEW.cluster_id)
+       > (SELECT c.connection_budget FROM public.clusters c WHERE c.id = NEW.cluster_id) THEN
         RAISE EXCEPTION 'the shares of cluster % would exceed its budget', NEW.cluster_id;
     END IF;
     RETURN NULL;
@@ -58,7 +67,7 @@ ALTER TABLE changes ADD CONSTRAINT changes_about_one CHECK
 -- Max-min fairness: nobody gets more than they want, and nobody could get more without somebody
 -- who has no more than they getting less. What does not divide goes to the last of those who want most.
 CREATE FUNCTION budget_fill(_available integer, _wants integer[]) RETURNS integer[]
-LANGUAGE plpgsql IMMUTABLE AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     given integer[] := _wants;
     rest  integer := greatest(_available, 0);
@@ -81,7 +90,7 @@ END $$;
 -- has a use for it: so a newcomer, or the successor of one that crashed, need not wait for others.
 -- What somebody holds is asked back only when another lacks what is fairly his.
 CREATE FUNCTION budget_allocate(_cluster uuid, _budget integer, _me uuid) RETURNS boolean
-LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     -- Wants are rounded up, so that each request more or less is not another share.
     granule integer := greatest(1, _budget / 20);
@@ -94,7 +103,7 @@ BEGIN
     SELECT _budget - coalesce(sum(s.slots) FILTER (WHERE r.lease_until <= clock_timestamp()), 0),
            count(*) FILTER (WHERE r.lease_until > clock_timestamp())
     INTO available, n
-    FROM budget_shares s JOIN routers r ON r.id = s.router_id WHERE s.cluster_id = _cluster;
+    FROM public.budget_shares s JOIN public.routers r ON r.id = s.router_id WHERE s.cluster_id = _cluster;
     IF n = 0 THEN
         RETURN false;
     END IF;
@@ -108,20 +117,20 @@ BEGIN
                  CASE WHEN n > available
                       THEN md5(s.router_id::text || floor(extract(epoch FROM clock_timestamp()) / 2)::text)
                       ELSE s.router_id::text END AS turn
-          FROM budget_shares s JOIN routers r ON r.id = s.router_id
+          FROM public.budget_shares s JOIN public.routers r ON r.id = s.router_id
           WHERE s.cluster_id = _cluster AND r.lease_until > clock_timestamp()) x;
     n := cardinality(ids);
-    fair := budget_fill(available, hard);
+    fair := public.budget_fill(available, hard);
     free := greatest(available, 0);
     FOR i IN 1..n LOOP
         free := free - fair[i];
         soft[i] := greatest(0, least(soft[i], _budget) - fair[i]);
     END LOOP;
-    kept := budget_fill(free, soft);
+    kept := public.budget_fill(free, soft);
     FOR i IN 1..n LOOP
         free := free - kept[i];
     END LOOP;
-    extra := budget_fill(free - _budget / 4, array_fill(_budget, ARRAY[n]));
+    extra := public.budget_fill(free - _budget / 4, array_fill(_budget, ARRAY[n]));
     free := available;
     FOR i IN 1..n LOOP
         anew := anew OR goals[i] < fair[i];
@@ -139,7 +148,7 @@ BEGIN
             ideal := least(ideal, goals[i] + free);
         END IF;
         IF ideal <> goals[i] THEN
-            UPDATE budget_shares s SET goal = ideal WHERE s.cluster_id = _cluster AND s.router_id = ids[i];
+            UPDATE public.budget_shares s SET goal = ideal WHERE s.cluster_id = _cluster AND s.router_id = ids[i];
         END IF;
     END LOOP;
     RETURN asked;
@@ -147,19 +156,19 @@ END $$;
 
 -- Tells those who lack slots, and have a use for them, that there are some.
 CREATE FUNCTION budget_offer(_cluster uuid, _budget integer, _me uuid) RETURNS void
-LANGUAGE sql SET search_path = public, pg_temp AS $$
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT pg_notify('tenantry_budget', s.router_id::text)
-    FROM budget_shares s JOIN routers r ON r.id = s.router_id
+    FROM public.budget_shares s JOIN public.routers r ON r.id = s.router_id
     WHERE s.cluster_id = _cluster AND s.router_id IS DISTINCT FROM _me
       AND r.lease_until > clock_timestamp() AND s.slots < least(s.goal, s.wanted)
-      AND (SELECT sum(o.slots) FROM budget_shares o WHERE o.cluster_id = _cluster) < _budget
+      AND (SELECT sum(o.slots) FROM public.budget_shares o WHERE o.cluster_id = _cluster) < _budget
 $$;
 
 -- Appends a row about a cluster to the change log. Locks the counter: the last thing a transaction does.
 CREATE FUNCTION budget_changed(_cluster uuid) RETURNS bigint
-LANGUAGE sql SET search_path = public, pg_temp AS $$
-    WITH next AS (UPDATE change_counter SET value = value + 1 RETURNING value),
-         appended AS (INSERT INTO changes (number, cluster_id, kind)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    WITH next AS (UPDATE public.change_counter SET value = value + 1 RETURNING value),
+         appended AS (INSERT INTO public.changes (number, cluster_id, kind)
                       SELECT value, _cluster, 'budget' FROM next RETURNING number),
          told AS (SELECT number, pg_notify('tenantry_changes', number::text) FROM appended)
     SELECT number FROM told
@@ -180,7 +189,7 @@ CREATE FUNCTION router_renew(
     _clusters uuid[], _incarnations bigint[], _held integer[], _wanted integer[], _used integer[],
     _open integer[], _waiting integer[])
 RETURNS TABLE (cluster_id uuid, incarnation bigint, slots integer, goal integer, budget integer)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
 #variable_conflict use_column
 DECLARE
     -- No router says more than this, whatever it says: others' shares are computed of it.
@@ -197,47 +206,48 @@ BEGIN
         RAISE EXCEPTION 'a lease of % seconds is not granted', _ttl USING ERRCODE = 'invalid_parameter_value';
     END IF;
     -- Clusters before routers, in the order of their ids: as everybody locks them.
-    FOR c IN SELECT k.id FROM clusters k ORDER BY k.id LOOP
+    FOR c IN SELECT k.id FROM public.clusters k ORDER BY k.id LOOP
         BEGIN
             -- Where one is locked others may be, and the caller has no time for them all.
             IF missed THEN
-                PERFORM 1 FROM clusters k WHERE k.id = c.id FOR NO KEY UPDATE NOWAIT;
+                PERFORM 1 FROM public.clusters k WHERE k.id = c.id FOR NO KEY UPDATE NOWAIT;
             ELSE
-                PERFORM 1 FROM clusters k WHERE k.id = c.id FOR NO KEY UPDATE;
+                PERFORM 1 FROM public.clusters k WHERE k.id = c.id FOR NO KEY UPDATE;
             END IF;
             locked := locked || c.id;
         EXCEPTION WHEN lock_not_available THEN
             missed := true;
         END;
     END LOOP;
-    SELECT r.lease_until <= clock_timestamp() INTO ended FROM routers r WHERE r.id = _router FOR NO KEY UPDATE;
+    SELECT r.lease_until <= clock_timestamp() INTO ended FROM public.routers r
+    WHERE r.id = _router AND coalesce(r.login, session_user) = session_user FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     IF ended AND missed THEN
         RAISE EXCEPTION 'the lease has ended and the shares cannot be settled now' USING ERRCODE = 'lock_not_available';
     END IF;
-    UPDATE routers r SET applied = greatest(r.applied, _applied),
-                         lease_until = clock_timestamp() + make_interval(secs => _ttl)
+    UPDATE public.routers r SET applied = greatest(r.applied, _applied), login = session_user,
+                                lease_until = clock_timestamp() + make_interval(secs => _ttl)
     WHERE r.id = _router;
     -- Whatever keeps the shares from being settled, the lease is renewed: what is returned is not taken
     -- back with the rest, and so returned last.
     BEGIN
-        INSERT INTO budget_shares (cluster_id, router_id)
+        INSERT INTO public.budget_shares (cluster_id, router_id)
         SELECT k, _router FROM unnest(locked) AS k
-        WHERE NOT EXISTS (SELECT FROM budget_shares s WHERE s.cluster_id = k AND s.router_id = _router);
-        FOR c IN SELECT k.id, k.connection_budget FROM clusters k WHERE k.id = ANY (locked) ORDER BY k.id LOOP
-            SELECT * INTO mine FROM budget_shares s WHERE s.cluster_id = c.id AND s.router_id = _router;
+        WHERE NOT EXISTS (SELECT FROM public.budget_shares s WHERE s.cluster_id = k AND s.router_id = _router);
+        FOR c IN SELECT k.id, k.connection_budget FROM public.clusters k WHERE k.id = ANY (locked) ORDER BY k.id LOOP
+            SELECT * INTO mine FROM public.budget_shares s WHERE s.cluster_id = c.id AND s.router_id = _router;
             IF mine.report >= _report THEN
                 CONTINUE;
             END IF;
             at := array_position(_clusters, c.id);
             IF mine.reaped_at IS NOT NULL THEN
-                mine.incarnation := nextval('budget_incarnations');
+                mine.incarnation := nextval('public.budget_incarnations');
             ELSIF at IS NOT NULL AND _incarnations[at] = mine.incarnation THEN
                 mine.slots := least(mine.slots, greatest(_held[at], 0));
             END IF;
-            UPDATE budget_shares s
+            UPDATE public.budget_shares s
             SET incarnation = mine.incarnation, report = _report, reaped_at = NULL, slots = mine.slots,
                 wanted = least(greatest(coalesce(_wanted[at], 0), 0), most),
                 used = least(greatest(coalesce(_used[at], 0), 0), most),
@@ -245,14 +255,14 @@ BEGIN
                 waiting = least(greatest(coalesce(_waiting[at], 0), 0), most),
                 in_flight = least(greatest(_in_flight, 0), most)
             WHERE s.cluster_id = c.id AND s.router_id = _router;
-            IF budget_allocate(c.id, c.connection_budget, _router) THEN
+            IF public.budget_allocate(c.id, c.connection_budget, _router) THEN
                 asked := asked || c.id;
             END IF;
-            SELECT c.connection_budget - sum(s.slots) INTO free FROM budget_shares s WHERE s.cluster_id = c.id;
-            UPDATE budget_shares s
+            SELECT c.connection_budget - sum(s.slots) INTO free FROM public.budget_shares s WHERE s.cluster_id = c.id;
+            UPDATE public.budget_shares s
             SET slots = s.slots + greatest(0, least(s.goal - s.slots, free))
             WHERE s.cluster_id = c.id AND s.router_id = _router;
-            PERFORM budget_offer(c.id, c.connection_budget, _router);
+            PERFORM public.budget_offer(c.id, c.connection_budget, _router);
             told := told || c.id;
         END LOOP;
     EXCEPTION WHEN lock_not_available THEN
@@ -266,71 +276,76 @@ BEGIN
     -- renewal as well, and nobody waits here with all the clusters in his hands.
     BEGIN
         PERFORM set_config('lock_timeout', '200ms', true);
-        PERFORM budget_changed(a) FROM unnest(asked) AS a;
+        PERFORM public.budget_changed(a) FROM unnest(asked) AS a;
     EXCEPTION WHEN lock_not_available THEN
         NULL;
     END;
     RETURN QUERY SELECT NULL::uuid, NULL::bigint, NULL::integer, NULL::integer, NULL::integer;
     RETURN QUERY SELECT s.cluster_id, s.incarnation, s.slots, s.goal, k.connection_budget
-                 FROM budget_shares s JOIN clusters k ON k.id = s.cluster_id
+                 FROM public.budget_shares s JOIN public.clusters k ON k.id = s.cluster_id
                  WHERE s.router_id = _router AND s.cluster_id = ANY (told);
 END $$;
 
 -- A router says goodbye: its shares are free at once, but for the connections whose end it has not
 -- seen (`_kept[i]` on `_clusters[i]`); for those it stays registered, without a lease.
 CREATE FUNCTION router_leave(_router uuid, _clusters uuid[], _kept integer[]) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     c record;
     asked uuid[] := '{}';
 BEGIN
-    PERFORM 1 FROM clusters k ORDER BY k.id FOR NO KEY UPDATE;
-    UPDATE routers r SET lease_until = clock_timestamp() WHERE r.id = _router;
-    UPDATE budget_shares s
+    PERFORM 1 FROM public.clusters k ORDER BY k.id FOR NO KEY UPDATE;
+    PERFORM 1 FROM public.routers r
+    WHERE r.id = _router AND coalesce(r.login, session_user) = session_user FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    UPDATE public.routers r SET lease_until = clock_timestamp() WHERE r.id = _router;
+    UPDATE public.budget_shares s
     SET slots = least(s.slots, u.kept), goal = 0, wanted = 0, used = 0, open = u.kept, waiting = 0, in_flight = u.kept
     FROM unnest(_clusters, _kept) AS u (id, kept)
     WHERE s.router_id = _router AND s.cluster_id = u.id;
-    DELETE FROM budget_shares s
+    DELETE FROM public.budget_shares s
     WHERE s.router_id = _router AND (s.slots = 0 OR s.cluster_id <> ALL (_clusters));
-    DELETE FROM routers r
-    WHERE r.id = _router AND NOT EXISTS (SELECT FROM budget_shares s WHERE s.router_id = _router);
-    FOR c IN SELECT k.id, k.connection_budget FROM clusters k ORDER BY k.id LOOP
+    DELETE FROM public.routers r
+    WHERE r.id = _router AND NOT EXISTS (SELECT FROM public.budget_shares s WHERE s.router_id = _router);
+    FOR c IN SELECT k.id, k.connection_budget FROM public.clusters k ORDER BY k.id LOOP
         -- Whoever lacks something gets it as soon as it asks, and it is told to.
-        IF budget_allocate(c.id, c.connection_budget, NULL) THEN
+        IF public.budget_allocate(c.id, c.connection_budget, NULL) THEN
             asked := asked || c.id;
         END IF;
-        PERFORM budget_offer(c.id, c.connection_budget, NULL);
+        PERFORM public.budget_offer(c.id, c.connection_budget, NULL);
     END LOOP;
-    PERFORM budget_changed(a) FROM unnest(asked) AS a;
+    PERFORM public.budget_changed(a) FROM unnest(asked) AS a;
 END $$;
 
 -- Takes a share from a router whose lease has ended, after its connections were seen gone: first what
 -- is beyond logins under way, then (`_last`) the rest. Does nothing (false) when the router was back
 -- meanwhile: `_lease_until` is the end of its lease as it was before anybody looked.
 CREATE FUNCTION budget_reap(_cluster uuid, _router uuid, _lease_until timestamptz, _last boolean)
-RETURNS boolean LANGUAGE plpgsql SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
 DECLARE
     total integer;
 BEGIN
-    SELECT k.connection_budget INTO total FROM clusters k WHERE k.id = _cluster FOR NO KEY UPDATE;
+    SELECT k.connection_budget INTO total FROM public.clusters k WHERE k.id = _cluster FOR NO KEY UPDATE;
     -- A renewal that is under way comes before this or after it, and sees it then.
-    PERFORM 1 FROM routers r WHERE r.id = _router FOR NO KEY UPDATE;
-    UPDATE budget_shares s
+    PERFORM 1 FROM public.routers r WHERE r.id = _router FOR NO KEY UPDATE;
+    UPDATE public.budget_shares s
     SET slots = CASE WHEN _last THEN 0 ELSE least(s.slots, s.in_flight) END,
         reaped_at = coalesce(s.reaped_at, clock_timestamp()), open = 0, waiting = 0
-    FROM routers r
+    FROM public.routers r
     WHERE s.cluster_id = _cluster AND s.router_id = _router AND r.id = _router
       AND r.lease_until = _lease_until AND r.lease_until <= clock_timestamp()
       AND (s.reaped_at IS NOT NULL OR NOT _last);
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    DELETE FROM budget_shares s WHERE s.cluster_id = _cluster AND s.router_id = _router AND s.slots = 0;
-    IF budget_allocate(_cluster, total, NULL) THEN
-        PERFORM budget_offer(_cluster, total, NULL);
-        PERFORM budget_changed(_cluster);
+    DELETE FROM public.budget_shares s WHERE s.cluster_id = _cluster AND s.router_id = _router AND s.slots = 0;
+    IF public.budget_allocate(_cluster, total, NULL) THEN
+        PERFORM public.budget_offer(_cluster, total, NULL);
+        PERFORM public.budget_changed(_cluster);
     ELSE
-        PERFORM budget_offer(_cluster, total, NULL);
+        PERFORM public.budget_offer(_cluster, total, NULL);
     END IF;
     RETURN true;
 END $$;
@@ -338,11 +353,11 @@ END $$;
 -- Sets a cluster's budget; every router with a share asks what it is now. Gives the number of the change.
 -- Locks the counter: the last thing a transaction does.
 CREATE FUNCTION budget_set(_cluster uuid, _budget integer) RETURNS bigint
-LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE clusters k SET connection_budget = _budget WHERE k.id = _cluster;
-    PERFORM budget_allocate(_cluster, _budget, NULL);
-    RETURN budget_changed(_cluster);
+    UPDATE public.clusters k SET connection_budget = _budget WHERE k.id = _cluster;
+    PERFORM public.budget_allocate(_cluster, _budget, NULL);
+    RETURN public.budget_changed(_cluster);
 END $$;
 
 REVOKE ALL ON FUNCTION budget_holds(), budget_fill(integer, integer[]),

@@ -1,5 +1,6 @@
 //! `docs/library.md`, done as it says: its commands are read from the page and run in a shell.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -161,6 +162,67 @@ async fn the_guide_leads_to_a_running_product() {
     let left = pg.texts(&pg.catalog, mine).await;
     assert_eq!(left, [""; 0], "it has taken itself out");
     assert_eq!(dev.stop(), 0);
+}
+
+/// Tried with a plain `File::create`: others can read it, and what was there is gone.
+#[test]
+fn credentials_go_to_a_new_file_that_nobody_else_can_read() {
+    let dev = Dev::start();
+    let file = dev.folder().join("given.env");
+    let path = file.to_str().expect("a path");
+    let printed = dev.cli(&["router-credentials"]).expect(0).stdout;
+    let told = dev.cli(&["router-credentials", "--out", path]).expect(0);
+    assert_eq!(told.stdout, "");
+    assert_eq!(std::fs::read_to_string(&file).expect("written"), printed);
+    let mode = std::fs::metadata(&file)
+        .expect("there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    std::fs::write(&file, "somebody's").expect("written");
+    let refused = dev.cli(&["router-credentials", "--out", path]).expect(4);
+    assert!(refused.stderr.contains("given.env"), "{refused}");
+    let kept = std::fs::read_to_string(&file).expect("there");
+    assert_eq!(kept, "somebody's");
+    let nowhere = dev.folder().join("nowhere").join("given.env");
+    let nowhere = nowhere.to_str().expect("a path");
+    dev.cli(&["router-credentials", "--out", nowhere]).expect(1);
+
+    let other = dev.folder().join("other.env");
+    let other = other.to_str().expect("a path");
+    let told = dev
+        .cli(&["router-credentials", "--out", other, "--output", "json"])
+        .expect(0)
+        .json();
+    assert_eq!(told, serde_json::json!({ "file": other }));
+}
+
+/// Tried without `check`: the catalog's own login is printed.
+#[test]
+fn a_login_that_may_do_more_than_route_is_not_given_out() {
+    let dev = Dev::start();
+    let variables = dev.variables();
+    let given = |url: &str| {
+        let environment = [
+            (
+                "TENANTRY_CATALOG_URL",
+                variables["TENANTRY_CATALOG_URL"].as_str(),
+            ),
+            ("TENANTRY_KEYS", variables["TENANTRY_KEYS"].as_str()),
+            ("TENANTRY_ROUTER_CATALOG_URL", url),
+        ];
+        dev.cli_elsewhere(&["router-credentials", "--output", "json"], &environment)
+    };
+    let own = given(&variables["TENANTRY_CATALOG_URL"]).expect(5);
+    assert_eq!(own.stdout, "", "{own}");
+    assert!(own.stderr.contains("table operators"), "{own}");
+    let made = dev
+        .cli(&["router-credentials", "--output", "json"])
+        .expect(0)
+        .json();
+    let made = made["routerCatalogUrl"].as_str().expect("a URL");
+    assert_eq!(given(made).expect(0).json()["routerCatalogUrl"], made);
 }
 
 /// The catalog keeps the login, so that a second product gets the same and the first goes on.

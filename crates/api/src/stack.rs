@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 use crate::app::App;
 use crate::context::trace::{self, Ids, TRACE_RESPONSE, Traced};
-use crate::context::{Audience, RequestId};
+use crate::context::{Audience, RequestId, SECRET_HEADERS};
 use crate::dispatch::{self, Hosts};
 use crate::meters::{self, Noted};
 use crate::problem::{self, Problem};
@@ -35,10 +35,7 @@ pub(crate) fn stack(app: App) -> Router {
         .layer(
             ServiceBuilder::new()
                 // Whatever prints a request from here on shows these as "Sensitive".
-                .layer(SetSensitiveRequestHeadersLayer::new([
-                    AUTHORIZATION,
-                    COOKIE,
-                ]))
+                .layer(sensitive())
                 // The request's id and span; every error becomes a problem here, so all that can
                 // make one is inside.
                 .layer(from_fn_with_state(app.clone(), observe))
@@ -48,6 +45,10 @@ pub(crate) fn stack(app: App) -> Router {
                 // worked on at once and on the size of a body are where these begin: `dispatch`, `json`.
                 .layer(from_fn_with_state(app, limit_time)),
         )
+}
+
+fn sensitive() -> SetSensitiveRequestHeadersLayer {
+    SetSensitiveRequestHeadersLayer::new([AUTHORIZATION, COOKIE].into_iter().chain(SECRET_HEADERS))
 }
 
 /// Gives the request an id and a span, renders its problem, sets the headers that every answer
@@ -132,4 +133,33 @@ async fn limit_time(State(app): State<App>, request: Request, next: Next) -> Res
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a handler panicked");
     Problem::new(ErrorKind::Internal, "INTERNAL").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::ready;
+
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_lets_somebody_in_is_not_printed() {
+        let mut request = http::Request::new(());
+        for name in ["authorization", "cookie", "x-api-key", "x-channel-token"] {
+            let value = HeaderValue::from_static("hidden-value");
+            request.headers_mut().insert(name, value);
+        }
+        let printed = ServiceBuilder::new()
+            .layer(sensitive())
+            .service(service_fn(|request: http::Request<()>| {
+                let printed = format!("{:?}", request.headers());
+                ready(Ok::<_, Infallible>(http::Response::new(printed)))
+            }))
+            .oneshot(request);
+        let printed = printed.await.expect("printed").into_body();
+        assert_eq!(printed.matches("Sensitive").count(), 4, "{printed}");
+        assert!(!printed.contains("hidden-value"), "{printed}");
+    }
 }

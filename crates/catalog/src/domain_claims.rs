@@ -62,7 +62,8 @@ pub struct Claim {
     pub checked_at: Option<Timestamp>,
     /// When it is looked at next, if at all.
     pub next_check_at: Option<Timestamp>,
-    /// Of a served one: since when its record has been seen to be gone.
+    /// Of a served one, and of one that was until it lapsed: since when its record has been seen to be
+    /// gone.
     pub unproven_since: Option<Timestamp>,
     /// When it was written.
     pub created_at: Timestamp,
@@ -86,7 +87,7 @@ pub struct Checked {
     pub checks: u32,
     /// When to look next.
     pub next: Option<Timestamp>,
-    /// Of a served one: since when the record has been gone.
+    /// Of a served one, and of one that was until it lapsed: since when the record has been gone.
     pub unproven_since: Option<Timestamp>,
 }
 
@@ -240,8 +241,8 @@ pub async fn remove(
     Ok(done.rows_affected() == 1)
 }
 
-/// Takes claims that are due, at most `limit`: until `leased_until` nobody else gets them. Those of
-/// deleted tenants wait until the tenant is back.
+/// Takes claims that are due, at most `limit`: until `leased_until` nobody else gets them. Of a deleted
+/// tenant only the served ones: what it does not have yet waits until it is back.
 ///
 /// # Errors
 /// When the catalog does not answer or a row is unusable.
@@ -256,7 +257,9 @@ pub async fn take_due(
          FROM (
            SELECT f.tenant_id, f.name FROM domain_claims f
            JOIN tenants t ON t.id = f.tenant_id
-           WHERE f.next_check_at <= $1 AND t.status <> 'deleting'
+           WHERE f.next_check_at <= $1
+             AND (t.status <> 'deleting' OR EXISTS (
+               SELECT FROM domains d WHERE d.name = f.name AND d.tenant_id = f.tenant_id))
            ORDER BY f.next_check_at LIMIT $3
            FOR UPDATE OF f SKIP LOCKED
          ) due

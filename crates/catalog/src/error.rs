@@ -47,6 +47,11 @@ pub enum CatalogError {
         "any login of the server may connect to the catalog's database: as its owner, run `REVOKE ALL ON DATABASE {0} FROM PUBLIC`"
     )]
     OpenToPublic(String),
+    /// Every login that can connect to the catalog's database may create in its schema `public`.
+    #[error(
+        "any login of the catalog's database may create in its schema `public`, and could so run statements of its own as the catalog's owner: as a superuser, in the database {0}, run `ALTER SCHEMA public OWNER TO pg_database_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC`"
+    )]
+    SchemaOpenToPublic(String),
     /// A secret could not be sealed.
     #[error("a secret could not be sealed")]
     Seal(#[from] SealError),

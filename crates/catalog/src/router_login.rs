@@ -1,10 +1,11 @@
 //! The login that routers use on the catalog: it reads what routing needs and nothing else.
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
 use tenantry_types::{Entropy, InstallationId, RoleName, Secret};
 use tenantry_vault::{Place, RouteKeys, Sealed, scram};
 
 use crate::CatalogError;
+use crate::close::keep_out_of_schema;
 use crate::error::Row;
 
 /// The login as it is stored.
@@ -20,11 +21,11 @@ pub struct RouterLogin {
 /// Makes the login `tenantry_router_<8 hex digits of the installation>` or repairs it, and gives its
 /// name and password. Safe when several do it at once.
 ///
-/// `None`, with a warning: the catalog's own login may not make roles or grant on the database;
-/// routers then must use that one.
+/// `None`, with a warning: the catalog's own login may not make roles or grant on the database, or
+/// somebody else gave the login more than it may have; routers then must use the catalog's own.
 ///
 /// # Errors
-/// When the catalog fails.
+/// [`CatalogError::SchemaOpenToPublic`], or when the catalog fails.
 pub async fn ensure(
     conn: &mut PgConnection,
     keys: &RouteKeys,
@@ -38,20 +39,33 @@ pub async fn ensure(
         .await?;
     let name = role_name(installation)?;
     match make(&mut tx, keys, entropy, installation, &name).await {
-        Ok(Some(password)) if may_route(&mut tx, &name).await? => {
+        Ok(Some(password)) => {
+            if let Err(error) = keep_out_of_schema(&mut tx).await {
+                // Now, and not when the connection is used next: others wait for what it holds.
+                tx.rollback().await?;
+                return Err(error);
+            }
+            if !may_route(&mut tx, &name).await? {
+                return refused(tx, &name).await;
+            }
             tx.commit().await?;
             Ok(Some((name, password)))
         }
-        Ok(_) => {
-            tx.rollback().await?;
-            tracing::warn!(
-                login = name.as_str(),
-                "the catalog's login may not make a login for routers: they use its own"
-            );
-            Ok(None)
-        }
+        Ok(None) => refused(tx, &name).await,
         Err(error) => Err(error),
     }
+}
+
+async fn refused<T>(
+    tx: Transaction<'_, Postgres>,
+    name: &RoleName,
+) -> Result<Option<T>, CatalogError> {
+    tx.rollback().await?;
+    tracing::warn!(
+        login = name.as_str(),
+        "the catalog's login may not make a login for routers with the rights that it needs and no others: they use its own"
+    );
+    Ok(None)
 }
 
 /// The login, if it was made.
@@ -71,6 +85,34 @@ pub async fn get(conn: &mut PgConnection) -> Result<Option<RouterLogin>, Catalog
             bytes: found.sealed,
         },
     }))
+}
+
+/// What the login of this connection may do in the catalog beyond what [`ensure`] gives a router's, in
+/// words for people; nothing when all is well.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn beyond_routing(conn: &mut PgConnection) -> Result<Vec<String>, CatalogError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT 'all of a superuser' AS "more!" FROM pg_roles me
+           WHERE me.rolname = current_user AND me.rolsuper
+           UNION ALL
+           SELECT 'CREATE on schema public' WHERE has_schema_privilege('public', 'CREATE')
+           UNION ALL
+           (SELECT format('table %s', c.relname) FROM pg_class c
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
+              AND CASE
+                WHEN c.relname = 'routers' THEN false
+                WHEN c.relname IN ('routes', 'domains', 'alias_names', 'changes', 'change_counter')
+                  THEN has_any_column_privilege(c.oid, 'INSERT, UPDATE')
+                    OR has_table_privilege(c.oid, 'DELETE, TRUNCATE')
+                ELSE has_any_column_privilege(c.oid, 'SELECT, INSERT, UPDATE')
+                  OR has_table_privilege(c.oid, 'DELETE, TRUNCATE')
+              END
+            ORDER BY c.relname)"#
+    )
+    .fetch_all(conn)
+    .await?)
 }
 
 /// The key of the advisory lock: "tn.rlogn" in ASCII.
@@ -185,11 +227,12 @@ async fn grant(conn: &mut PgConnection, name: &RoleName) -> Result<(), CatalogEr
 const FUNCTIONS: &str = "router_register, router_renew, router_report, router_leave";
 
 /// Asks the server whether the login has got what it needs: a GRANT without the right to it only
-/// warns.
+/// warns, and so does a REVOKE. What it must not have is to create where our statements look for names.
 async fn may_route(conn: &mut PgConnection, name: &RoleName) -> Result<bool, CatalogError> {
     Ok(sqlx::query_scalar!(
         r#"SELECT has_database_privilege($1, current_database(), 'CONNECT')
              AND has_schema_privilege($1, 'public', 'USAGE')
+             AND NOT has_schema_privilege($1, 'public', 'CREATE')
              AND has_table_privilege($1, 'routes', 'SELECT')
              AND has_table_privilege($1, 'alias_names', 'SELECT')
              AND (SELECT count(*) = 4 FROM pg_proc p

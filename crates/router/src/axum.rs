@@ -80,6 +80,9 @@ pub enum Rejection {
     /// There is no usable host name in the request.
     #[error(transparent)]
     Host(#[from] BadHost),
+    /// A trusted proxy's `X-Forwarded-Host` and `Host` lead to different tenants.
+    #[error("`X-Forwarded-Host` and `Host` lead to different tenants")]
+    WrongTenant,
     /// The host leads to no tenant that may be served.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
@@ -91,7 +94,8 @@ pub enum Rejection {
 impl TenantLayer {
     /// Reads the host from `X-Forwarded-Host` where the request comes from one of these networks: for a
     /// proxy that cannot pass on `Host` as the client sent it. From anybody else the header means
-    /// nothing. Requests must carry their client's address then, see [`Rejection::NoPeer`].
+    /// nothing. The proxy must set or remove it: where it passes on a client's, only a `Host` that leads
+    /// to another tenant stands in the client's way. Requests must carry their client's address then, see [`Rejection::NoPeer`].
     #[must_use]
     pub fn trusting(mut self, proxies: impl IntoIterator<Item = IpNet>) -> Self {
         self.0.proxies = proxies.into_iter().collect();
@@ -165,7 +169,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
             return Ok(tenant.clone());
         }
         let Tenants { router, proxies } = tenants(parts)?;
-        let host = router.parse_host(host::of(parts, proxies)?)?;
+        let host = host::of(parts, proxies)?.agreed(router).await?;
         let entrance: Entrance = parts.extensions.get().cloned().ok_or(Rejection::NoLayer)?;
         let route = router.resolve(&host).await?;
         let tenant = Self(entrance.enter(router, route).await?, router.clone());
@@ -197,6 +201,7 @@ impl Rejection {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoLayer | Self::NoPeer => "INTERNAL",
+            Self::WrongTenant => "WRONG_TENANT",
             Self::Host(error) => error.code(),
             Self::Resolve(error) => error.code(),
             Self::Acquire(error) => error.code(),
@@ -208,6 +213,7 @@ impl Rejection {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoLayer | Self::NoPeer => ErrorKind::Internal,
+            Self::WrongTenant => ErrorKind::Forbidden,
             Self::Host(error) => error.kind(),
             Self::Resolve(error) => error.kind(),
             Self::Acquire(error) => error.kind(),
@@ -218,7 +224,7 @@ impl Rejection {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::NoLayer | Self::NoPeer | Self::Host(_) => None,
+            Self::NoLayer | Self::NoPeer | Self::WrongTenant | Self::Host(_) => None,
             Self::Resolve(error) => error.retry_after(),
             Self::Acquire(error) => error.retry_after(),
         }

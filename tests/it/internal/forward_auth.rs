@@ -171,6 +171,48 @@ async fn a_cookie_counts_for_what_our_own_pages_send() {
     untold.problem(403, "CROSS_SITE");
 }
 
+/// A sibling tenant's page is of the same site to the browser, which therefore adds the cookie.
+#[tokio::test]
+async fn a_cookie_opens_a_websocket_from_our_own_pages_only() {
+    let dev = shared();
+    let acme = dev.tenant("fwd").await;
+    let host = dev.host(Some(&acme.slug));
+    let (token, sibling) = (
+        acme.admin.token(),
+        format!("http://{}", dev.host(Some("sibling"))),
+    );
+    let (cookie, bearer) = (
+        format!("tenantry_access={token}"),
+        format!("Bearer {token}"),
+    );
+    let (cookie, bearer) = (
+        ("cookie", cookie.as_str()),
+        ("authorization", bearer.as_str()),
+    );
+    let own = format!("http://{host}");
+    let key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    // As a proxy sends them on, and as nginx does, whose question has no `Upgrade`.
+    let whole = [key, ("upgrade", "websocket"), ("connection", "upgrade")];
+    for handshake in [&whole[..], &whole[1..], &whole[..1]] {
+        let ask = async |headers: &[(&str, &str)]| {
+            let headers = [handshake, headers].concat();
+            ask(dev, "", &host, "GET", &headers).await
+        };
+        for bad in [
+            ("origin", sibling.as_str()),
+            ("origin", "http://evil.test"),
+            ("sec-fetch-site", "same-site"),
+            ("x-nothing", "said"),
+        ] {
+            ask(&[cookie, bad]).await.problem(403, "CROSS_SITE");
+        }
+        is_admin(&ask(&[cookie, ("origin", &own)]).await, &acme);
+        // No page can send this one.
+        is_admin(&ask(&[bearer, ("origin", &sibling)]).await, &acme);
+        is_anyone(&ask(&[("origin", &sibling)]).await, &acme);
+    }
+}
+
 #[tokio::test]
 async fn the_question_whether_another_origin_may_ask_needs_nobody() {
     let dev = shared();
@@ -249,9 +291,28 @@ async fn one_host_is_read_and_only_from_where_the_proxy_writes_it() {
             .await
             .problem(404, "TENANT_NOT_FOUND");
     }
-    ask(dev, "", &dev.host(None), "GET", &[])
-        .await
-        .problem(400, "TENANT_NOT_NAMED");
+}
+
+/// What names a tenant to our own API at a base domain makes no product there.
+#[tokio::test]
+async fn a_base_domain_is_nobodys_whatever_else_names_a_tenant() {
+    let dev = shared();
+    let acme = dev.tenant("fwd").await;
+    let bearer = format!("Bearer {}", acme.admin.token());
+    let base = dev.host(None);
+    for headers in [
+        &[][..],
+        &[("authorization", bearer.as_str())],
+        &[("x-tenant-id", acme.id.as_str())],
+        &[("x-tenant-id", acme.slug.as_str())],
+        &[("x-tenant-id", "nobody")],
+    ] {
+        for query in ["", "?user=required", "?user=ignored", "?answer=refusal"] {
+            ask(dev, query, &base, "GET", headers)
+                .await
+                .problem(400, "TENANT_NOT_NAMED");
+        }
+    }
 }
 
 /// Tried without the last lines of the handler: a client is let in by the answer to show.

@@ -13,14 +13,18 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Request;
+use axum::http::header::UPGRADE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use axum::routing::any;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tenantry_testkit::{ADMIN_PASSWORD, Answer, Dev, Process, Tenant, logs, plain};
+use tenantry_testkit::{ADMIN_PASSWORD, Answer, Client, Dev, Process, Tenant, logs, plain};
 
 use crate::wait;
 
-/// A product in any language: it answers with what it was sent.
+/// A product in any language: it answers with what it was sent. As many a server does, it speaks HTTP/2
+/// on plain connections to whoever asks for it.
 struct Product {
     address: SocketAddr,
     asked: Arc<AtomicUsize>,
@@ -33,6 +37,10 @@ impl Product {
         let echo = async move |request: Request| {
             count.fetch_add(1, Ordering::SeqCst);
             let (parts, body) = request.into_parts();
+            if speaks_h2c(&parts.headers) {
+                let upgrade = [("connection", "upgrade"), ("upgrade", "h2c")];
+                return (StatusCode::SWITCHING_PROTOCOLS, upgrade).into_response();
+            }
             let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
             let headers = parts.headers.iter().map(|(name, value)| {
                 json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])
@@ -44,6 +52,7 @@ impl Product {
                 "headers": headers.collect::<Vec<_>>(),
                 "body": String::from_utf8_lossy(&body),
             }))
+            .into_response()
         };
         let app = axum::Router::new().fallback(any(echo));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
@@ -56,6 +65,17 @@ impl Product {
     fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
+}
+
+fn speaks_h2c(headers: &HeaderMap) -> bool {
+    let upgrades = headers.get_all(UPGRADE).iter();
+    let texts = upgrades.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let asked = texts.flat_map(|text| {
+        text.split(',')
+            .map(|one| one.trim().to_owned())
+            .collect::<Vec<_>>()
+    });
+    asked.into_iter().any(|one| one.eq_ignore_ascii_case("h2c"))
 }
 
 /// All headers of a request to the product that speak of Tenantry, in whichever spelling, as most
@@ -213,7 +233,9 @@ async fn keeps_its_promises(dev: &mut Dev, product: &Product, proxy: &Proxy) {
     nobody_says_who_they_are(product, proxy, &acme, &other).await;
     the_unknown_and_the_foreign_are_refused(product, proxy, &acme, &other).await;
     requests_go_through_whole(proxy, &acme).await;
+    nothing_but_a_websocket_is_a_tunnel(proxy, &acme).await;
     sign_in_is_tenantrys(proxy, &acme).await;
+    nobody_names_a_trace(dev, proxy, &acme).await;
     who_is_out_of_service_is_refused(dev, product, proxy).await;
 
     stop_catalog(dev).await;
@@ -390,11 +412,44 @@ async fn requests_go_through_whole(proxy: &Proxy, acme: &Tenant) {
         .expect("an answer");
     assert_is(&answer, &expected(acme, false));
 
-    let upgrade = [("connection", "upgrade"), ("upgrade", "websocket")];
-    let answer = proxy.ask(&host, "/socket", &upgrade).await;
-    let headers = answer.expect(200)["headers"].to_string().to_lowercase();
-    assert!(headers.contains(r#"["upgrade","websocket"]"#), "{headers}");
-    assert!(headers.contains(r#"["connection","upgrade"]"#), "{headers}");
+    for websocket in ["websocket", "WebSocket"] {
+        let upgrade = [("connection", "upgrade"), ("upgrade", websocket)];
+        let answer = proxy.ask(&host, "/socket", &upgrade).await;
+        let headers = answer.expect(200)["headers"].to_string().to_lowercase();
+        assert!(headers.contains(r#"["upgrade","websocket"]"#), "{headers}");
+        assert!(headers.contains(r#"["connection","upgrade"]"#), "{headers}");
+    }
+}
+
+/// In a tunnel the client says what it likes, and nobody is asked. A preflight needs nobody signed in.
+async fn nothing_but_a_websocket_is_a_tunnel(proxy: &Proxy, acme: &Tenant) {
+    let host = proxy.host(&acme.slug);
+    let asked = [
+        ("origin", "https://elsewhere.example"),
+        ("access-control-request-method", "GET"),
+        ("connection", "Upgrade, HTTP2-Settings"),
+        ("http2-settings", "AAMAAABkAAQAAP__"),
+    ];
+    for upgrades in [
+        &["h2c"][..],
+        &["H2C"],
+        &["h2c, websocket"],
+        &["websocket, h2c"],
+        &["h2c", "websocket"],
+        &["websocket", "h2c"],
+        &["", "h2c"],
+    ] {
+        let mut headers = asked.to_vec();
+        headers.extend(upgrades.iter().map(|one| ("upgrade", *one)));
+        for method in [Method::OPTIONS, Method::GET] {
+            let answer = proxy.try_ask(&host, method, "/", &headers, None).await;
+            let answer = answer.expect("an answer");
+            match answer.status {
+                200 => assert!(!answer.text.to_lowercase().contains("h2c"), "{answer}"),
+                status => assert_eq!(status, 400, "{upgrades:?}: {answer}"),
+            }
+        }
+    }
 }
 
 async fn sign_in_is_tenantrys(proxy: &Proxy, acme: &Tenant) {
@@ -409,6 +464,37 @@ async fn sign_in_is_tenantrys(proxy: &Proxy, acme: &Tenant) {
     assert_eq!(proxy.ask(&host, "/sign-in", &[]).await.status, 200);
     let setup = proxy.ask("localhost", "/setup/tenants", &[]).await;
     setup.problem(401, "UNAUTHENTICATED");
+}
+
+/// What Tenantry takes for a request's trace, from whoever sent it, stands in its log.
+async fn nobody_names_a_trace(dev: &Dev, proxy: &Proxy, acme: &Tenant) {
+    let host = proxy.host(&acme.slug);
+    let trace = "5e6f70818293a4b5c6d7e8f901122334";
+    let parent = format!("00-{trace}-a1b2c3d4e5f60718-01");
+    let named = [("traceparent", parent.as_str()), ("tracestate", "a=b")];
+    for (host, path) in [
+        ("localhost", "/setup/tenants"),
+        (&host, "/sign-in"),
+        (&host, "/"),
+    ] {
+        let answer = proxy.ask(host, path, &named).await;
+        assert!(!answer.text.contains(trace), "{answer}");
+        assert!(!answer.text.contains("a=b"), "{answer}");
+    }
+    let refused = [named[0], ("authorization", "Bearer x.y.z")];
+    let answer = proxy.ask(&host, "/", &refused).await;
+    answer.problem(401, "UNAUTHENTICATED");
+
+    // Sent past the proxy, it does stand there; and all before it was written.
+    let direct = "6e6f70818293a4b5c6d7e8f901122335";
+    let request = Client::new(dev.address(), "localhost").request(Method::GET, "/setup/tenants");
+    let request = request.header("traceparent", &format!("00-{direct}-a1b2c3d4e5f60718-01"));
+    request.send().await.problem(401, "UNAUTHENTICATED");
+    wait::until(Duration::from_secs(60), "it is logged", async || {
+        dev.log().contains(direct)
+    })
+    .await;
+    assert!(!dev.log().contains(trace), "a client's trace came through");
 }
 
 async fn who_is_out_of_service_is_refused(dev: &Dev, product: &Product, proxy: &Proxy) {

@@ -30,6 +30,9 @@ const STORE_ID: HeaderName = HeaderName::from_static("x-store-id");
 const CHANNEL_TOKEN: HeaderName = HeaderName::from_static("x-channel-token");
 const TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 
+/// Of these headers, those whose values let somebody in somewhere.
+pub(crate) const SECRET_HEADERS: [HeaderName; 2] = [API_KEY, CHANNEL_TOKEN];
+
 /// What a source says, if it says anything: a name, or a text that can be nobody's.
 type Said = Option<Asked>;
 

@@ -25,7 +25,7 @@ mod visitor;
 pub(crate) use allowed::Allowed;
 pub(crate) use audience::Audience;
 pub(crate) use base_visitor::BaseVisitor;
-pub(crate) use chain::names_tenant;
+pub(crate) use chain::{SECRET_HEADERS, names_tenant};
 pub(crate) use client::{ClientAddress, from_proxy};
 pub(crate) use credentials::{AccessToken, RefreshCookie, is_signed_in};
 pub(crate) use forwarded::{compare, forwarded_host};

@@ -10,7 +10,10 @@
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, COOKIE, FORWARDED, HOST, ORIGIN};
+use http::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, COOKIE, FORWARDED, HOST, ORIGIN,
+    SEC_WEBSOCKET_KEY, UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tenantry_router::{Route, Visits};
@@ -109,6 +112,7 @@ fn original(asking: &HeaderMap, app: &App) -> Result<Parts, Problem> {
     // One that is not told may be any: then a cookie counts from our own pages only.
     let method = only(asking, &FORWARDED_METHOD)?
         .and_then(|method| Method::from_bytes(method.as_bytes()).ok())
+        .filter(|_| !opens_a_tunnel(asking))
         .unwrap_or(Method::POST);
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.method = method;
@@ -121,9 +125,20 @@ fn original(asking: &HeaderMap, app: &App) -> Result<Parts, Problem> {
     parts.headers.insert(HOST, host.clone());
     let authority = authority(&parts.uri, &parts.headers)?;
     let site = Site::from(app.router.parse_host(&authority.0)?);
+    if matches!(site, Site::Base) {
+        // There is no product at a base domain: a token or a header that names a tenant makes none.
+        return Err(Problem::new(ErrorKind::Malformed, "TENANT_NOT_NAMED"));
+    }
     parts.extensions.insert(authority);
     parts.extensions.insert(site);
     Ok(parts)
+}
+
+/// Whether it is a websocket's handshake: a GET, and the beginning of whatever the page then sends. Pages
+/// of any site may begin one, the browser adds the cookie, and no CORS keeps them from reading the answers.
+/// By either header, as nginx asks without `Upgrade`.
+fn opens_a_tunnel(asking: &HeaderMap) -> bool {
+    asking.contains_key(UPGRADE) || asking.contains_key(SEC_WEBSOCKET_KEY)
 }
 
 /// Two are none: the proxy may have looked at the other.

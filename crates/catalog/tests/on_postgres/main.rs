@@ -130,6 +130,8 @@ fn cases() -> Vec<(&'static str, Case)> {
         }
         router_login {
             it_reads_what_routing_needs_and_nothing_else,
+            what_it_plants_is_not_run_by_the_catalogs_functions,
+            nobody_is_let_in_who_could_create_where_names_are_looked_for,
             its_password_is_in_no_statement,
             made_many_times_at_once_it_is_one_login,
             grants_are_repaired_and_a_lost_password_is_made_anew,

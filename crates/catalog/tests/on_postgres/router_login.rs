@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::PgConnection;
 use tenantry_catalog::{CatalogError, MIGRATOR, migrate, router_login, routers, routes};
 use tenantry_types::{InstallationId, RoleName, RouterId, Secret};
 use tenantry_vault::Keyring;
@@ -101,6 +102,110 @@ pub async fn it_reads_what_routing_needs_and_nothing_else(db: Db) {
             .expect_err(statement);
         assert_eq!(sqlstate(&refused), "42501", "{statement}: {refused}");
     }
+    let beyond = async |conn: &mut PgConnection| {
+        let more = router_login::beyond_routing(conn).await;
+        more.expect("asked").join(", ")
+    };
+    assert_eq!(beyond(&mut router).await, "", "what is granted is known");
+    let given = format!(
+        "GRANT SELECT (name) ON operators TO {name}; GRANT UPDATE ON changes TO {name};
+         GRANT CREATE ON SCHEMA public TO {name}"
+    );
+    execute(&mut conn, &given).await;
+    let expected = "CREATE on schema public, table changes, table operators";
+    assert_eq!(beyond(&mut router).await, expected);
+    let own = beyond(&mut db.conn().await).await;
+    assert!(own.contains("table operators"), "{own}");
+    assert!(beyond(&mut conn).await.starts_with("all of a superuser"));
+}
+
+/// As up to Postgres 14, and in databases that were made by then.
+const OPEN: &str =
+    "ALTER SCHEMA public OWNER TO postgres; GRANT USAGE, CREATE ON SCHEMA public TO PUBLIC";
+
+/// Tried in psql with the functions as they were (`search_path = public, pg_temp`): what was planted ran
+/// as their owner.
+pub async fn what_it_plants_is_not_run_by_the_catalogs_functions(db: Db) {
+    let (name, password) = ensure(&db, installation(&db)).await;
+    execute(&mut db.superuser().await, OPEN).await;
+    db.cluster("main").await;
+    let mut router = db
+        .login(name.as_str(), password.expose())
+        .await
+        .expect("a login");
+    let me = RouterId::generate(&db.clock, &db.entropy);
+    routers::register(&mut router, me, "r1", 0, LONG)
+        .await
+        .expect("registered");
+    // Each fits a call in the functions better than the built-in one of that name.
+    for planted in [
+        "array_position(uuid[], uuid) RETURNS integer",
+        "nextval(text) RETURNS bigint",
+        "cardinality(uuid[]) RETURNS integer",
+        "generate_subscripts(integer[], integer) RETURNS SETOF integer",
+        "array_fill(integer, integer[]) RETURNS integer[]",
+        "unnest(uuid[]) RETURNS SETOF uuid",
+    ] {
+        let body = "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$";
+        execute(
+            &mut router,
+            &format!("CREATE FUNCTION public.{planted} {body}"),
+        )
+        .await;
+    }
+    renew(&mut router, me, 1, &[]).await.expect("registered");
+    let again = renew(&mut router, me, 2, &[]).await.expect("registered");
+    assert_eq!(again.len(), 1, "a share of the only cluster");
+
+    // All of the catalog's functions, those of later migrations as well.
+    let lax: Vec<String> = sqlx::query_scalar(
+        "SELECT oid::regprocedure::text FROM pg_proc
+         WHERE pronamespace = 'public'::regnamespace AND proowner = 'tenantry_admin'::regrole
+           AND NOT coalesce(proconfig, '{}') @> '{\"search_path=pg_catalog, pg_temp\"}'",
+    )
+    .fetch_all(&mut db.superuser().await)
+    .await
+    .expect("asked");
+    assert_eq!(lax, Vec::<String>::new());
+}
+
+pub async fn nobody_is_let_in_who_could_create_where_names_are_looked_for(db: Db) {
+    let id = installation(&db);
+    let (mut conn, mut superuser) = (db.conn().await, db.superuser().await);
+    // Ours to take.
+    execute(&mut conn, "GRANT CREATE ON SCHEMA public TO PUBLIC").await;
+    let (name, password) = ensure(&db, id).await;
+    let mut router = db
+        .login(name.as_str(), password.expose())
+        .await
+        .expect("a login");
+    let plant = "CREATE FUNCTION public.planted() RETURNS integer LANGUAGE sql AS 'SELECT 1'";
+    let refused = try_execute(&mut router, plant).await.expect_err("taken");
+    assert_eq!(sqlstate(&refused), "42501");
+
+    // A superuser's.
+    execute(&mut superuser, OPEN).await;
+    let keys = db.keys.route();
+    let refused = router_login::ensure(&mut conn, &keys, &db.entropy, id).await;
+    let refused = refused.expect_err("open to whoever connects");
+    assert!(
+        matches!(&refused, CatalogError::SchemaOpenToPublic(name) if *name == db.name),
+        "{refused}"
+    );
+    // What the message says helps.
+    let text = refused.to_string();
+    let (_, command) = text.split_once("run `").expect("a command");
+    execute(&mut superuser, command.trim_end_matches('`')).await;
+    assert!(ensure(&db, id).await == (name.clone(), password));
+
+    // The login's alone, by somebody whose gifts are not ours to take.
+    let given = format!(
+        "ALTER SCHEMA public OWNER TO postgres; GRANT USAGE ON SCHEMA public TO PUBLIC;
+         GRANT CREATE ON SCHEMA public TO {name}"
+    );
+    execute(&mut superuser, &given).await;
+    let made = router_login::ensure(&mut conn, &keys, &db.entropy, id).await;
+    assert!(made.expect("asked").is_none());
 }
 
 pub async fn its_password_is_in_no_statement(db: Db) {

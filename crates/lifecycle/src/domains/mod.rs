@@ -18,7 +18,7 @@ use tenantry_types::{DomainName, TenantId, Timestamp};
 
 use crate::Lifecycle;
 use crate::asker::Asker;
-use crate::deps::Deps;
+use crate::deps::{Deps, Settings};
 use crate::engine::chain_of;
 use crate::error::StartError;
 
@@ -181,13 +181,20 @@ impl Lifecycle {
         let (tenant, name) = (asked.tenant_id, &asked.name);
         let mut tx = deps.catalog.begin().await?;
         // Before the claim: whoever changes a tenant's domains takes them in this order.
-        locked(&mut tx, &TenantRef::Id(tenant)).await?;
+        let status = locked(&mut tx, &TenantRef::Id(tenant)).await?.status;
         let claim = domain_claims::lock(&mut tx, tenant, name)
             .await?
             .filter(|claim| claim.challenge == asked.challenge)
             .ok_or(StartError::UnknownDomain)?;
+        // It may have been deleted while the DNS was asked. What it has goes on being looked at: it is
+        // not to come back with a domain that is somebody else's by then.
+        if status == Status::Deleting && claim.served.is_none() {
+            return Err(StartError::WrongState(
+                "the tenant is deleted; bring it back first",
+            ));
+        }
 
-        let step = Step::of(&claim, outcome, now, deps);
+        let step = Step::of(&claim, outcome, now, &deps.settings);
         let (outcome, action) = match step {
             Step::Serve => match domains::serve(&mut tx, tenant, name).await? {
                 Serve::Taken => (Outcome::Taken, None),
@@ -207,7 +214,7 @@ impl Lifecycle {
             domains::set_primary(&mut tx, tenant, Some(name)).await?;
             domain_claims::want_primary(&mut tx, tenant, None).await?;
         }
-        let checked = checked(&claim, outcome, action.is_some(), now, deps);
+        let checked = checked(&claim, outcome, action.is_some(), now, &deps.settings);
         domain_claims::note(&mut tx, tenant, name, &checked).await?;
         if let Some(action) = action {
             let detail = serde_json::json!({ "domain": name.as_str() });
@@ -318,11 +325,11 @@ enum Step {
 }
 
 impl Step {
-    fn of(claim: &Claim, outcome: Outcome, now: Timestamp, deps: &Deps) -> Self {
+    fn of(claim: &Claim, outcome: Outcome, now: Timestamp, settings: &Settings) -> Self {
         match (outcome, claim.served) {
             (Outcome::Proven, None) => Self::Serve,
             (Outcome::Missing | Outcome::Wrong, Some(_)) => {
-                let after = TimeDelta::from_std(deps.settings.domain_lapse_after).ok();
+                let after = TimeDelta::from_std(settings.domain_lapse_after).ok();
                 let gone = claim.unproven_since.map(|since| now - since);
                 match (gone, after) {
                     (Some(gone), Some(after)) if after > TimeDelta::zero() && gone >= after => {
@@ -337,7 +344,13 @@ impl Step {
 }
 
 /// How the claim stands after the look. `turned`: it began or ended to be served.
-fn checked(claim: &Claim, outcome: Outcome, turned: bool, now: Timestamp, deps: &Deps) -> Checked {
+fn checked(
+    claim: &Claim,
+    outcome: Outcome,
+    turned: bool,
+    now: Timestamp,
+    settings: &Settings,
+) -> Checked {
     let served = claim.served.is_some() != turned;
     let checks = if turned {
         1
@@ -346,16 +359,17 @@ fn checked(claim: &Claim, outcome: Outcome, turned: bool, now: Timestamp, deps: 
     };
     let gone = matches!(outcome, Outcome::Missing | Outcome::Wrong);
     let unproven_since = match outcome {
-        _ if !served => None,
         Outcome::Proven => None,
+        // Of one that lapsed it stays: from there it is counted when to give up.
+        _ if !served => claim.unproven_since,
         _ if gone => claim.unproven_since.or(Some(now)),
         _ => claim.unproven_since,
     };
-    let again = TimeDelta::from_std(deps.settings.domain_recheck).unwrap_or(TimeDelta::days(1));
+    let again = TimeDelta::from_std(settings.domain_recheck).unwrap_or(TimeDelta::days(1));
     let next = match (served, outcome) {
         (true, Outcome::Proven) => Some(now + again),
         (true, _) => Some(now + again.min(AT_MOST)),
-        (false, _) if now - claim.created_at >= GIVEN_UP_AFTER && !turned => None,
+        (false, _) if !turned && now - waits_since(claim, settings) >= GIVEN_UP_AFTER => None,
         (false, _) => Some(now + backoff(checks)),
     };
     Checked {
@@ -367,6 +381,15 @@ fn checked(claim: &Claim, outcome: Outcome, turned: bool, now: Timestamp, deps: 
     }
 }
 
+/// Since when a claim that is not served has waited for its record: since it lapsed, or was written.
+fn waits_since(claim: &Claim, settings: &Settings) -> Timestamp {
+    let after = TimeDelta::from_std(settings.domain_lapse_after).unwrap_or_default();
+    let lapsed = claim
+        .unproven_since
+        .and_then(|gone| gone.checked_add_signed(after));
+    lapsed.unwrap_or(claim.created_at)
+}
+
 fn backoff(checks: u32) -> TimeDelta {
     let times = 2_i32.checked_pow(checks.min(20)).unwrap_or(i32::MAX);
     SOON.checked_mul(times)
@@ -375,7 +398,57 @@ fn backoff(checks: u32) -> TimeDelta {
 
 #[cfg(test)]
 mod tests {
+    use tenantry_catalog::domain_claims::Served;
+    use tenantry_types::Clock;
+
     use super::*;
+
+    /// Tried by counting from when the claim was written: the lapsed one is looked at once more and
+    /// never again.
+    #[test]
+    fn a_claim_is_given_up_thirty_days_after_it_was_written_or_lapsed() {
+        let settings = Settings::default();
+        let written = Clock::system().now();
+        let mut claim = Claim {
+            tenant_id: TenantId::from_uuid(uuid::Uuid::from_bytes([7; 16])),
+            name: DomainName::parse("shop.acme.example").expect("a name"),
+            challenge: "c".to_owned(),
+            wants_primary: false,
+            served: None,
+            checks: 800,
+            outcome: None,
+            checked_at: None,
+            next_check_at: None,
+            unproven_since: None,
+            created_at: written,
+        };
+        let (missing, hour) = (Outcome::Missing, TimeDelta::hours(1));
+        let next = |claim: &Claim, now| checked(claim, missing, false, now, &settings).next;
+        let end = written + GIVEN_UP_AFTER;
+        assert_eq!(next(&claim, end - hour), Some(end));
+        assert_eq!(next(&claim, end), None);
+
+        // Proven at once, and its record gone after a year.
+        claim.served = Some(Served { is_primary: false });
+        let gone = written + TimeDelta::days(365);
+        let seen = checked(&claim, missing, false, gone, &settings);
+        assert_eq!(seen.unproven_since, Some(gone));
+        claim.unproven_since = seen.unproven_since;
+        let lapse = gone + TimeDelta::days(14);
+        let step = |claim: &Claim, now| Step::of(claim, missing, now, &settings);
+        assert_eq!(step(&claim, lapse - hour), Step::Stay);
+        assert_eq!(step(&claim, lapse), Step::Lapse);
+        let lapsed = checked(&claim, missing, true, lapse, &settings);
+        assert!(lapsed.next.is_some());
+        (claim.served, claim.unproven_since) = (None, lapsed.unproven_since);
+        let end = lapse + GIVEN_UP_AFTER;
+        assert_eq!(next(&claim, end - hour), Some(end));
+        assert_eq!(next(&claim, end), None);
+
+        // The record is back.
+        let back = checked(&claim, Outcome::Proven, true, end, &settings);
+        assert_eq!(back.unproven_since, None);
+    }
 
     #[test]
     fn looks_get_rarer_up_to_an_hour() {

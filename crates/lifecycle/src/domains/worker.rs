@@ -60,8 +60,13 @@ async fn look(life: &Lifecycle) -> Result<bool, StartError> {
                 checked = check(life, &claim) => checked,
             };
             match checked {
-                // Gone, or written anew, since it was leased.
-                Ok(()) | Err(StartError::UnknownDomain | StartError::UnknownTenant) => {}
+                // Gone, written anew, or its tenant deleted, since it was leased.
+                Ok(())
+                | Err(
+                    StartError::UnknownDomain
+                    | StartError::UnknownTenant
+                    | StartError::WrongState(_),
+                ) => {}
                 Err(error) => {
                     tracing::warn!(domain = %claim.name, code = error.code(), "a domain could not be checked; trying again");
                 }

@@ -1,4 +1,7 @@
 //! Which host a request names. One and only one: a proxy and we could read different ones of two.
+//!
+//! Many a proxy passes on what it was sent. So an `X-Forwarded-Host` never counts against a `Host` that
+//! leads to another tenant: that is what it looks like when the proxy set `Host` and the client the rest.
 
 use std::net::SocketAddr;
 
@@ -9,27 +12,66 @@ use ::axum::http::request::Parts;
 use ipnet::IpNet;
 
 use super::Rejection;
-use crate::BadHost;
+use crate::{Asked, BadHost, HostName, Router};
 
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// What a trusted proxy says that was asked for, else what the request itself says.
-pub(super) fn of<'a>(parts: &'a Parts, proxies: &[IpNet]) -> Result<&'a str, Rejection> {
-    if is_from(proxies, parts)?
-        && let Some(host) = only(parts, FORWARDED_HOST)?
-    {
-        return Ok(host);
-    }
-    Ok(match (parts.uri.authority(), only(parts, HOST)?) {
+/// What a request says of the host it asks for.
+pub(super) struct Named<'a> {
+    /// What a trusted proxy says that was asked for, else what the request itself says.
+    host: &'a str,
+    /// What the request itself says, where the proxy's word counts.
+    besides: Option<&'a str>,
+}
+
+/// Reads the headers; nothing is compared yet.
+pub(super) fn of<'a>(parts: &'a Parts, proxies: &[IpNet]) -> Result<Named<'a>, Rejection> {
+    let direct = match (parts.uri.authority(), only(parts, HOST)?) {
         (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host) => {
             return Err(BadHost.into());
         }
         // HTTP/2 sends the host in the request's target, and a target in absolute form wins over
         // the header (RFC 9112, 3.2.2).
-        (Some(target), _) => target.as_str(),
-        (None, Some(host)) => host,
-        (None, None) => return Err(BadHost.into()),
-    })
+        (Some(target), _) => Some(target.as_str()),
+        (None, host) => host,
+    };
+    if is_from(proxies, parts)?
+        && let Some(host) = only(parts, FORWARDED_HOST)?
+    {
+        let besides = direct;
+        return Ok(Named { host, besides });
+    }
+    let host = direct.ok_or(BadHost)?;
+    let besides = None;
+    Ok(Named { host, besides })
+}
+
+impl Named<'_> {
+    /// What it names, unless `Host` leads to another tenant.
+    pub(super) async fn agreed(&self, router: &Router) -> Result<HostName, Rejection> {
+        let host = router.parse_host(self.host)?;
+        let besides = self.besides.map(|name| router.parse_host(name));
+        // What proxies call us: our address, a name inside a cluster, the base domain.
+        let Some(Ok(besides @ (HostName::Subdomain(_) | HostName::Custom(_)))) = besides else {
+            return Ok(host);
+        };
+        if besides == host {
+            return Ok(host);
+        }
+        let Some(tenant) = router.tenant_of(&Asked::Host(besides)).await? else {
+            return Ok(host);
+        };
+        let same = match &host {
+            HostName::Subdomain(_) | HostName::Custom(_) => {
+                router.tenant_of(&Asked::Host(host.clone())).await? == Some(tenant)
+            }
+            HostName::Base | HostName::Unknown => return Err(BadHost.into()),
+        };
+        match same {
+            true => Ok(host),
+            false => Err(Rejection::WrongTenant),
+        }
+    }
 }
 
 fn is_from(proxies: &[IpNet], parts: &Parts) -> Result<bool, Rejection> {
@@ -69,7 +111,7 @@ mod tests {
         let parts = request.body(()).expect("a request").into_parts().0;
         let trusted: Vec<IpNet> = trusted.split_terminator(',').map(net).collect();
         match of(&parts, &trusted) {
-            Ok(host) => host.to_owned(),
+            Ok(named) => named.host.to_owned(),
             Err(error) => error.code().to_owned(),
         }
     }
@@ -90,6 +132,11 @@ mod tests {
         let two = &[("x-forwarded-host", "a.localhost"), headers[0], headers[1]];
         let told = host("/", two, Some("10.0.0.1"), "10.0.0.0/8");
         assert_eq!(told, "BAD_HOST");
+        let two = &[headers[0], ("host", "acme.localhost"), headers[1]];
+        let told = host("/", two, Some("10.0.0.1"), "10.0.0.0/8");
+        assert_eq!(told, "BAD_HOST");
+        let none = host("/", &headers[1..], Some("10.0.0.1"), "10.0.0.0/8");
+        assert_eq!(none, "acme.localhost", "HTTP/1.0");
         let none = host("/", &headers[..1], Some("10.0.0.1"), "10.0.0.0/8");
         assert_eq!(none, "app:8080");
     }

@@ -73,6 +73,10 @@ fn texts(code: &str) -> (&'static str, &'static str) {
             "Bad host",
             "The request must name one host, in one valid Host header.",
         ),
+        "WRONG_TENANT" => (
+            "Wrong tenant",
+            "Two names in the request lead to different tenants.",
+        ),
         "TENANT_NOT_FOUND" => ("Tenant not found", "No tenant is served at this host."),
         "TENANT_SUSPENDED" => ("Tenant suspended", "The tenant is suspended."),
         "TENANT_NOT_READY" => (

@@ -128,6 +128,7 @@ async fn on_real_databases() {
         product {
             a_handler_takes_its_tenants_database_as_an_argument,
             what_fails_half_way_is_rolled_back_and_tells_nothing,
+            a_forwarded_host_does_not_count_against_the_hosts_tenant,
         }
         visiting {
             a_change_waits_for_a_handler_without_a_connection,

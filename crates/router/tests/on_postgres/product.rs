@@ -1,9 +1,11 @@
 //! A product written in axum, with the router inside.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router as App;
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::get;
 use tenantry_catalog::change_log::Kind;
@@ -86,6 +88,53 @@ pub async fn a_handler_takes_its_tenants_database_as_an_argument(home: Home) {
         ask(&bare, "acme.localhost").await.0,
         StatusCode::INTERNAL_SERVER_ERROR
     );
+    router.shutdown().await;
+}
+
+/// A proxy that sets `Host` and passes on what the client sent beside it.
+pub async fn a_forwarded_host_does_not_count_against_the_hosts_tenant(home: Home) {
+    home.tenant("acme").await;
+    home.tenant("globex").await;
+    let router = home.router(Home::config()).await;
+    let proxy: SocketAddr = "10.0.0.1:1".parse().expect("an address");
+    let trusted = layer(router.clone()).trusting(["10.0.0.0/8".parse().expect("a network")]);
+    let app = App::new().route("/", get(who)).layer(trusted);
+    let ask = async |host: &str, forwarded: &str| {
+        let request = Request::get("/")
+            .header("host", host)
+            .header("x-forwarded-host", forwarded)
+            .extension(ConnectInfo(proxy));
+        let answer = app
+            .clone()
+            .oneshot(request.body(Body::empty()).expect("a request"));
+        let answer = answer.await.expect("an answer");
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), 10_000).await.expect("a body");
+        (status, String::from_utf8(body.to_vec()).expect("text"))
+    };
+    for (host, forwarded) in [
+        ("10.1.2.3:8080", "globex.localhost"),
+        ("product:8080", "globex.localhost"),
+        ("product.internal", "globex.localhost"),
+        ("localhost", "globex.localhost"),
+        ("nobody.localhost", "globex.localhost"),
+        ("GLOBEX.localhost:8080", "globex.localhost"),
+    ] {
+        let answer = ask(host, forwarded).await;
+        assert_eq!(answer, (StatusCode::OK, "globex".to_owned()), "{host}");
+    }
+    for (forwarded, status, code) in [
+        ("globex.localhost", StatusCode::FORBIDDEN, "WRONG_TENANT"),
+        ("nobody.localhost", StatusCode::FORBIDDEN, "WRONG_TENANT"),
+        ("shop.example", StatusCode::FORBIDDEN, "WRONG_TENANT"),
+        ("localhost", StatusCode::BAD_REQUEST, "BAD_HOST"),
+        ("10.1.2.3", StatusCode::BAD_REQUEST, "BAD_HOST"),
+    ] {
+        let (found, body) = ask("acme.localhost", forwarded).await;
+        assert_eq!(found, status, "{forwarded}: {body}");
+        let told: serde_json::Value = serde_json::from_str(&body).expect("a problem");
+        assert_eq!(told["code"], code, "{body}");
+    }
     router.shutdown().await;
 }
 

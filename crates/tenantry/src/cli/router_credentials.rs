@@ -1,6 +1,11 @@
 //! `tenantry router-credentials`: what a product is given that has the router inside, and no more than
 //! that: the route keys, the catalog with the login that reads only what routing needs.
 
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use serde_json::json;
 use tenantry_catalog::router_login;
@@ -19,14 +24,18 @@ use crate::output::{self, Output, note};
 
 const EXAMPLES: &str = "\
 Examples:
-  tenantry router-credentials > product.env           (where `tenantry dev` runs)
-  tenantry --config /etc/tenantry/tenantry.toml router-credentials
+  tenantry router-credentials --out product.env       (where `tenantry dev` runs)
+  tenantry --config /etc/tenantry/tenantry.toml router-credentials --out product.env
   tenantry router-credentials --output json";
 
-/// No flags of its own.
+/// Where they go.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub struct RouterCredentials {}
+pub struct RouterCredentials {
+    /// Write the variables to a new file that only you can read. One that is there is left as it is.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
 
 impl RouterCredentials {
     /// Runs it.
@@ -42,30 +51,71 @@ impl RouterCredentials {
         let url = router_url(&config, &catalog, &keys, installation).await?;
         catalog.close().await;
         let (domains, keys) = (&config.web.base_domains, keys.route_setting());
-        match global.output {
-            Output::Json => output::json(&json!({
-                "routerCatalogUrl": url.expose(),
-                "keys": keys.expose(),
-                "installationId": installation,
-                "baseDomains": domains,
-            })),
-            Output::Table => {
-                for (name, value) in [
-                    ("TENANTRY_ROUTER_CATALOG_URL", url.expose()),
-                    ("TENANTRY_KEYS", keys.expose()),
-                    ("TENANTRY_INSTALLATION", &installation.to_string()),
-                    ("TENANTRY_BASE_DOMAINS", &domains.join(",")),
-                ] {
-                    output::line(&format!("{name}={}", quoted(value)))?;
+        let variables = [
+            ("TENANTRY_ROUTER_CATALOG_URL", url.expose()),
+            ("TENANTRY_KEYS", keys.expose()),
+            ("TENANTRY_INSTALLATION", &installation.to_string()),
+            ("TENANTRY_BASE_DOMAINS", &domains.join(",")),
+        ]
+        .map(|(name, value)| format!("{name}={}", quoted(value)));
+        match (&self.out, global.output) {
+            (Some(file), output) => {
+                write(file, &Secret::new(variables.join("\n") + "\n"))?;
+                if output == Output::Json {
+                    return output::json(&json!({ "file": file.display().to_string() }));
                 }
-                note(
-                    "For a program that routes: these open tenants' databases as their router login does,",
-                );
-                note("and no admin's or owner's login. Keep them as you keep a password.");
-                Ok(())
+                note(&format!("Written to {}.", file.display()));
+            }
+            (None, Output::Json) => {
+                return output::json(&json!({
+                    "routerCatalogUrl": url.expose(),
+                    "keys": keys.expose(),
+                    "installationId": installation,
+                    "baseDomains": domains,
+                }));
+            }
+            (None, Output::Table) => {
+                for variable in &variables {
+                    output::line(variable)?;
+                }
             }
         }
+        note(
+            "For a program that routes: these open tenants' databases as their router login does,",
+        );
+        note("and no admin's or owner's login. Keep them as you keep a password.");
+        Ok(())
     }
+}
+
+/// A file that others may read, or that was made by somebody else, is never written to.
+fn write(path: &Path, text: &Secret) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        let exit = match error.kind() {
+            ErrorKind::AlreadyExists => Exit::Conflict,
+            _ => Exit::Failed,
+        };
+        let next = match error.kind() {
+            ErrorKind::AlreadyExists => "remove it, or name another",
+            _ => "name a file in a folder that you may write to",
+        };
+        let what = format!("{} cannot be made: {error}", path.display());
+        Failure::new(exit, what).next(next)
+    };
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    let written = file
+        .write_all(text.expose().as_bytes())
+        .and_then(|()| file.sync_all());
+    written.map_err(|error| {
+        // It is ours, and half of it is of no use to anybody.
+        let _ = fs::remove_file(path);
+        failed(error)
+    })
 }
 
 /// As configured; where nothing is, and `tenantry dev` runs, as that folder's `env` says.
@@ -108,6 +158,7 @@ async fn router_url(
     installation: InstallationId,
 ) -> Result<Secret> {
     if let Some(url) = &config.catalog.router_catalog_url {
+        check(url).await?;
         return Ok(url.clone());
     }
     let failed = |error| {
@@ -132,6 +183,38 @@ async fn router_url(
         .next("make one as docs/library.md says, and set `router_catalog_url` to it"));
     };
     catalog_url::replacing_login(config.catalog.url()?, &name, &password)
+}
+
+/// A login that somebody else made, before it is given away: the catalog's own, put there by mistake,
+/// opens all that the catalog holds.
+async fn check(url: &Secret) -> Result<()> {
+    let failed = |error| {
+        catalog_failure(
+            "the login of `router_catalog_url` cannot be looked at",
+            &error,
+        )
+    };
+    let catalog = catalog_url::connect(url).await?;
+    let mut conn = catalog
+        .acquire()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    let more = router_login::beyond_routing(&mut conn)
+        .await
+        .map_err(failed)?;
+    drop(conn);
+    catalog.close().await;
+    match more.as_slice() {
+        [] => Ok(()),
+        more => Err(Failure::new(
+            Exit::NotAllowed,
+            format!(
+                "the login of `router_catalog_url` may do more than a router needs, and must not be given to a product: {}",
+                more.join(", ")
+            ),
+        )
+        .next("take these rights from it, or make a login as docs/library.md says")),
+    }
 }
 
 /// As a shell, systemd and compose read it alike: plain, or between single quotes, which no URL has.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::{join, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use tenantry_testkit::dns::record;
 use tenantry_testkit::{Answer, Client, Dev, Options, Serve, Tenant, shared, unique};
 
@@ -452,6 +453,45 @@ async fn a_deleted_tenant_keeps_its_domains_until_it_is_purged() {
         .expect(200);
     dev.prove(&next.slug, &served).await;
     leads_to(&dev.base(), &next, &served).await;
+}
+
+/// A lookup takes as long as the DNS does; the tenant may be deleted meanwhile.
+#[tokio::test]
+async fn a_tenant_that_is_deleted_during_the_lookup_gets_no_new_domain() {
+    let dev = shared();
+    let gone = dev.tenant("during").await;
+    let domain = format!("shop.{}.example", gone.slug);
+    let claimed = put(dev, &gone, &domain).await.expect(201);
+    dev.dns().set_record(&claimed);
+    let catalog = &dev.pg().catalog;
+    let mut first = dev.pg().enter(catalog).await;
+    let lock = format!(
+        "BEGIN; UPDATE tenants SET status = 'deleting', purge_at = now() + interval '9 days' WHERE id = '{}'",
+        gone.id
+    );
+    sqlx::raw_sql(AssertSqlSafe(lock))
+        .execute(&mut first)
+        .await
+        .expect("locked");
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut first)
+        .await
+        .expect("asked");
+    let (answer, ()) = join(verify(dev, &gone, &domain), async {
+        let waiting = format!(
+            "SELECT pid::text FROM pg_stat_activity WHERE {pid} = ANY (pg_blocking_pids(pid))"
+        );
+        wait::until(BOUND, "it waits for the tenant", async || {
+            !dev.pg().texts(catalog, &waiting).await.is_empty()
+        })
+        .await;
+        let done = sqlx::raw_sql("COMMIT").execute(&mut first).await;
+        done.expect("committed");
+    })
+    .await;
+    answer.problem(409, "WRONG_STATE");
+    let served = format!("SELECT name FROM domains WHERE name = '{domain}'");
+    assert!(dev.pg().texts(catalog, &served).await.is_empty());
 }
 
 #[tokio::test]

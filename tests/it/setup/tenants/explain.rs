@@ -103,6 +103,20 @@ async fn a_domain_that_waits_for_its_record_is_told_with_the_record() {
     let domains = told["domains"].as_array().expect("domains");
     let states = domains.iter().map(|domain| &domain["state"]);
     assert_eq!(states.collect::<Vec<_>>(), ["verified", "pending"]);
+
+    // Each has a record of its own.
+    let path = format!("/setup/tenants/{}/domains/blog.pending.example", shop.id);
+    dev.operator().put(&path, json!({})).await.expect(201);
+    let told = explain(dev, &shop, "").await;
+    assert_eq!(codes(&told)[..2], ["DOMAIN_NOT_VERIFIED"; 2], "{told}");
+    for (finding, domain) in ["blog", "shop"].into_iter().enumerate() {
+        let message = told["verdict"][finding]["message"].as_str();
+        let message = message.expect("a text");
+        assert!(
+            message.contains(&format!("`{domain}.pending.example`")),
+            "{told}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ impl View {
             }),
             last_check: check.map(|(outcome, at)| LastCheck { outcome, at }),
             next_check_at: claim.next_check_at,
-            unproven_since: claim.unproven_since,
+            unproven_since: claim.served.and(claim.unproven_since),
         }
     }
 

@@ -65,12 +65,22 @@ impl Found {
     ) {
         // The same of several routers is one finding.
         if self.0.iter().all(|finding| finding.code != code) {
-            self.0.push(Finding {
-                code,
-                message: message.into(),
-                what_to_do: what_to_do.into(),
-            });
+            self.add_each(code, message, what_to_do);
         }
+    }
+
+    /// Of a thing of which a tenant has several.
+    fn add_each(
+        &mut self,
+        code: &'static str,
+        message: impl Into<String>,
+        what_to_do: impl Into<String>,
+    ) {
+        self.0.push(Finding {
+            code,
+            message: message.into(),
+            what_to_do: what_to_do.into(),
+        });
     }
 
     fn state(&mut self, view: &View) {
@@ -216,7 +226,7 @@ impl Found {
                 },
             );
             if domain.state == State::Pending {
-                self.add(
+                self.add_each(
                     "DOMAIN_NOT_VERIFIED",
                     format!("`{name}` is not served: {looked}."),
                     format!(
@@ -225,7 +235,7 @@ impl Found {
                     ),
                 );
             } else if let Some(since) = domain.unproven_since {
-                self.add(
+                self.add_each(
                     "DOMAIN_RECORD_GONE",
                     format!(
                         "`{name}` is served, but its record has been gone since {}; {looked}.",
