@@ -10,6 +10,9 @@
 //! names it found it. When the owner goes (the answer was sent, the client left, the handler
 //! panicked) so do the visits, whatever else still has the entrance.
 
+#[cfg(feature = "axum")]
+mod streams;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -22,6 +25,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::Router;
 use crate::generation::Generation;
 use crate::resolve::{ResolveError, Route};
+
+#[cfg(feature = "axum")]
+pub(crate) use streams::Streams;
 
 /// How often a route may turn out to be overtaken by changes before we give up.
 const OVERTAKEN: usize = 4;
@@ -165,17 +171,6 @@ impl Visits {
         .await
     }
 
-    /// The request was worked on; what is left is to send its answer.
-    pub(crate) fn into_streams(self) -> Streams {
-        let visits = std::mem::take(&mut *self.lock());
-        let streams = visits.iter();
-        let streams = streams.map(|visit| Visit::counted(&visit.generation, true));
-        Streams {
-            visits: streams.collect(),
-            ends: Ends::default(),
-        }
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Visit>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -217,50 +212,6 @@ impl Entrance {
         let entered = visit.is_some();
         visits.extend(visit);
         entered
-    }
-}
-
-/// The visits of a request whose answer is being sent.
-pub(crate) struct Streams {
-    visits: Vec<Visit>,
-    ends: Ends,
-}
-
-impl Streams {
-    /// Asks for the next part of the answer, unless the time is over. The one who asks is woken when
-    /// it is.
-    pub(crate) fn next_part<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        part: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<Result<T, Cut>> {
-        // Counted first and looked at then, as a visit begins.
-        let _working = Working::begin(&self.visits);
-        if self.ends.poll(&self.visits, cx).is_ready() {
-            return Poll::Ready(Err(Cut));
-        }
-        part(cx).map(Ok)
-    }
-}
-
-/// A part of the answer is being made.
-struct Working<'a>(&'a [Visit]);
-
-impl<'a> Working<'a> {
-    fn begin(visits: &'a [Visit]) -> Self {
-        for visit in visits {
-            let working = &visit.generation.present.working;
-            working.fetch_add(1, Ordering::SeqCst);
-        }
-        Self(visits)
-    }
-}
-
-impl Drop for Working<'_> {
-    fn drop(&mut self) {
-        for visit in self.0 {
-            visit.end(&visit.generation.present.working);
-        }
     }
 }
 

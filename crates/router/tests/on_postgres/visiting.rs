@@ -16,6 +16,7 @@ use tenantry_router::axum::{Tenant, TenantDb, layer};
 use tenantry_router::{Config, ResolveError, Router, Visits};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tower::ServiceExt;
 
 use crate::home::{Home, conn, eventually, resolve};
@@ -92,6 +93,14 @@ async fn text(answer: Response<Body>) -> (StatusCode, String) {
     (status, String::from_utf8(body.to_vec()).expect("text"))
 }
 
+/// Less than a router takes to give up what cannot be ended.
+const BOUND: Duration = Duration::from_secs(20);
+
+async fn drained(router: &Router, number: i64) {
+    let done = timeout(BOUND, router.wait_drained(number)).await;
+    done.expect("acknowledged");
+}
+
 async fn others_are_told(home: &Home, number: i64) {
     eventually("others are told", async || {
         home.behind(number).await.is_empty()
@@ -99,6 +108,7 @@ async fn others_are_told(home: &Home, number: i64) {
     .await;
 }
 
+/// Tried with a drain that looks at leases alone: acknowledged while the handler is in the middle.
 pub async fn a_change_waits_for_a_handler_without_a_connection(home: Home) {
     let tenant = home.tenant("acme").await;
     let router = router(&home, NEVER).await;
@@ -116,11 +126,12 @@ pub async fn a_change_waits_for_a_handler_without_a_connection(home: Home) {
     let answer = asked.await.expect("not cancelled");
     assert!(router.stats().acked < number, "nor before it is sent");
     assert_eq!(text(answer).await, (StatusCode::OK, "done".to_owned()));
-    router.wait_drained(number).await;
+    drained(&router, number).await;
     others_are_told(&home, number).await;
     router.shutdown().await;
 }
 
+/// Tried without `Present::cut`: nothing is acknowledged, and the handler goes on.
 pub async fn a_handler_is_ended_at_the_deadline(home: Home) {
     let tenant = home.tenant("acme").await;
     let router = router(&home, SOON).await;
@@ -128,7 +139,7 @@ pub async fn a_handler_is_ended_at_the_deadline(home: Home) {
     let asked = begun(&stage, &router).await;
 
     let number = home.set_status(&tenant, "suspended", Kind::Fenced).await;
-    router.wait_drained(number).await;
+    drained(&router, number).await;
     assert!(stage.is_gone(), "nothing of it goes on");
     let (status, body) = text(asked.await.expect("not cancelled")).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -153,9 +164,12 @@ fn streaming(router: &Router) -> (App, mpsc::Sender<&'static str>) {
 }
 
 async fn part(body: &mut axum::body::BodyDataStream) -> Option<Result<Bytes, axum::Error>> {
-    body.next().await
+    timeout(BOUND, body.next())
+        .await
+        .expect("a part or the end")
 }
 
+/// Tried with `until_sent` that leaves the body as it is: acknowledged between its parts.
 pub async fn a_change_waits_for_an_answer_that_is_still_sent(home: Home) {
     let tenant = home.tenant("acme").await;
     let router = router(&home, NEVER).await;
@@ -177,11 +191,13 @@ pub async fn a_change_waits_for_an_answer_that_is_still_sent(home: Home) {
     assert!(router.stats().acked < number);
     drop(sender);
     assert!(part(&mut body).await.is_none());
-    router.wait_drained(number).await;
+    drained(&router, number).await;
     others_are_told(&home, number).await;
     router.shutdown().await;
 }
 
+/// Tried without `Present::cut`: both go on, and nothing is acknowledged. Tried with unread answers that
+/// count after the cut: the one that nobody reads holds the change up.
 pub async fn an_answer_breaks_off_at_the_deadline(home: Home) {
     let tenant = home.tenant("acme").await;
     let router = router(&home, SOON).await;
@@ -196,7 +212,7 @@ pub async fn an_answer_breaks_off_at_the_deadline(home: Home) {
     assert!(!unread.body().is_end_stream());
 
     let number = home.set_status(&tenant, "suspended", Kind::Fenced).await;
-    router.wait_drained(number).await;
+    drained(&router, number).await;
     others_are_told(&home, number).await;
     let broken = waiting.await.expect("not cancelled");
     assert!(broken.expect("not its end").is_err(), "it breaks off");
@@ -208,6 +224,7 @@ pub async fn an_answer_breaks_off_at_the_deadline(home: Home) {
     router.shutdown().await;
 }
 
+/// Tried with visits that outlive their owner: never acknowledged.
 pub async fn a_request_that_panics_or_is_given_up_is_not_waited_for(home: Home) {
     let tenant = home.tenant("acme").await;
     let router = router(&home, NEVER).await;
@@ -220,34 +237,37 @@ pub async fn a_request_that_panics_or_is_given_up_is_not_waited_for(home: Home) 
     router.wait_applied(number).await;
     assert!(router.stats().acked < number, "one is left");
     asked.abort();
-    router.wait_drained(number).await;
+    drained(&router, number).await;
     assert!(stage.is_gone());
     router.shutdown().await;
 }
 
+/// Tried with `is_retired` in place of `is_ending` in `change_log.rs`: the fence is acknowledged at once.
 pub async fn a_migration_ends_no_request_and_a_later_change_waits_for_it(home: Home) {
     let tenant = home.tenant("acme").await;
     let router = router(&home, NEVER).await;
     let stage = Stage::default();
     let asked = begun(&stage, &router).await;
     let number = home.change(&tenant, Kind::Migrated).await;
-    router.wait_drained(number).await;
+    drained(&router, number).await;
     let number = home.set_status(&tenant, "suspended", Kind::Fenced).await;
     router.wait_applied(number).await;
     assert!(router.stats().acked < number, "of before the migration");
     stage.go_on.notify_one();
     let answer = asked.await.expect("not cancelled");
     assert_eq!(text(answer).await.0, StatusCode::OK);
-    router.wait_drained(number).await;
+    drained(&router, number).await;
     router.shutdown().await;
 }
 
+/// Tried with a visit that does not look whether its generation was retired: it is let in to a tenant
+/// that is suspended.
 pub async fn nobody_enters_by_a_route_that_was_overtaken(home: Home) {
     let tenant = home.tenant("acme").await;
     let router = router(&home, NEVER).await;
     let route = resolve(&router, &tenant).await.expect("a route");
     let number = home.change(&tenant, Kind::Disconnect).await;
-    router.wait_drained(number).await;
+    drained(&router, number).await;
 
     // By a newer one then, which the next change waits for.
     let visits = Visits::new();
@@ -257,7 +277,7 @@ pub async fn nobody_enters_by_a_route_that_was_overtaken(home: Home) {
     router.wait_applied(number).await;
     assert!(router.stats().acked < number);
     drop(visits);
-    router.wait_drained(number).await;
+    drained(&router, number).await;
 
     let visits = Visits::new();
     let refused = visits.entrance().enter(&router, route).await;
@@ -269,7 +289,7 @@ pub async fn nobody_enters_by_a_route_that_was_overtaken(home: Home) {
     router.shutdown().await;
 }
 
-/// A lease in a request's hands goes with it.
+/// A lease in a request's hands goes with it. Tried without `Present::cut`.
 pub async fn a_request_with_a_connection_is_ended_with_it(home: Home) {
     let tenant = home.tenant("acme").await;
     let router = router(&home, SOON).await;
@@ -284,7 +304,7 @@ pub async fn a_request_with_a_connection_is_ended_with_it(home: Home) {
     let asked = tokio::spawn(ask(app.layer(layer(router.clone())), "/"));
     begun.notified().await;
     let number = home.set_status(&tenant, "suspended", Kind::Fenced).await;
-    router.wait_drained(number).await;
+    drained(&router, number).await;
     let answer = asked.await.expect("not cancelled");
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     eventually("no connection is left", async || {
