@@ -441,8 +441,6 @@ const FUNCTIONS_FOR_ROUTERS: &[&str] = &[
     "may run router_report(uuid,jsonb)",
 ];
 
-/// Tried: with `DELETE` on `routers` granted to it, and with `EXECUTE` on `budget_set`, made SECURITY
-/// DEFINER.
 #[tokio::test]
 async fn the_routers_catalog_login_reads_what_routing_needs_and_no_more() {
     let dev = Dev::start();

@@ -253,7 +253,7 @@ impl Connector {
             .options_of(place)?
             .application_name(&self.reserve_name)
             .options(POOLED);
-        let proving = unbudgeted(proven(options, self.expected(place)));
+        let proving = unbudgeted(options, self.expected(place));
         let Fresh { conn, .. } = self.bounded(proving).await?;
         // A server that cannot be told has ended it, or will when it notices.
         let _ = tokio::time::timeout(self.timeout, conn.close()).await;
@@ -279,7 +279,7 @@ impl Connector {
             .options(address, database, login, password)
             .application_name(&self.reserve_name)
             .options(PROOF);
-        self.bounded(unbudgeted(proven(options, expected))).await
+        self.bounded(unbudgeted(options, expected)).await
     }
 
     pub(crate) fn expected(&self, place: &Place) -> Expected {
@@ -375,10 +375,8 @@ async fn proven(
 }
 
 /// Outside of the budget nobody counts when a connection that is not what was expected has ended.
-async fn unbudgeted(
-    proving: impl Future<Output = Result<Fresh, (OpenError, Option<PgConnection>)>>,
-) -> Result<Fresh, OpenError> {
-    proving.await.map_err(|(error, _)| error)
+fn unbudgeted(options: PgConnectOptions, expected: Expected) -> Attempt {
+    Box::pin(async move { proven(options, expected).await.map_err(|(error, _)| error) })
 }
 
 /// The rest of an attempt, the end of what it led to included.

@@ -345,7 +345,7 @@ async fn row(db: &Db, router: RouterId) -> Option<(i64, bool, bool, Option<Strin
     .expect("read")
 }
 
-/// Tried: without the condition on the login in each of the four functions.
+/// Tried: with `router_renew` renewing whatever id it is given, the other login renews it.
 pub async fn a_router_is_its_logins_alone(db: Db) {
     migrate(&mut db.conn().await).await.expect("closed");
     let (name, password) = ensure(&db, installation(&db)).await;
