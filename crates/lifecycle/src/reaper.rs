@@ -88,9 +88,15 @@ async fn look(life: &Lifecycle, memory: &mut Memory) -> Result<(), StartError> {
         memory.dead.insert(orphan.router, (is, since));
     }
     let length = deps.router.lease_length();
-    let long = memory.dead.iter().filter(|(_, (_, since))| begun.duration_since(*since) >= length);
+    let long = memory
+        .dead
+        .iter()
+        .filter(|(_, (_, since))| begun.duration_since(*since) >= length);
     let dead: HashSet<RouterId> = long.map(|(router, _)| *router).collect();
-    let orphans: Vec<_> = orphans.into_iter().filter(|orphan| dead.contains(&orphan.router)).collect();
+    let orphans: Vec<_> = orphans
+        .into_iter()
+        .filter(|orphan| dead.contains(&orphan.router))
+        .collect();
     let mut by_cluster: HashMap<ClusterId, Vec<Orphan>> = HashMap::new();
     for orphan in orphans {
         by_cluster.entry(orphan.cluster).or_default().push(orphan);

@@ -83,8 +83,10 @@ impl Source {
         &self,
         tenant: TenantId,
     ) -> Result<(i64, Option<Route>), Unavailable> {
-        self.read(&self.loads, async |conn| routes::by_tenant(conn, tenant).await)
-            .await
+        self.read(&self.loads, async |conn| {
+            routes::by_tenant(conn, tenant).await
+        })
+        .await
     }
 
     async fn read<T>(

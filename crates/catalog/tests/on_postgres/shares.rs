@@ -389,7 +389,11 @@ pub async fn a_writer_that_is_stuck_costs_no_lease_and_no_share(db: Db) {
     let mut tx = other.begin().await.expect("begun");
     execute(&mut tx, "UPDATE change_counter SET value = value + 1").await;
     assert_eq!(b.wants(80).await, 0, "it is renewed");
-    assert_eq!(a.wants(80).await, 40, "and this one learns what it was not told");
+    assert_eq!(
+        a.wants(80).await,
+        40,
+        "and this one learns what it was not told"
+    );
     tx.rollback().await.expect("let go");
     assert_eq!(asked(&db).await, 0);
 }

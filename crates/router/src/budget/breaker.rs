@@ -322,10 +322,9 @@ mod tests {
             assert!(!bench.fails(7, Trouble::Surely));
             assert_eq!(bench.breaker.state(), BreakerState::HalfOpen);
             let now = bench.now;
-            let again =
-                bench
-                    .breaker
-                    .failed(one, Trouble::Perhaps, Some(probe), now, now, 0.0);
+            let again = bench
+                .breaker
+                .failed(one, Trouble::Perhaps, Some(probe), now, now, 0.0);
             assert!(again);
         }
         assert_eq!(pauses[..3], [FIRST, FIRST * 2, FIRST * 4]);

@@ -109,8 +109,7 @@ impl Cluster {
             let changed = lost || (held.slots, held.leased) != (slots, leased);
             held.report = report;
             held.incarnation = share.incarnation;
-            self.incarnation
-                .store(share.incarnation, Ordering::Release);
+            self.incarnation.store(share.incarnation, Ordering::Release);
             held.budget = usize::try_from(share.budget).unwrap_or(usize::MAX);
             (held.slots, held.leased) = (slots, leased);
             state.limit = leased.min(most);

@@ -149,7 +149,11 @@ pub async fn a_router_that_drains_counts_as_alive_until_it_leaves(home: Home) {
     let ending = tokio::spawn(router.clone().shutdown());
     let mut catalog = home.conn().await;
     let mut looks = 0;
-    while let [one] = routers::list(&mut catalog).await.expect("listed").as_slice() {
+    while let [one] = routers::list(&mut catalog)
+        .await
+        .expect("listed")
+        .as_slice()
+    {
         assert!(one.live, "after {looks} looks");
         looks += 1;
         // It goes on to do what others wait for.

@@ -228,7 +228,9 @@ pub async fn a_connection_that_died_alone_is_nobody_elses_trouble(home: Home) {
     let pid = pid(&mut dead).await;
     dead.release();
     let signal = |signal: &str| {
-        let sent = Command::new("kill").args([signal, &pid.to_string()]).status();
+        let sent = Command::new("kill")
+            .args([signal, &pid.to_string()])
+            .status();
         assert!(sent.expect("run").success(), "{signal}");
     };
     signal("-STOP");
