@@ -164,7 +164,6 @@ async fn the_guide_leads_to_a_running_product() {
     assert_eq!(dev.stop(), 0);
 }
 
-/// Tried with a plain `File::create`: others can read it, and what was there is gone.
 #[test]
 fn credentials_go_to_a_new_file_that_nobody_else_can_read() {
     let dev = Dev::start();
@@ -198,7 +197,7 @@ fn credentials_go_to_a_new_file_that_nobody_else_can_read() {
     assert_eq!(told, serde_json::json!({ "file": other }));
 }
 
-/// Tried without `check`: the catalog's own login is printed.
+/// Tried with the program as it was: the catalog's own login is printed.
 #[test]
 fn a_login_that_may_do_more_than_route_is_not_given_out() {
     let dev = Dev::start();

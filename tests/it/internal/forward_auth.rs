@@ -172,6 +172,8 @@ async fn a_cookie_counts_for_what_our_own_pages_send() {
 }
 
 /// A sibling tenant's page is of the same site to the browser, which therefore adds the cookie.
+///
+/// Tried with the program as it was: 200, with the person's headers.
 #[tokio::test]
 async fn a_cookie_opens_a_websocket_from_our_own_pages_only() {
     let dev = shared();
@@ -294,6 +296,8 @@ async fn one_host_is_read_and_only_from_where_the_proxy_writes_it() {
 }
 
 /// What names a tenant to our own API at a base domain makes no product there.
+///
+/// Tried with the program as it was: a token is asked about as if there were a tenant.
 #[tokio::test]
 async fn a_base_domain_is_nobodys_whatever_else_names_a_tenant() {
     let dev = shared();

@@ -422,6 +422,8 @@ async fn requests_go_through_whole(proxy: &Proxy, acme: &Tenant) {
 }
 
 /// In a tunnel the client says what it likes, and nobody is asked. A preflight needs nobody signed in.
+///
+/// Tried with the configurations as they were, in nginx and in Caddy, before a product that speaks h2c: 101.
 async fn nothing_but_a_websocket_is_a_tunnel(proxy: &Proxy, acme: &Tenant) {
     let host = proxy.host(&acme.slug);
     let asked = [
@@ -467,6 +469,8 @@ async fn sign_in_is_tenantrys(proxy: &Proxy, acme: &Tenant) {
 }
 
 /// What Tenantry takes for a request's trace, from whoever sent it, stands in its log.
+///
+/// Tried with the configurations as they were: the product is told the client's `traceparent`.
 async fn nobody_names_a_trace(dev: &Dev, proxy: &Proxy, acme: &Tenant) {
     let host = proxy.host(&acme.slug);
     let trace = "5e6f70818293a4b5c6d7e8f901122334";
