@@ -102,7 +102,6 @@ pub async fn beyond_routing(conn: &mut PgConnection) -> Result<Vec<String>, Cata
            (SELECT format('table %s', c.relname) FROM pg_class c
             WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
               AND CASE
-                WHEN c.relname = 'routers' THEN false
                 WHEN c.relname IN ('routes', 'domains', 'alias_names', 'changes', 'change_counter')
                   THEN has_any_column_privilege(c.oid, 'INSERT, UPDATE')
                     OR has_table_privilege(c.oid, 'DELETE, TRUNCATE')

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use sqlx::PgPool;
 use tenantry_catalog::{CatalogError, change_log, routers};
 use tenantry_types::{Clock, ClusterId, Entropy, InstallationId, RouterId, TenantId};
@@ -333,6 +333,11 @@ impl Router {
     /// Hands out nothing any more, waits for leases up to the drain deadline, ends what is idle, sees
     /// it gone, and takes this router out of the catalog: its shares are free at once.
     pub async fn shutdown(self) {
+        // Boxed: large, and awaited once.
+        self.shut_down().boxed().await;
+    }
+
+    async fn shut_down(self) {
         self.inner.stopping.store(true, Ordering::Release);
         self.inner.stop.cancel();
         let inner = &self.inner;

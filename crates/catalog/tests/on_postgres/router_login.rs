@@ -358,7 +358,7 @@ pub async fn a_router_is_its_logins_alone(db: Db) {
     let mut theirs = db.login(&other, "x").await.expect("another");
     db.cluster("main").await;
     let id = RouterId::generate(&db.clock, &db.entropy);
-    let register = async |conn: &mut sqlx::PgConnection| {
+    let register = async |conn: &mut PgConnection| {
         routers::register(conn, id, "r1", 3, LONG)
             .await
             .map_err(|error| error.to_string())
