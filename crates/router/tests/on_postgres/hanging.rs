@@ -220,7 +220,7 @@ pub async fn a_cluster_that_falls_silent_is_asked_once(home: Home) {
 
 /// One backend hangs, as behind a firewall that forgot its connection, while others are in use.
 ///
-/// Tried: with `give_back` telling the breaker nothing, it is opened.
+/// That `give_back` tells the breaker is not what it shows: the others' first connection does too.
 pub async fn a_connection_that_died_alone_is_nobody_elses_trouble(home: Home) {
     let tenants = home.tenants(2).await;
     let router = home.router(Home::config()).await;
