@@ -259,8 +259,13 @@ BEGIN
                 asked := asked || c.id;
             END IF;
             SELECT c.connection_budget - sum(s.slots) INTO free FROM public.budget_shares s WHERE s.cluster_id = c.id;
+            -- While others hold some, the last quarter is for who has a use for it. Else the successor of one
+            -- that crashed would take what its own successor needs, should it crash as well before the
+            -- first one's lease has ended.
             UPDATE public.budget_shares s
-            SET slots = s.slots + greatest(0, least(s.goal - s.slots, free))
+            SET slots = s.slots + greatest(0, least(s.goal - s.slots, CASE
+                WHEN free + s.slots = c.connection_budget THEN free
+                ELSE greatest(free - c.connection_budget / 4, least(free, greatest(s.used, 1) - s.slots)) END))
             WHERE s.cluster_id = c.id AND s.router_id = _router;
             PERFORM public.budget_offer(c.id, c.connection_budget, _router);
             told := told || c.id;

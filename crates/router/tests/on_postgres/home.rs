@@ -150,7 +150,8 @@ impl Home {
             self.catalog_wire.port,
             self.catalog
         );
-        let pool = tenantry_catalog::connect(&Secret::new(url), 5, "test router")
+        // As many as the program gives its router.
+        let pool = tenantry_catalog::connect(&Secret::new(url), 8, "test router")
             .await
             .expect("the catalog lets routers in");
         Router::start(
