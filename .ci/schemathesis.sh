@@ -85,13 +85,17 @@ ask() { # host, path, arguments of curl
 
 # A tenant, a deleted one, a signed-in person and another, and who we are.
 people() {
-    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob
+    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias
     local -a json=(-H 'Content-Type: application/json')
     local -a operating=(-H "Authorization: Bearer $token")
     ask localhost /setup/tenants "${operating[@]}" "${json[@]}" \
         -d "{\"name\": \"Acme\", \"slug\": \"acme\", \"admin\": $login}" >/dev/null
     ask localhost /setup/tenants "${operating[@]}" "${json[@]}" -d '{"name": "Initech", "slug": "initech"}' >/dev/null
     ask localhost /setup/tenants/initech "${operating[@]}" -X DELETE >/dev/null
+    ask localhost /setup/tenants "${operating[@]}" "${json[@]}" -d '{"name": "Umbrella", "slug": "umbrella"}' >/dev/null
+    ask localhost /setup/tenants/umbrella/domains/shop.umbrella.example "${operating[@]}" -X PUT >/dev/null
+    alias=$(field aliasId "$(ask localhost /setup/tenants/umbrella/aliases "${operating[@]}" "${json[@]}" -X PUT \
+        -d '{"kind": "appId", "value": "umbrella-shop"}')")
     operator=$(field operatorId "$(ask localhost /setup/operators "${operating[@]}")")
 
     answer=$(ask acme.localhost /auth/login "${json[@]}" -d "$login")
@@ -109,7 +113,11 @@ people() {
         "POST /auth/refresh": {"body": {"refreshToken": "'$(field refreshToken "$answer")'"}}}'
     real_at_base='{"POST /auth/login": {"body": '$login'},
         "POST /setup/tenants/{tenant}/undelete": {"path": {"tenant": "initech"}},
-        "GET /setup/tenants/{tenant}": {"path": {"tenant": "initech"}}}'
+        "GET /setup/tenants/{tenant}": {"path": {"tenant": "initech"}},
+        "DELETE /setup/tenants/{tenant}/domains/{domain}":
+            {"path": {"tenant": "umbrella", "domain": "shop.umbrella.example"}},
+        "DELETE /setup/tenants/{tenant}/aliases":
+            {"path": {"tenant": "umbrella"}, "query": {"aliasId": "'$alias'"}}}'
 }
 
 field() { # name, JSON
@@ -146,7 +154,9 @@ still_there() {
         grep ' ERROR ' "$tmp/log" | head -20 >&2
         die "the server logged errors"
     fi
-    unmet=$(comm -23 <(routes | sort -u) <(succeeded | sort -u))
+    # A domain is verified by a record in the DNS, of which there is none here; tests/it has one.
+    unmet=$(comm -23 <(routes | sort -u) <(succeeded | sort -u) |
+        grep -vxF 'POST /setup/tenants/{tenant}/domains/{domain}/verify' || true)
     [[ -z $unmet ]] || die "never answered with a success: $unmet"
 }
 

@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 
 # Ids whose end would make every later call a 401.
 OWN = {text.lower() for text in os.environ.get("TENANTRY_OWN", "").split(",") if text}
-# By operation: path parameters that lead to something, and a body that is right.
+# By operation: path parameters that lead to something, and a body or a query that is right.
 REAL = json.loads(os.environ.get("TENANTRY_REAL", "{}"))
 NOBODY = "00000000-0000-7000-8000-000000000000"
 ENDING = {
@@ -34,6 +34,8 @@ def before_call(context, case, kwargs):
             case.path_parameters = {**(case.path_parameters or {}), **REAL[name].get("path", {})}
             if calls[name] == 1 and "body" in REAL[name]:
                 case.body = REAL[name]["body"]
+            if calls[name] == 1 and "query" in REAL[name]:
+                case.query = REAL[name]["query"]
     if name in ENDING:
         for parameter, value in (case.path_parameters or {}).items():
             if str(value).strip().lower() in OWN:

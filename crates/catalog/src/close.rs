@@ -13,7 +13,7 @@ use crate::CatalogError;
 /// [`CatalogError::OpenToPublic`] when any login can still connect, or when the catalog fails. A
 /// schema that stays usable is no error here, only a warning: behind a closed database it is out of
 /// reach, and up to Postgres 14 it is the superuser's. It is one as soon as another login than ours is
-/// let in, see [`keep_out_of_schema`].
+/// let in, see `keep_out_of_schema`.
 pub async fn close_to_public(conn: &mut PgConnection) -> Result<(), CatalogError> {
     sqlx::raw_sql(
         "DO $$ BEGIN
