@@ -27,6 +27,19 @@ async fn gone(pid: i32) {
     .await;
 }
 
+/// Tried: a server that is always durable says `on` for the second, one that never is `off` for the first.
+#[tokio::test]
+async fn only_an_ephemeral_one_does_not_wait_for_the_disk() {
+    for (durable, fsync) in [(true, "on"), (false, "off")] {
+        let dev = Dev::start_with(Options {
+            durable,
+            ..Options::default()
+        });
+        let set = dev.pg().texts("postgres", "SHOW fsync").await;
+        assert_eq!(set, [fsync]);
+    }
+}
+
 #[tokio::test]
 async fn it_tells_what_a_person_needs_and_keeps_it_private() {
     let dev = Dev::start();

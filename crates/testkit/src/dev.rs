@@ -26,6 +26,8 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// The Postgres programs; otherwise those of `TENANTRY_PG_BIN` or what the program finds.
     pub pg_bin: Option<PathBuf>,
+    /// Whether its data are to survive a crash of the machine.
+    pub durable: bool,
 }
 
 impl Options {
@@ -126,6 +128,10 @@ impl Dev {
         command
             .args(["dev", "--port", &port.to_string(), "--data"])
             .arg(data);
+        if !self.options.durable {
+            // A checkpoint of all that the tests made takes a slow disk longer than a request may take.
+            command.arg("--ephemeral");
+        }
         match &self.options.pg_bin {
             Some(folder) => {
                 command.arg("--pg-bin").arg(folder);

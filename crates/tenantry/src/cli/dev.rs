@@ -14,7 +14,7 @@ use crate::catalog_url::{self, catalog_failure};
 use crate::cluster_url::ClusterUrl;
 use crate::compose::compose;
 use crate::config::{Config, Overrides, Variables};
-use crate::dev::{EnvFile, Folder, Postgres, Secrets, banner, folder, postgres};
+use crate::dev::{EnvFile, Folder, Postgres, Secrets, Wishes, banner, folder, postgres};
 use crate::failure::Result;
 use crate::internal::Internal;
 use crate::listen::Listeners;
@@ -45,6 +45,9 @@ pub struct Dev {
     /// The folder of Postgres's programs [default: looked for]
     #[arg(long, env = "TENANTRY_PG_BIN", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pg_bin: Option<PathBuf>,
+    /// Do not wait for the disk: faster, and a crash of the machine loses the data. For tests
+    #[arg(long)]
+    ephemeral: bool,
     /// For benchmarks: connections that Postgres accepts at once
     #[arg(long, hide = true, default_value_t = 300)]
     max_connections: u32,
@@ -74,8 +77,12 @@ impl Dev {
         let secrets = Secrets::ensure(&data, &sources.entropy)?;
         // What goes on is shown on a terminal only: elsewhere the log tells it.
         let mut progress = Progress::of("Starting Postgres", Output::Json);
-        let bin_dir = self.pg_bin.as_deref();
-        let starting = Postgres::start(&data, &secrets, bin_dir, self.max_connections);
+        let wishes = Wishes {
+            bin_dir: self.pg_bin,
+            max_connections: self.max_connections,
+            durable: !self.ephemeral,
+        };
+        let starting = Postgres::start(&data, &secrets, wishes);
         let Some(postgres) = stop.unless(starting).await.transpose()? else {
             return Ok(());
         };

@@ -14,5 +14,5 @@ mod secrets;
 pub use banner::banner;
 pub use env_file::EnvFile;
 pub use folder::Folder;
-pub use postgres::Postgres;
+pub use postgres::{Postgres, Wishes};
 pub use secrets::Secrets;

@@ -1,6 +1,6 @@
 //! The private Postgres while the program runs: started, watched, stopped.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tenantry_devpg::{Server, Settings};
 use tenantry_types::Secret;
@@ -18,6 +18,16 @@ pub const SUPERUSER: &str = "postgres";
 /// The catalog's database.
 pub const CATALOG: &str = "tenantry_catalog";
 
+/// What the command line says about it.
+pub struct Wishes {
+    /// The folder of its programs; `None` looks for it.
+    pub bin_dir: Option<PathBuf>,
+    /// Connections that it accepts at once.
+    pub max_connections: u32,
+    /// Whether the data must survive a crash of the machine.
+    pub durable: bool,
+}
+
 /// A private Postgres that runs.
 pub struct Postgres {
     /// Its host.
@@ -33,17 +43,13 @@ impl Postgres {
     ///
     /// # Errors
     /// What stands in the way, with what to do about it.
-    pub async fn start(
-        data: &Folder,
-        secrets: &Secrets,
-        bin_dir: Option<&Path>,
-        max_connections: u32,
-    ) -> Result<Self> {
+    pub async fn start(data: &Folder, secrets: &Secrets, wishes: Wishes) -> Result<Self> {
         let settings = Settings {
-            bin_dir: bin_dir.map(PathBuf::from),
+            bin_dir: wishes.bin_dir,
             superuser: SUPERUSER.to_owned(),
             admin: ADMIN.to_owned(),
-            max_connections,
+            max_connections: wishes.max_connections,
+            durable: wishes.durable,
             ..Settings::new(
                 data.join(folder::POSTGRES),
                 secrets.superuser_password.clone(),
