@@ -48,6 +48,65 @@ struct Memory {
     next: HashMap<ClusterId, (Instant, Duration)>,
     /// Routers that were found dead.
     seen: HashSet<RouterId>,
+    /// When the catalog last told who looks dead.
+    told_at: Option<Instant>,
+}
+
+impl Memory {
+    /// The routers that are dead as far as we can tell `now`, that being when the catalog told of
+    /// `orphans`: those whose lease has looked ended, and as the same lease, at every look of one lease's
+    /// length. Of looks that are further apart than half of that nobody knows whether it could be
+    /// renewed in between.
+    fn dead_at(
+        &mut self,
+        now: Instant,
+        orphans: &[Orphan],
+        length: Duration,
+    ) -> HashSet<RouterId> {
+        let told_at = self.told_at.replace(now);
+        if told_at.is_some_and(|at| now.duration_since(at) > length / 2) {
+            self.interrupted();
+        }
+        let before = std::mem::take(&mut self.dead);
+        for orphan in orphans {
+            let is = orphan.lease_until;
+            let was = before.get(&orphan.router).filter(|(was, _)| *was == is);
+            let since = was.map_or(now, |(_, since)| *since);
+            self.dead.insert(orphan.router, (is, since));
+        }
+        let long = self
+            .dead
+            .iter()
+            .filter(|(_, (_, since))| now.duration_since(*since) >= length);
+        long.map(|(router, _)| *router).collect()
+    }
+
+    /// The catalog did not answer: no look in a row with those before.
+    fn interrupted(&mut self) {
+        self.dead.clear();
+    }
+}
+
+/// What one pass over a cluster's sessions has seen to be none of a dead router's.
+#[derive(Default)]
+struct Pass {
+    /// Sessions of live routers, by process id.
+    spared: HashSet<i32>,
+    /// Logins that are no routers', or that nobody can log in with.
+    passed: HashSet<String>,
+}
+
+impl Pass {
+    /// The logins of `sessions` that are still to be looked at; none: the pass is over. A login that was
+    /// looked at is so again when it has a session that was not there then.
+    fn unseen(&self, sessions: Vec<(i32, String)>) -> Vec<String> {
+        let unseen = sessions
+            .into_iter()
+            .filter(|(pid, login)| !self.spared.contains(pid) && !self.passed.contains(login));
+        let mut logins: Vec<_> = unseen.map(|(_, login)| login).collect();
+        logins.dedup();
+        logins
+    }
 }
 
 pub(crate) async fn run(life: Lifecycle) {
@@ -59,7 +118,7 @@ pub(crate) async fn run(life: Lifecycle) {
             looked = work => looked,
         };
         if let Err(error) = looked {
-            memory.dead.clear();
+            memory.interrupted();
             tracing::debug!(%error, "could not look for dead routers; trying again");
         }
         tokio::select! {
@@ -80,19 +139,8 @@ async fn look(life: &Lifecycle, memory: &mut Memory) -> Result<(), StartError> {
         *memory = Memory::default();
         return Ok(());
     }
-    let before = std::mem::take(&mut memory.dead);
-    for orphan in &orphans {
-        let is = orphan.lease_until;
-        let was = before.get(&orphan.router).filter(|(was, _)| *was == is);
-        let since = was.map_or(begun, |(_, since)| *since);
-        memory.dead.insert(orphan.router, (is, since));
-    }
-    let length = deps.router.lease_length();
-    let long = memory
-        .dead
-        .iter()
-        .filter(|(_, (_, since))| begun.duration_since(*since) >= length);
-    let dead: HashSet<RouterId> = long.map(|(router, _)| *router).collect();
+    // It may have been silent until just now.
+    let dead = memory.dead_at(Instant::now(), &orphans, deps.router.lease_length());
     let orphans: Vec<_> = orphans
         .into_iter()
         .filter(|orphan| dead.contains(&orphan.router))
@@ -205,12 +253,9 @@ async fn end_strays(
     dead: &HashSet<RouterId>,
 ) -> Result<Result<usize, ProveError>, StartError> {
     let deps = life.deps();
-    let (mut found, mut spared, mut passed) = (0, HashSet::new(), HashSet::new());
+    let (mut found, mut pass) = (0, Pass::default());
     for _ in 0..VISITS {
-        let unseen = sessions::all(admin).await?.into_iter();
-        let unseen = unseen.filter(|(pid, login)| !spared.contains(pid) && !passed.contains(login));
-        let mut names: Vec<_> = unseen.map(|(_, login)| login).collect();
-        names.dedup();
+        let names = pass.unseen(sessions::all(admin).await?);
         if names.is_empty() {
             return Ok(Ok(found));
         }
@@ -223,7 +268,7 @@ async fn end_strays(
             .filter(|(login, _)| login.sealed.is_some())
             .map(|(login, _)| login.name.as_str())
             .collect();
-        passed.extend(
+        pass.passed.extend(
             names
                 .into_iter()
                 .filter(|name| !ours.contains(name.as_str())),
@@ -255,7 +300,7 @@ async fn end_strays(
                     match sessions.end_all_but(&live).await {
                         Ok(looked) => {
                             found += looked.strays;
-                            spared.extend(looked.spared);
+                            pass.spared.extend(looked.spared);
                         }
                         Err(error) => return Ok(Err(error)),
                     }
@@ -271,4 +316,100 @@ async fn end_strays(
     }
     // Somebody connects faster than we look: nothing is shown.
     Ok(Ok(found.max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use tenantry_types::{Clock, Entropy};
+
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_secs(5);
+
+    struct Bench {
+        memory: Memory,
+        clock: Clock,
+        now: Instant,
+        orphan: Orphan,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (clock, entropy) = (Clock::adjustable(), Entropy::system());
+            let orphan = Orphan {
+                cluster: ClusterId::generate(&clock, &entropy),
+                router: RouterId::generate(&clock, &entropy),
+                name: "one".to_owned(),
+                slots: 3,
+                lease_until: clock.now(),
+                reaped_for: None,
+            };
+            Self {
+                memory: Memory::default(),
+                clock,
+                now: Instant::now(),
+                orphan,
+            }
+        }
+
+        fn looks_dead(&mut self) -> bool {
+            let orphans = std::slice::from_ref(&self.orphan);
+            let dead = self.memory.dead_at(self.now, orphans, LENGTH);
+            dead.contains(&self.orphan.router)
+        }
+
+        /// Looks as often as the reaper does, and tells for how long it did not.
+        fn looks_dead_after(&mut self) -> Duration {
+            let begun = self.now;
+            while !self.looks_dead() {
+                self.now += EVERY;
+            }
+            self.now - begun
+        }
+    }
+
+    #[test]
+    fn a_lease_that_ended_long_ago_is_none_before_it_has_looked_so_for_one_lease() {
+        let mut bench = Bench::new();
+        // By the catalog's clock it ended a day ago, as all leases did when that was set forward.
+        bench.clock.advance(TimeDelta::days(1));
+        assert_eq!(bench.looks_dead_after(), LENGTH);
+    }
+
+    #[test]
+    fn a_router_that_was_back_in_between_is_as_new() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.looks_dead_after(), LENGTH);
+        bench.orphan.lease_until += TimeDelta::seconds(3);
+        assert_eq!(bench.looks_dead_after(), LENGTH, "another lease ended");
+    }
+
+    #[test]
+    fn looks_before_and_after_the_catalog_was_away_are_not_of_one_row() {
+        let mut bench = Bench::new();
+        assert!(!bench.looks_dead());
+        bench.now += EVERY;
+        bench.memory.interrupted();
+        assert_eq!(bench.looks_dead_after(), LENGTH, "it gave an error");
+        // Nor when it was silent, and answered the next look at last.
+        bench.now += 2 * LENGTH;
+        assert_eq!(bench.looks_dead_after(), LENGTH, "it gave no answer");
+    }
+
+    #[test]
+    fn a_pass_is_over_when_no_session_is_there_that_was_not_seen_to_be_a_live_routers() {
+        let mut pass = Pass::default();
+        let session = |pid: i32, login: &str| (pid, login.to_owned());
+        let (live, other) = (session(1, "acme"), session(2, "backup"));
+        let first = pass.unseen(vec![live.clone(), other.clone()]);
+        assert_eq!(first, ["acme", "backup"]);
+        pass.spared.insert(live.0);
+        pass.passed.insert(other.1.clone());
+        assert!(pass.unseen(vec![live.clone(), other.clone()]).is_empty());
+        // While the others were visited, one came to a login that was visited already.
+        let stray = session(7, "acme");
+        let again = pass.unseen(vec![live, stray, other, session(8, "globex")]);
+        assert_eq!(again, ["acme", "globex"]);
+    }
 }

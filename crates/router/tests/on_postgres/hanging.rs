@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use sqlx::{Connection, Executor};
-use tenantry_router::{AcquireError, BreakerState, Config, Router};
+use tenantry_router::{AcquireError, BreakerState, Config, Router, TenantConn};
 use tenantry_types::ClusterId;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -244,6 +244,89 @@ pub async fn a_connection_that_died_alone_is_nobody_elses_trouble(home: Home) {
     let stats = cluster_stats(&router, home.cluster);
     signal("-CONT");
     assert_eq!(stats.breaker_opened, 0);
+    router.shutdown().await;
+}
+
+/// Two tenants' databases let nobody in and say nothing. That the server lives is seen by nothing but
+/// the answers that a third one's requests get on a connection that is open.
+pub async fn answers_on_open_connections_are_signs_of_life(home: Home) {
+    let (well, locked) = (home.tenant("well").await, home.tenants(2).await);
+    let router = home
+        .router(Config {
+            connect_timeout: Duration::from_millis(300),
+            login_time: Duration::from_secs(1),
+            ..Home::config()
+        })
+        .await;
+    conn(&router, &well).await.release();
+    let mut server = home.world.connect("postgres", "postgres").await;
+    let mut renaming = server.begin().await.expect("begun");
+    for tenant in &locked {
+        let rename = format!(
+            "ALTER DATABASE {} RENAME TO locked_{}",
+            tenant.db,
+            home.world.number()
+        );
+        let rename = renaming.execute(sqlx::AssertSqlSafe(rename)).await;
+        rename.expect("renamed");
+    }
+    let taken = home.cluster_wire.taken();
+    let serving = {
+        let router = router.clone();
+        tokio::spawn(async move {
+            loop {
+                let mut conn = conn(&router, &well).await;
+                assert_eq!(whoami(&mut conn).await.expect("asked"), "well");
+                conn.release();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+    };
+    let begun = Instant::now();
+    while home.cluster_wire.taken() - taken < 8 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "tried again");
+        for tenant in &locked {
+            let route = resolve(&router, tenant).await.expect("a route");
+            let outcome = router.acquire(&route).await;
+            assert!(
+                matches!(outcome, Err(AcquireError::Unavailable)),
+                "{outcome:?}"
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!serving.is_finished(), "it is served all the while");
+    serving.abort();
+    let stats = cluster_stats(&router, home.cluster);
+    assert_eq!(stats.breaker_opened, 0, "{stats:?}");
+    renaming.rollback().await.expect("undone");
+    router.shutdown().await;
+}
+
+/// All of one tenant's idle connections hang, as behind a firewall that forgot them, while another
+/// tenant is answered. Who asks waits for one of them, and not for each.
+pub async fn beside_a_connection_that_hangs_those_as_old_are_not_asked(home: Home) {
+    let tenants = home.tenants(2).await;
+    let router = home.router(Home::config()).await;
+    let mut open = Vec::new();
+    for _ in 0..6 {
+        open.push(conn(&router, &tenants[0]).await);
+    }
+    open.into_iter().for_each(TenantConn::release);
+    // Idle for so long that they are not handed out unasked.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    home.cluster_wire.strand();
+    let asking = ask(&router, &tenants[0]);
+    while !asking.is_finished() {
+        assert!(all_are_served(&router, &tenants[1..]).await);
+    }
+    asking.await.expect("asked").expect("served by a new one");
+    let stats = cluster_stats(&router, home.cluster);
+    assert_eq!(
+        (stats.closed_idle, stats.breaker_opened),
+        (5, 0),
+        "closed, not asked"
+    );
     router.shutdown().await;
 }
 

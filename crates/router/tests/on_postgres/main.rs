@@ -81,6 +81,8 @@ async fn on_real_databases() {
             a_cluster_that_answers_nobody_fails_fast_and_comes_back,
             a_cluster_that_falls_silent_is_asked_once,
             a_connection_that_died_alone_is_nobody_elses_trouble,
+            beside_a_connection_that_hangs_those_as_old_are_not_asked,
+            answers_on_open_connections_are_signs_of_life,
             a_tenants_own_fault_is_not_its_clusters,
         }
         unseen {
@@ -97,6 +99,8 @@ async fn on_real_databases() {
             a_budget_is_lowered_and_raised_while_it_is_used,
             more_routers_than_slots_are_all_served_by_turns,
             a_share_that_was_lost_takes_its_connections_along,
+            a_connection_whose_share_was_lost_meanwhile_is_not_handed_out,
+            a_slot_whose_share_was_lost_meanwhile_is_not_used,
             a_lost_lease_hands_out_nothing_before_its_shares_are_known,
             without_the_catalog_nothing_is_opened_on_a_share_that_may_be_gone,
             a_login_that_outlived_a_reaper_lets_nothing_more_be_opened,
@@ -150,6 +154,7 @@ async fn on_real_databases() {
             a_warm_alias_asks_the_catalog_nothing_also_one_that_nobody_has,
             a_change_of_a_name_is_applied_with_its_row_of_the_log,
             unknown_hosts_push_out_no_tenant,
+            a_flood_of_names_keeps_no_tenant_from_being_read,
             a_tenant_that_comes_anew_has_its_place_in_a_full_cache,
         }
     ];

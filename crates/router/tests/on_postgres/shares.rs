@@ -297,8 +297,78 @@ pub async fn a_share_that_was_lost_takes_its_connections_along(home: Home) {
     b.shutdown().await;
 }
 
+/// The share is taken away while a request waits for its connection to say that it is alive. It is, but
+/// it counts in no share any more.
+pub async fn a_connection_whose_share_was_lost_meanwhile_is_not_handed_out(home: Home) {
+    budget(&home, 4).await;
+    let (acme, other) = (home.tenant("acme").await, home.tenant("other").await);
+    let config = Config {
+        lease: Duration::from_millis(900),
+        ..patient()
+    };
+    let router = home.router(config).await;
+    let mut first = conn(&router, &acme).await;
+    let before = pid(&mut first).await;
+    first.release();
+    conn(&router, &other).await.release();
+    // Idle for so long that it is not handed out unasked.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    home.cluster_wire.set(Mode::Silent);
+    let asking = {
+        let router = router.clone();
+        tokio::spawn(async move {
+            let mut conn = conn(&router, &acme).await;
+            pid(&mut conn).await
+        })
+    };
+    eventually("it is asked", async || router.stats().leased == 1).await;
+    let taken_away = "UPDATE budget_shares SET reaped_at = clock_timestamp()";
+    execute(&mut home.conn().await, taken_away).await;
+    eventually("the router knows", async || router.stats().idle == 0).await;
+    home.cluster_wire.set(Mode::Open);
+    assert_ne!(asking.await.expect("served"), before);
+    router.shutdown().await;
+}
+
+/// The share is taken away while a request with a slot of it waits for what lets it log in without the
+/// catalog. That comes, but there is no room for the login any more.
+pub async fn a_slot_whose_share_was_lost_meanwhile_is_not_used(home: Home) {
+    budget(&home, 4).await;
+    let (warm, cold) = (home.tenant("warm").await, home.tenant("cold").await);
+    let config = Config {
+        lease: Duration::from_millis(600),
+        ..patient()
+    };
+    let router = home.router(config).await;
+    resolve(&router, &cold).await.expect("known");
+    conn(&router, &warm).await.release();
+    home.catalog_wire.set(Mode::Silent);
+    let mut catalog = home.conn().await;
+    end_lease(&mut catalog, &router).await;
+    let orphans = shares::orphans(&mut catalog).await.expect("read");
+    let reaped = shares::reap(&mut catalog, &orphans[0], false).await;
+    assert!(reaped.expect("asked"), "its connection was left alone");
+    eventually("the catalog is away", async || router.stats().away).await;
+    // The connection that shows that nothing was taken away is asked, as far as it knows rightly.
+    home.cluster_wire.set(Mode::Silent);
+    let taken = home.cluster_wire.taken();
+    let asking = {
+        let (router, cold) = (router.clone(), cold.clone());
+        tokio::spawn(async move { conn(&router, &cold).await })
+    };
+    eventually("it is asked", async || router.stats().leased == 1).await;
+    home.catalog_wire.set(Mode::Open);
+    eventually("the router knows", async || router.stats().lease_ok).await;
+    home.cluster_wire.set(Mode::Open);
+    let conn = asking.await.expect("served");
+    let logins = home.cluster_wire.taken() - taken;
+    assert_eq!(logins, 1, "the one of the new share");
+    conn.release();
+    router.shutdown().await;
+}
+
 /// How many of the catalog's sessions wait for a lock.
-async fn waits(home: &Home) -> i64 {
+pub async fn waits(home: &Home) -> i64 {
     let text = "SELECT count(*) FROM pg_stat_activity
                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
     one(&mut home.conn().await, text).await

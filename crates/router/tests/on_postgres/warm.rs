@@ -9,7 +9,8 @@ use tenantry_router::{Asked, Config, HostName, ResolveError};
 use tenantry_types::{Alias, AliasId, Clock, Entropy, Reference, Slug, TenantId};
 use tokio::time::Instant;
 
-use crate::home::{Home, Tenant, conn, resolve};
+use crate::home::{Home, Tenant, conn, eventually, resolve};
+use crate::shares::waits;
 use crate::world::execute;
 
 fn quiet() -> Config {
@@ -153,6 +154,34 @@ pub async fn unknown_hosts_push_out_no_tenant(home: Home) {
     resolve(&router, &tenant).await.expect("a route");
     assert_eq!(home.catalog_wire.sent(), sent, "still remembered");
     assert!(router.stats().tenants <= 10);
+    router.shutdown().await;
+}
+
+/// Names are looked for in the catalog as far as it lets us, and they hang there. A tenant that is known
+/// by its id is read all the same.
+pub async fn a_flood_of_names_keeps_no_tenant_from_being_read(home: Home) {
+    let tenant = home.tenant("acme").await;
+    let router = home.router(quiet()).await;
+    let mut catalog = home.conn().await;
+    execute(
+        &mut catalog,
+        "BEGIN; LOCK TABLE domains IN ACCESS EXCLUSIVE MODE",
+    )
+    .await;
+    let flood = (0..30).map(|n| {
+        let (router, slug) = (router.clone(), Slug::parse(&format!("nobody-{n}")));
+        let host = HostName::Subdomain(slug.expect("a slug"));
+        tokio::spawn(async move { router.resolve(&host).await.map(drop) })
+    });
+    let flood: Vec<_> = flood.collect();
+    eventually("names wait", async || waits(&home).await >= 2).await;
+    let route = router.resolve_tenant(&TenantRef::Id(tenant.id)).await;
+    assert_eq!(route.expect("read").tenant_id(), tenant.id);
+    assert_eq!(waits(&home).await, 2, "while names wait");
+    execute(&mut catalog, "ROLLBACK").await;
+    for one in flood {
+        one.await.expect("asked").expect_err("nobody's");
+    }
     router.shutdown().await;
 }
 
