@@ -57,12 +57,7 @@ impl Memory {
     /// `orphans`: those whose lease has looked ended, and as the same lease, at every look of one lease's
     /// length. Of looks that are further apart than half of that nobody knows whether it could be
     /// renewed in between.
-    fn dead_at(
-        &mut self,
-        now: Instant,
-        orphans: &[Orphan],
-        length: Duration,
-    ) -> HashSet<RouterId> {
+    fn dead_at(&mut self, now: Instant, orphans: &[Orphan], length: Duration) -> HashSet<RouterId> {
         let told_at = self.told_at.replace(now);
         if told_at.is_some_and(|at| now.duration_since(at) > length / 2) {
             self.interrupted();
@@ -369,6 +364,7 @@ mod tests {
         }
     }
 
+    /// Tried: with the length left out of `dead_at`, it is dead at once.
     #[test]
     fn a_lease_that_ended_long_ago_is_none_before_it_has_looked_so_for_one_lease() {
         let mut bench = Bench::new();
@@ -377,6 +373,7 @@ mod tests {
         assert_eq!(bench.looks_dead_after(), LENGTH);
     }
 
+    /// Tried: with the end of the lease not compared, the other one is dead at once.
     #[test]
     fn a_router_that_was_back_in_between_is_as_new() {
         let mut bench = Bench::new();
@@ -385,6 +382,8 @@ mod tests {
         assert_eq!(bench.looks_dead_after(), LENGTH, "another lease ended");
     }
 
+    /// Tried: with `interrupted` doing nothing, and without the look at how long ago the catalog told, it is dead
+    /// too early.
     #[test]
     fn looks_before_and_after_the_catalog_was_away_are_not_of_one_row() {
         let mut bench = Bench::new();
@@ -397,6 +396,7 @@ mod tests {
         assert_eq!(bench.looks_dead_after(), LENGTH, "it gave no answer");
     }
 
+    /// Tried: with a login that was visited not looked at again, the stray is missing.
     #[test]
     fn a_pass_is_over_when_no_session_is_there_that_was_not_seen_to_be_a_live_routers() {
         let mut pass = Pass::default();

@@ -155,6 +155,7 @@ mod tests {
         })
     }
 
+    /// Tried: with empty values let through, a catalog without an address is taken.
     #[test]
     fn the_environment_is_read_and_what_is_wrong_with_it_named() {
         let good = read("", None).expect("credentials");
@@ -176,6 +177,7 @@ mod tests {
         }
     }
 
+    /// Tried: with the route keys taken out of a full keyring, all keys are taken.
     #[test]
     fn more_keys_than_a_router_may_have_are_refused() {
         let error = read(KEYS, Some("all keys")).expect_err("too many");

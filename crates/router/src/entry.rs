@@ -91,6 +91,7 @@ pub(crate) fn renew_at(tenant: TenantId, ttl: Duration) -> Instant {
 mod tests {
     use super::*;
 
+    /// Tried: with the tenth added instead of taken off, they are read again too late.
     #[tokio::test(start_paused = true)]
     async fn what_was_read_together_is_not_read_again_together_and_never_later() {
         let ttl = Duration::from_secs(100);

@@ -164,6 +164,8 @@ mod tests {
         TenantId::from_uuid(uuid::Uuid::from_u128(1))
     }
 
+    /// Tried: with `probing` not looked at, two try at a time; with pauses that stay the same, it is tried again
+    /// too early.
     #[tokio::test(start_paused = true)]
     async fn a_failing_tenant_is_tried_by_one_at_a_time_and_less_and_less_often() {
         let failures = Failures::default();
@@ -195,6 +197,7 @@ mod tests {
         failures.admit(tenant(), None).expect("for everybody");
     }
 
+    /// Tried: with every failure excused, a fenced tenant is let through.
     #[tokio::test(start_paused = true)]
     async fn what_was_the_servers_doing_is_forgiven_and_what_was_the_tenants_own_is_not() {
         let failures = Failures::default();

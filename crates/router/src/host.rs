@@ -96,6 +96,7 @@ mod tests {
         DomainName::parse(text).expect("a name")
     }
 
+    /// Tried: with the first base domain that fits instead of the longest, `acme.eu.example.com` is nobody's.
     #[test]
     fn hosts_are_read_on_the_label_boundary_and_in_one_form() {
         let bases = [

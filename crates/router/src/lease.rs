@@ -155,6 +155,7 @@ mod tests {
         lease.base + Duration::from_secs(seconds)
     }
 
+    /// Tried: with `renewed` counting from its own moment instead of `sent`.
     #[test]
     fn a_lease_counts_from_before_the_renewal_was_sent() {
         let lease = lease();
@@ -168,6 +169,7 @@ mod tests {
         assert_eq!(lease.gate_at(15 * S + 2), Gate::Unknown);
     }
 
+    /// Tried: with `away` left out of the gate, it is never shut.
     #[test]
     fn without_the_catalog_known_tenants_are_served_for_a_while() {
         let lease = lease();
@@ -185,6 +187,8 @@ mod tests {
         assert_eq!(lease.gate_at(71 * S), Gate::Shut);
     }
 
+    /// Tried: with any failure counting, also one of before the lease's end, and without `recent`, the gate says
+    /// `Away`.
     #[test]
     fn after_a_sleep_an_old_failure_does_not_count() {
         let lease = lease();

@@ -106,6 +106,7 @@ mod tests {
         TenantId::from_uuid(uuid::Uuid::from_u128(n))
     }
 
+    /// Tried: with no row looked at, the old fill is fresh; with the newest of all, another tenant's is stale.
     #[test]
     fn a_later_row_of_the_same_tenant_makes_a_fill_stale_and_of_another_does_not() {
         let versions = Versions::starting_at(5);
@@ -120,6 +121,7 @@ mod tests {
         assert!(versions.absent_is_fresh(7));
     }
 
+    /// Tried: with a floor that does not rise when a note is forgotten.
     #[test]
     fn a_forgotten_note_still_makes_older_fills_stale() {
         let versions = Versions {
@@ -138,6 +140,7 @@ mod tests {
         assert!(!versions.is_fresh(tenant(4), 3));
     }
 
+    /// Tried: with `forget_before` leaving the floor where it is.
     #[test]
     fn lost_rows_make_everything_stale() {
         let versions = Versions::starting_at(3);

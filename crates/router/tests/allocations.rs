@@ -31,6 +31,7 @@ const MANY: u32 = 5_000;
 /// Resolutions that are counted one by one.
 const CALLS: usize = 500;
 
+/// Tried: with a byte allocated per known tenant in each resolution, it is 5,042 bytes instead of 41.
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_real_catalog() {
     let case = Box::new(|home| -> Running { Box::pin(a_warm_resolution_allocates_the_same(home)) });

@@ -134,6 +134,7 @@ async fn asked(db: &Db) -> usize {
         .count()
 }
 
+/// Tried: without the quarter that is kept free, it has 80 when it wants nothing.
 pub async fn a_single_router_gets_all_of_it_when_it_wants_it(db: Db) {
     let cluster = db.cluster("main").await;
     let mut one = Model::new(&db, cluster).await;
@@ -156,6 +157,7 @@ pub async fn a_single_router_gets_all_of_it_when_it_wants_it(db: Db) {
     );
 }
 
+/// Tried: with `budget_allocate` asking nobody, no row of the log says so.
 pub async fn two_that_want_too_much_get_half_each(db: Db) {
     let cluster = db.cluster("main").await;
     let (mut a, mut b) = (
@@ -194,6 +196,7 @@ pub async fn two_that_want_too_much_get_half_each(db: Db) {
     );
 }
 
+/// Tried: with what is kept ready counted as wanted, both have 40.
 pub async fn what_nobody_uses_goes_to_who_wants_it(db: Db) {
     let cluster = db.cluster("main").await;
     let (mut a, mut b) = (
@@ -217,6 +220,7 @@ pub async fn what_nobody_uses_goes_to_who_wants_it(db: Db) {
     assert_eq!((a.wants(80).await, b.limit()), (40, 40));
 }
 
+/// Tried: with turns by id alone, two of the five are never served.
 pub async fn more_routers_than_slots_take_turns(db: Db) {
     let cluster = db.cluster("main").await;
     budget(&db, cluster, 2).await;
@@ -242,6 +246,7 @@ pub async fn more_routers_than_slots_take_turns(db: Db) {
     }
 }
 
+/// Tried: with an overtaken report heard, and with one of another incarnation, 20 are given back.
 pub async fn an_overtaken_or_foreign_report_gives_nothing_back(db: Db) {
     let cluster = db.cluster("main").await;
     let mut a = Model::new(&db, cluster).await;
@@ -261,6 +266,8 @@ pub async fn an_overtaken_or_foreign_report_gives_nothing_back(db: Db) {
     assert_eq!(leased(&db, cluster).await, 80);
 }
 
+/// Tried in `budget_reap`: without the look at `reaped_at`, the second step comes first; without those at the
+/// lease, the router that woke up loses its share. Tried with the same incarnation for what is left of it.
 pub async fn a_dead_routers_share_is_freed_only_after_it_was_seen_gone(db: Db) {
     let cluster = db.cluster("main").await;
     let (mut a, mut b) = (
@@ -305,10 +312,12 @@ pub async fn a_dead_routers_share_is_freed_only_after_it_was_seen_gone(db: Db) {
     let before = a.share.expect("one").incarnation;
     assert_eq!(a.wants(80).await, 2);
     assert_ne!(a.share.expect("one").incarnation, before);
-    assert!(
-        !shares::reap(&mut conn, &again, true).await.expect("asked"),
-        "it is alive"
-    );
+    for last in [true, false] {
+        assert!(
+            !shares::reap(&mut conn, &again, last).await.expect("asked"),
+            "it is alive"
+        );
+    }
     execute(&mut conn, &format!("{end} WHERE id = '{}'", a.id)).await;
     let again = shares::orphans(&mut conn).await.expect("read").remove(0);
     assert!(
@@ -322,6 +331,7 @@ pub async fn a_dead_routers_share_is_freed_only_after_it_was_seen_gone(db: Db) {
     assert_eq!(routers::prune(&mut conn).await.expect("pruned"), 1);
 }
 
+/// Tried: with `budget_set` telling nobody, the log has no row of it.
 pub async fn a_lower_budget_is_asked_back_and_a_higher_one_handed_out(db: Db) {
     let cluster = db.cluster("main").await;
     let (mut a, mut b) = (
@@ -355,6 +365,7 @@ pub async fn a_lower_budget_is_asked_back_and_a_higher_one_handed_out(db: Db) {
     assert_eq!((a.wants(40).await, b.limit()), (15, 15));
 }
 
+/// Tried: without the exception at the lock in `router_renew`, the renewal fails.
 pub async fn a_cluster_that_is_locked_keeps_no_lease_from_being_renewed(db: Db) {
     let cluster = db.cluster("main").await;
     let mut a = Model::new(&db, cluster).await;

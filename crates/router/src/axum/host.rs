@@ -120,6 +120,8 @@ mod tests {
         text.parse().expect("a network")
     }
 
+    /// Tried: with every peer taken for a proxy, a stranger's header counts; with the first of two taken, two
+    /// are no error.
     #[test]
     fn a_forwarded_host_counts_from_a_trusted_proxy_only() {
         let headers = &[("host", "app:8080"), ("x-forwarded-host", "acme.localhost")];
@@ -141,6 +143,7 @@ mod tests {
         assert_eq!(none, "app:8080");
     }
 
+    /// Tried: with a target that wins over another `Host`, and with the first of two, there is an answer.
     #[test]
     fn one_host_is_read_from_the_target_or_the_header() {
         let host = |target, headers| host(target, headers, None, "");

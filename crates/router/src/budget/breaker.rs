@@ -276,6 +276,7 @@ mod tests {
         assert!(bench.fails(3, Trouble::Perhaps));
     }
 
+    /// Tried: with `other` always true in `failed`, the third failure of the one opens it.
     #[test]
     fn one_tenants_own_trouble_never_opens_it_unless_nobody_can_connect() {
         let mut bench = Bench::new();
@@ -289,6 +290,7 @@ mod tests {
         assert!(bench.fails(1, Trouble::Surely));
     }
 
+    /// Tried: without the look at `lived_since` in `failed`, the third opens it.
     #[test]
     fn what_began_before_a_sign_of_life_says_nothing() {
         let mut bench = Bench::new();
@@ -305,6 +307,7 @@ mod tests {
         assert_eq!(bench.breaker.state(), BreakerState::Closed);
     }
 
+    /// Tried: with a second probe let through in `Phase::Probing`.
     #[test]
     fn one_probe_at_a_time_and_each_pause_is_longer() {
         let mut bench = Bench::opened();
@@ -331,6 +334,7 @@ mod tests {
         assert_eq!(pauses[7], LONGEST);
     }
 
+    /// Tried: with the chance left out of `pause`, it is 500 ms and not 375.
     #[test]
     fn a_pause_is_shortened_by_chance() {
         let mut bench = Bench::opened();
@@ -346,6 +350,7 @@ mod tests {
         assert_eq!(pause, (FIRST * 2).mul_f64(0.75));
     }
 
+    /// Tried: with `abandon` taking any probe for its own, the second one's is gone.
     #[test]
     fn a_probe_that_learnt_nothing_is_replaced_and_one_that_did_closes_it() {
         let mut bench = Bench::opened();
@@ -365,6 +370,7 @@ mod tests {
         assert_eq!(bench.breaker.opened, 1);
     }
 
+    /// Tried: with `silent` giving a probe whatever the phase is, the second one looks too.
     #[test]
     fn a_silent_connection_makes_its_asker_look_and_nobody_else() {
         let mut bench = Bench::new();

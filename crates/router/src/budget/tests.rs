@@ -226,6 +226,8 @@ async fn a_stream_of_newcomers_does_not_pass_one_that_waits() {
     bench.is_consistent();
 }
 
+/// Tried: with `Cluster::leave` doing nothing, the place of who left stays taken; with the oldest of the
+/// longest queue sent away instead of the newest.
 #[tokio::test]
 async fn no_queue_is_longer_than_its_bound_and_who_goes_away_leaves_at_once() {
     let rules = Rules {
@@ -289,6 +291,7 @@ async fn only_so_many_connect_at_a_time_and_one_tenant_half_of_them() {
     assert_eq!(bench.cluster.count().open, held.len(), "no slot was lost");
 }
 
+/// Tried: without `refresh` in `set_cap`, the second goes on waiting.
 #[tokio::test]
 async fn a_cap_that_changes_takes_effect_at_once() {
     let bench = Bench::new(10, wide());
@@ -304,6 +307,7 @@ async fn a_cap_that_changes_takes_effect_at_once() {
     bench.is_consistent();
 }
 
+/// Tried: with nobody dismissed in `Cluster::failed`, those who wait are told nothing.
 #[tokio::test(start_paused = true)]
 async fn a_dead_server_sends_everybody_away_and_lets_one_look() {
     let bench = Bench::new(2, wide());
@@ -344,6 +348,8 @@ async fn a_dead_server_sends_everybody_away_and_lets_one_look() {
     bench.is_consistent();
 }
 
+/// Tried: with nobody dismissed in `shut`, those who wait are told nothing; with `shut` not looked at in
+/// `ask`, one more slot is given out.
 #[tokio::test]
 async fn the_end_sends_everybody_away_at_once() {
     let bench = Bench::new(1, wide());
@@ -360,6 +366,8 @@ async fn the_end_sends_everybody_away_at_once() {
 }
 
 /// Whatever happens in whatever order: no slot too many, none lost, nobody forgotten.
+///
+/// Tried: without `refresh` in `leave`, and without it in `set_cap`, the lists are not what the pools say.
 #[tokio::test]
 async fn any_order_of_events_keeps_the_books() {
     let rules = Rules {

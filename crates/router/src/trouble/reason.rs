@@ -128,6 +128,7 @@ impl fmt::Display for Reason {
 mod tests {
     use super::*;
 
+    /// Tried: with any five letters taken for an SQLSTATE, a mail address is quoted.
     #[test]
     fn a_reason_is_found_through_the_layers_and_quotes_nothing() {
         let deep = |error: sqlx::Error| OpenError::Unavailable(Box::new(error));

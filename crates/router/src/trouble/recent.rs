@@ -113,6 +113,7 @@ mod tests {
         assert_eq!(loud[0].times as usize, 3 * TENANTS);
     }
 
+    /// Tried: with each error an entry of its own, three of one push out what came before.
     #[test]
     fn the_last_few_errors_are_kept_and_repetitions_are_counted() {
         let clock = Clock::adjustable();

@@ -221,6 +221,8 @@ pub async fn a_cluster_that_falls_silent_is_asked_once(home: Home) {
 /// One backend hangs, as behind a firewall that forgot its connection, while others are in use.
 ///
 /// That `give_back` tells the breaker is not what it shows: the others' first connection does too.
+///
+/// Tried: with `silent` not asking whether others were answered meanwhile, the breaker opens.
 pub async fn a_connection_that_died_alone_is_nobody_elses_trouble(home: Home) {
     let tenants = home.tenants(2).await;
     let router = home.router(Home::config()).await;
@@ -249,6 +251,8 @@ pub async fn a_connection_that_died_alone_is_nobody_elses_trouble(home: Home) {
 
 /// Two tenants' databases let nobody in and say nothing. That the server lives is seen by nothing but
 /// the answers that a third one's requests get on a connection that is open.
+///
+/// Tried: with `give_back` telling the breaker nothing, the locked ones close the server for all.
 pub async fn answers_on_open_connections_are_signs_of_life(home: Home) {
     let (well, locked) = (home.tenant("well").await, home.tenants(2).await);
     let router = home
@@ -305,6 +309,8 @@ pub async fn answers_on_open_connections_are_signs_of_life(home: Home) {
 
 /// All of one tenant's idle connections hang, as behind a firewall that forgot them, while another
 /// tenant is answered. Who asks waits for one of them, and not for each.
+///
+/// Tried: without `forsake`, none is closed and each is asked, a second for each.
 pub async fn beside_a_connection_that_hangs_those_as_old_are_not_asked(home: Home) {
     let tenants = home.tenants(2).await;
     let router = home.router(Home::config()).await;

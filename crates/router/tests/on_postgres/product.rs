@@ -92,6 +92,8 @@ pub async fn a_handler_takes_its_tenants_database_as_an_argument(home: Home) {
 }
 
 /// A proxy that sets `Host` and passes on what the client sent beside it.
+///
+/// Tried: with `agreed` believing the proxy's word alone, the other tenant answers.
 pub async fn a_forwarded_host_does_not_count_against_the_hosts_tenant(home: Home) {
     home.tenant("acme").await;
     home.tenant("globex").await;

@@ -175,6 +175,8 @@ pub async fn a_flood_of_names_keeps_no_tenant_from_being_read(home: Home) {
     });
     let flood: Vec<_> = flood.collect();
     eventually("names wait", async || waits(&home).await >= 2).await;
+    // And the others for those.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let route = router.resolve_tenant(&TenantRef::Id(tenant.id)).await;
     assert_eq!(route.expect("read").tenant_id(), tenant.id);
     assert_eq!(waits(&home).await, 2, "while names wait");
