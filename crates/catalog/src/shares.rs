@@ -1,7 +1,7 @@
 //! Shares of the clusters' connection budgets: how many connections each router may have open.
 //!
 //! The rules are in the database, as functions that the routers' restricted login may call (see the
-//! migration `0010_budget_shares.sql`): the sum of all shares of a cluster never rises above its
+//! migrations `0010_budget_shares.sql` and `0016_named_clusters.sql`): the sum of all shares of a cluster never rises above its
 //! budget, also with those of routers that are dead. A share is freed by its router, which says what it
 //! has given back, or after the connections of a dead one were seen gone ([`reap`]).
 
@@ -25,8 +25,9 @@ pub struct Renewal<'a> {
     pub report: i64,
     /// How many logins the router has under way on one cluster at most.
     pub in_flight: u32,
-    /// What it does on the clusters that it knows.
-    pub uses: &'a [Use],
+    /// What it does on the clusters whose shares are to be settled; an empty list: of all clusters. `None`:
+    /// only the lease is renewed. With a lease that has ended all are settled, whatever is named.
+    pub uses: Option<&'a [Use]>,
 }
 
 /// What a router does on one cluster.
@@ -63,8 +64,8 @@ pub struct Share {
     pub budget: u32,
 }
 
-/// Renews a router's lease and settles its shares of all clusters. `None`: it is not registered (any
-/// more) and must register. A cluster that is missing in the answer was locked: ask again.
+/// Renews a router's lease and settles its shares of the clusters that it names. `None`: it is not
+/// registered (any more) and must register. A cluster that is missing in the answer was locked: ask again.
 ///
 /// # Errors
 /// When the catalog does not answer, or the lease has ended and a cluster is locked.
@@ -72,18 +73,18 @@ pub async fn renew(
     conn: &mut PgConnection,
     renewal: &Renewal<'_>,
 ) -> Result<Option<Vec<Share>>, CatalogError> {
+    let uses = renewal.uses.unwrap_or_default();
     let ints = |of: fn(&Use) -> u32| -> Vec<i32> {
-        let counts = renewal.uses.iter().map(of);
+        let counts = uses.iter().map(of);
         counts
             .map(|count| i32::try_from(count).unwrap_or(i32::MAX))
             .collect()
     };
-    let clusters: Vec<_> = renewal
+    let clusters = renewal
         .uses
-        .iter()
-        .map(|one| one.cluster.as_uuid())
-        .collect();
-    let incarnations: Vec<_> = renewal.uses.iter().map(|one| one.incarnation).collect();
+        .map(|uses| uses.iter().map(|one| one.cluster.as_uuid()));
+    let clusters: Option<Vec<_>> = clusters.map(Iterator::collect);
+    let incarnations: Vec<_> = uses.iter().map(|one| one.incarnation).collect();
     let rows = sqlx::query!(
         r#"SELECT cluster_id AS "cluster_id?", incarnation AS "incarnation?", slots AS "slots?",
                   goal AS "goal?", budget AS "budget?"
@@ -93,7 +94,7 @@ pub async fn renew(
         renewal.ttl.as_secs_f64(),
         renewal.report,
         i32::try_from(renewal.in_flight).unwrap_or(i32::MAX),
-        &clusters,
+        clusters.as_deref(),
         &incarnations,
         &ints(|one| one.held),
         &ints(|one| one.wanted),

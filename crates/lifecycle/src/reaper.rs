@@ -55,11 +55,12 @@ struct Memory {
 impl Memory {
     /// The routers that are dead as far as we can tell `now`, that being when the catalog told of
     /// `orphans`: those whose lease has looked ended, and as the same lease, at every look of one lease's
-    /// length. Of looks that are further apart than half of that nobody knows whether it could be
+    /// length. Of looks that are further apart than about half of that nobody knows whether it could be
     /// renewed in between.
     fn dead_at(&mut self, now: Instant, orphans: &[Orphan], length: Duration) -> HashSet<RouterId> {
         let told_at = self.told_at.replace(now);
-        if told_at.is_some_and(|at| now.duration_since(at) > length / 2) {
+        let apart = (length / 2).max(3 * EVERY);
+        if told_at.is_some_and(|at| now.duration_since(at) > apart) {
             self.interrupted();
         }
         let before = std::mem::take(&mut self.dead);

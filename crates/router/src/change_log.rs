@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 use crate::failures::Failures;
-use crate::places::Drain;
+use crate::places::{Drain, Scope};
 use crate::progress::Progress;
 use crate::shares::Shares;
 
@@ -173,6 +173,10 @@ impl ChangeLog {
             }
         }
         // What is asked now knows of all rows, which were committed before they were read.
+        let clusters = rows.iter().filter_map(|row| match row.about {
+            About::Budget(cluster) => Some(cluster),
+            About::Tenant(..) => None,
+        });
         let mut asked = false;
         for row in rows {
             match row.about {
@@ -184,7 +188,8 @@ impl ChangeLog {
                 // Acknowledged when the limit is what the catalog says now. What is open beyond it
                 // is given back in its own time, and nobody waits for that here.
                 About::Budget(_) if !asked => {
-                    let exchange = self.shares.exchange(self.progress.acked());
+                    let these = Scope::These(clusters.clone().collect());
+                    let exchange = self.shares.exchange(self.progress.acked(), these);
                     timeout(BOUND, exchange)
                         .await
                         .map_err(|_| CatalogError::Unavailable(sqlx::Error::PoolTimedOut))??

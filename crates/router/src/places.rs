@@ -1,6 +1,6 @@
 //! The clusters and generations that this router deals with, and how a generation ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +34,37 @@ pub(crate) struct Places {
     entropy: Entropy,
     /// Told when a cluster has something to report of its share.
     report_due: Arc<Notify>,
+    turns: Turns,
+}
+
+/// Which clusters a report is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Every one that was met.
+    All,
+    /// These.
+    These(HashSet<ClusterId>),
+    /// Those of which there is something to say, and so many of the others by turns: what a router was not
+    /// told of one of them it then asks for.
+    News { besides: usize },
+}
+
+/// Whose turn it is.
+#[derive(Default)]
+struct Turns(Mutex<Option<ClusterId>>);
+
+impl Turns {
+    /// So many of these, beginning after the one that was last.
+    fn next<T>(&self, count: usize, mut all: Vec<(ClusterId, T)>) -> Vec<(ClusterId, T)> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.sort_unstable_by_key(|(id, _)| (last.is_some_and(|last| *id <= last), *id));
+        all.truncate(count);
+        *last = all.last().map(|(id, _)| *id);
+        all
+    }
 }
 
 /// What becomes of the leases and requests of a generation that ends.
@@ -61,6 +92,7 @@ impl Places {
             tasks,
             entropy,
             report_due,
+            turns: Turns::default(),
         }
     }
 
@@ -163,13 +195,26 @@ impl Places {
         Arc::clone(known)
     }
 
-    /// What the catalog is to know of the clusters; see [`Cluster::usage`].
-    pub(crate) fn usages(&self, most: usize) -> Vec<Use> {
-        let clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
-        let usages = clusters
-            .iter()
-            .map(|(id, cluster)| cluster.usage(*id, most));
-        usages.collect()
+    /// What the catalog is to know of some clusters; see [`Cluster::usage`].
+    pub(crate) fn usages(&self, of: &Scope, most: usize) -> Vec<Use> {
+        let mut clusters: Vec<_> = {
+            let clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = clusters.iter().map(|(id, one)| (*id, Arc::clone(one)));
+            all.collect()
+        };
+        match of {
+            Scope::All => {}
+            Scope::These(these) => clusters.retain(|(id, _)| these.contains(id)),
+            Scope::News { besides } => {
+                let (mut news, quiet): (Vec<_>, Vec<_>) = clusters
+                    .into_iter()
+                    .partition(|(id, cluster)| cluster.has_news(*id, most));
+                news.extend(self.turns.next(*besides, quiet));
+                clusters = news;
+            }
+        }
+        let usages = clusters.iter();
+        usages.map(|(id, one)| one.usage(*id, most)).collect()
     }
 
     /// How many slots are taken on each cluster.
@@ -237,4 +282,27 @@ async fn drained(generation: Arc<Generation>, deadline: Duration, tasks: Tasks, 
         }
     }
     drop(held);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_turn() {
+        let turns = Turns::default();
+        let of = |numbers: &[u128]| {
+            let all = numbers.iter();
+            let ids = all.map(|n| (ClusterId::from_uuid(uuid::Uuid::from_u128(*n)), ()));
+            ids.collect::<Vec<_>>()
+        };
+        let next = |all: &[u128], count| turns.next(count, of(all));
+        assert_eq!(next(&[5, 3, 1, 4, 2], 2), of(&[1, 2]));
+        assert_eq!(next(&[5, 3, 1, 4, 2], 0), of(&[]));
+        // One has news meanwhile, and is none of these.
+        assert_eq!(next(&[5, 1, 4, 2], 2), of(&[4, 5]));
+        assert_eq!(next(&[5, 3, 1, 4, 2], 4), of(&[1, 2, 3, 4]));
+        assert_eq!(next(&[5, 3, 1, 4, 2], 9), of(&[5, 1, 2, 3, 4]));
+        assert_eq!(next(&[], 9), of(&[]));
+    }
 }

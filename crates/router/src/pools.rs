@@ -33,11 +33,12 @@ pub(crate) enum Phase {
     Opening,
     /// It is open.
     Open,
-    /// It was idle and is being closed.
+    /// It was idle and is being closed, and its end waited for.
     Closing,
     /// The server did not answer an attempt in time, and may still do so: see [`crate::late`].
     Late,
-    /// It is of no use any more, and its end was not seen: see [`crate::parked`].
+    /// It is of no use any more, and its end was not seen, or is not waited for where it is closed: see
+    /// [`crate::parked`].
     Parked,
 }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::change_log::ChangeLog;
 use crate::lease::Lease;
+use crate::places::Scope;
 use crate::progress::Progress;
 use crate::report::Reporter;
 use crate::shares::{Exchanged, Shares};
@@ -85,7 +86,12 @@ impl Registration {
     pub(crate) async fn renew(&self, acked: i64) -> bool {
         let sent = Instant::now();
         // Shorter than the lease, so that one lost answer is made up for in time.
-        match timeout(self.length / 3, self.send(acked)).await {
+        // With a lease that lapsed no share is gone by that is not told anew.
+        let scope = match self.lease.is_running() {
+            true => self.shares.news(),
+            false => Scope::All,
+        };
+        match timeout(self.length / 3, self.send(acked, scope)).await {
             Ok(Ok((exchanged, was_registered))) => {
                 self.note_loss();
                 let goes_on = was_registered && self.lease.is_running();
@@ -118,8 +124,8 @@ impl Registration {
     }
 
     /// Whatever the answer takes away is gone when this returns, and so before the gate opens.
-    async fn send(&self, acked: i64) -> Result<(Exchanged, bool), CatalogError> {
-        let exchanged = self.shares.exchange(acked).await?;
+    async fn send(&self, acked: i64, scope: Scope) -> Result<(Exchanged, bool), CatalogError> {
+        let exchanged = self.shares.exchange(acked, scope).await?;
         if exchanged != Exchanged::Unknown {
             return Ok((exchanged, true));
         }
@@ -127,7 +133,7 @@ impl Registration {
             let mut conn = self.catalog.acquire().await?;
             routers::register(&mut conn, self.id, &self.name, acked, self.length).await?;
         }
-        Ok((self.shares.exchange(acked).await?, false))
+        Ok((self.shares.exchange(acked, Scope::All).await?, false))
     }
 
     fn note_loss(&self) {

@@ -23,7 +23,7 @@ use crate::failures::Failures;
 use crate::host::{self, BadHost, HostName};
 use crate::lease::{Gate, Lease};
 use crate::meters::{self, Acquires};
-use crate::places::{Drain, Places};
+use crate::places::{Drain, Places, Scope};
 use crate::progress::Progress;
 use crate::registration::Registration;
 use crate::report::Reporter;
@@ -181,7 +181,7 @@ impl Router {
             id,
             report_due,
         ));
-        shares.exchange(number).await?;
+        shares.exchange(number, Scope::All).await?;
         lease.renewed(sent);
         let log = Arc::new(ChangeLog::new(
             catalog.clone(),

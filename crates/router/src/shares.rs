@@ -7,6 +7,9 @@
 //! - It reports what it does with each renewal of its lease, and at once, though not for each request,
 //!   when somebody waits and every slot is taken, or when there is something to give back. The answer
 //!   says what it may have open from then on. Its limit rises by an answer alone.
+//! - A report is about the clusters of which there is something to say, and of a few others by turns, so that
+//!   none waits for another's: the catalog settles the shares of those alone. After the lease has ended
+//!   it settles all.
 //! - When others lack what is fairly theirs a row of the change log says so. The router asks what it may
 //!   have, lowers its limit (nothing new beyond it, idle connections beyond it are closed), and
 //!   acknowledges. What it gives back it reports as the server ends the connections. No running query
@@ -54,11 +57,15 @@ use tokio::time::Instant;
 
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::places::Scope;
 
 /// The pause between two reports that were asked for; doubled, up to the longest, while they change
 /// nothing.
 const PAUSE: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(250);
+
+/// Clusters of which there is nothing to say that are reported with a renewal.
+const BY_TURNS: usize = 4;
 
 /// This router's shares.
 pub(crate) struct Shares {
@@ -80,10 +87,10 @@ pub(crate) struct Shares {
 /// What came of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exchanged {
-    /// Every cluster that was reported has its answer: what this router goes by is what the catalog
-    /// has.
+    /// Every cluster that was asked for has its answer: what this router goes by there is what the
+    /// catalog has.
     Settled,
-    /// The lease was renewed, and a cluster was locked: of that one nothing is known.
+    /// The lease was renewed. Of some clusters nothing is known: they were locked, or not reported.
     Partly,
     /// This router is not registered.
     Unknown,
@@ -107,6 +114,8 @@ impl Exchanged {
 struct Pace {
     last: Instant,
     pause: Duration,
+    /// When clusters of which there was nothing to say were reported last.
+    turned: Instant,
 }
 
 impl Shares {
@@ -127,6 +136,7 @@ impl Shares {
             pace: StdMutex::new(Pace {
                 last: Instant::now(),
                 pause: PAUSE,
+                turned: Instant::now(),
             }),
             due,
             offered: Notify::new(),
@@ -135,12 +145,22 @@ impl Shares {
 
     /// Renews the lease in the catalog, reports, and takes over the shares. What the renewal means for
     /// handing anything out is [`crate::registration`]'s.
-    pub(crate) async fn exchange(&self, acked: i64) -> Result<Exchanged, CatalogError> {
+    pub(crate) async fn exchange(
+        &self,
+        acked: i64,
+        scope: Scope,
+    ) -> Result<Exchanged, CatalogError> {
         let mut report = self.sending.lock().await;
         *report += 1;
         let places = &self.cache.places;
         let most = self.most();
-        let uses = places.usages(most);
+        let scope = match self.unknown.load(Ordering::Relaxed) {
+            true => Scope::All,
+            false => scope,
+        };
+        let uses = places.usages(&scope, most);
+        // Before any cluster is met this router has a share of each all the same.
+        let named = (scope == Scope::All || !uses.is_empty()).then_some(&uses[..]);
         let answer = {
             let mut conn = self.catalog.acquire().await?;
             let renewal = Renewal {
@@ -149,7 +169,7 @@ impl Shares {
                 ttl: self.config.lease,
                 report: *report,
                 in_flight: u32::try_from(self.config.logins_in_flight()).unwrap_or(u32::MAX),
-                uses: &uses,
+                uses: named,
             };
             shares::renew(&mut conn, &renewal).await?
         };
@@ -168,6 +188,7 @@ impl Shares {
         } else {
             (pace.pause * 2).min(LONGEST)
         };
+        drop(pace);
         let answered = |one: &Use| shares.iter().any(|share| share.cluster == one.cluster);
         if !uses.iter().all(answered) {
             if self.unknown.load(Ordering::Relaxed) {
@@ -175,8 +196,24 @@ impl Shares {
             }
             return Ok(Exchanged::Partly);
         }
-        self.unknown.store(false, Ordering::Relaxed);
+        match scope {
+            Scope::All => self.unknown.store(false, Ordering::Relaxed),
+            Scope::These(_) => {}
+            Scope::News { .. } => return Ok(Exchanged::Partly),
+        }
         Ok(Exchanged::Settled)
+    }
+
+    /// What a renewal is about while the lease runs.
+    pub(crate) fn news(&self) -> Scope {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = pace.turned.elapsed() >= self.config.lease / 4;
+        if turn {
+            pace.turned = Instant::now();
+        }
+        Scope::News {
+            besides: if turn { BY_TURNS } else { 0 },
+        }
     }
 
     /// Waits until another report makes sense.

@@ -229,9 +229,7 @@ async fn a_foreign_or_missing_identity_is_not_accepted() {
         )
         .await;
         drop_connections().await;
-        let answer = acme.admin.get("/me").await;
-        assert_eq!(answer.status, 503, "{what}: {answer}");
-        answer.any_problem();
+        is_refused(&dev, &acme, what).await;
         pg.run(
             &acme.db_name,
             &format!("UPDATE tenantry_self.identity {back}"),
@@ -241,13 +239,30 @@ async fn a_foreign_or_missing_identity_is_not_accepted() {
     acme_is_served(&acme).await;
     pg.run(&acme.db_name, "CREATE TABLE tenantry_self.kept AS TABLE tenantry_self.identity; DELETE FROM tenantry_self.identity").await;
     drop_connections().await;
-    assert_eq!(
-        acme.admin.get("/me").await.status,
-        503,
-        "no identity at all"
-    );
+    is_refused(&dev, &acme, "no identity at all").await;
     pg.run(&acme.db_name, "INSERT INTO tenantry_self.identity TABLE tenantry_self.kept; DROP TABLE tenantry_self.kept").await;
     acme_is_served(&acme).await;
+}
+
+/// Nothing is answered, until a connection was opened and found wrong, and after that. The first requests may
+/// be refused for having met a connection of before.
+async fn is_refused(dev: &Dev, acme: &Tenant, what: &str) {
+    let alarms = async || {
+        let metrics = dev.metrics().await;
+        metrics.sum("tenantry_router_wrong_database_total", &[])
+    };
+    let before = alarms().await;
+    let refused = async || {
+        let answer = acme.admin.get("/me").await;
+        assert_eq!(answer.status, 503, "{what}: {answer}");
+        answer.any_problem();
+    };
+    wait::until(Duration::from_secs(60), "an alarm", async || {
+        refused().await;
+        alarms().await > before
+    })
+    .await;
+    refused().await;
 }
 
 async fn acme_is_served(acme: &Tenant) {

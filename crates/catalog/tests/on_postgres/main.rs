@@ -148,6 +148,7 @@ fn cases() -> Vec<(&'static str, Case)> {
             a_dead_routers_share_is_freed_only_after_it_was_seen_gone,
             a_lower_budget_is_asked_back_and_a_higher_one_handed_out,
             a_cluster_that_is_locked_keeps_no_lease_from_being_renewed,
+            a_report_settles_the_clusters_that_it_names_and_no_others,
             a_writer_that_is_stuck_costs_no_lease_and_no_share,
             a_router_that_says_absurd_things_is_in_nobodys_way,
             a_lease_that_ended_begins_anew_with_its_shares_or_not_at_all,

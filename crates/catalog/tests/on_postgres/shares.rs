@@ -23,7 +23,7 @@ pub async fn renew(
         ttl: LONG,
         report,
         in_flight: 2,
-        uses,
+        uses: Some(uses),
     };
     shares::renew(conn, &renewal).await.expect("asked")
 }
@@ -36,7 +36,7 @@ pub async fn renewed(conn: &mut PgConnection, router: RouterId, applied: i64) ->
         ttl: LONG,
         report: 1,
         in_flight: 0,
-        uses: &[],
+        uses: Some(&[]),
     };
     shares::renew(conn, &renewal)
         .await
@@ -385,6 +385,52 @@ pub async fn a_cluster_that_is_locked_keeps_no_lease_from_being_renewed(db: Db) 
     assert_eq!(answer.expect("renewed").len(), 1);
 }
 
+pub async fn a_report_settles_the_clusters_that_it_names_and_no_others(db: Db) {
+    let (main, other) = (db.cluster("main").await, db.cluster("other").await);
+    let mut a = Model::new(&db, main).await;
+    let told = async |conn: &mut PgConnection, report, uses: Option<&[Use]>| {
+        let renewal = Renewal {
+            router: a.id,
+            applied: 0,
+            ttl: LONG,
+            report,
+            in_flight: 2,
+            uses,
+        };
+        let shares = shares::renew(conn, &renewal).await.expect("asked");
+        let shares = shares.expect("registered").into_iter();
+        shares.map(|share| share.cluster).collect::<Vec<_>>()
+    };
+    let mut conn = db.conn().await;
+    assert_eq!(told(&mut conn, 1, Some(&[])).await, [main, other], "all");
+    let using = |cluster, wanted| Use {
+        cluster,
+        incarnation: 0,
+        held: 60,
+        wanted,
+        used: wanted,
+        open: wanted,
+        waiting: 0,
+    };
+    let of_other = [using(other, 8)];
+    assert_eq!(told(&mut conn, 2, Some(&of_other)).await, [other]);
+    // Somebody keeps the other one locked, and nobody asks for it.
+    let mut locking = a.conn.begin().await.expect("begun");
+    let lock = format!("SELECT FROM clusters WHERE id = '{other}' FOR UPDATE");
+    execute(&mut locking, &lock).await;
+    let of_main = [using(main, 3)];
+    assert_eq!(told(&mut conn, 3, Some(&of_main)).await, [main]);
+    assert_eq!(told(&mut conn, 4, None).await, [], "only the lease");
+    locking.rollback().await.expect("let go");
+    let stand = "SELECT report, wanted FROM budget_shares ORDER BY cluster_id";
+    let stand = sqlx::query_as::<_, (i64, i32)>(stand).fetch_all(&mut conn);
+    assert_eq!(stand.await.expect("read"), [(3, 3), (2, 8)]);
+    // With a lease that has ended any share may have gone.
+    let end = "UPDATE routers SET lease_until = clock_timestamp()";
+    execute(&mut conn, end).await;
+    assert_eq!(told(&mut conn, 5, Some(&of_main)).await, [main, other]);
+}
+
 /// Whoever appends to the change log holds the counter until the end of its transaction.
 ///
 /// Tried: with `budget_changed` not within a block of its own, the renewal fails and with it the lease.
@@ -471,7 +517,7 @@ pub async fn a_lease_that_ended_begins_anew_with_its_shares_or_not_at_all(db: Db
         ttl: LONG,
         report: 99,
         in_flight: 2,
-        uses: &[usage],
+        uses: Some(&[usage]),
     };
     let refused = shares::renew(&mut a.conn, &renewal).await;
     assert!(

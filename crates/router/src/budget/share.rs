@@ -28,6 +28,8 @@ pub(super) struct Held {
     slots: usize,
     /// The lesser of that and of what we shall have.
     leased: usize,
+    /// What we shall have.
+    goal: usize,
     /// The whole budget.
     pub(super) budget: usize,
     /// The report that this was the answer to.
@@ -39,6 +41,9 @@ pub(super) struct Held {
     pressed: bool,
     /// It was said that a report is due, and none was made since.
     said: bool,
+    /// What was reported last, and whether that was answered.
+    told: Option<Use>,
+    answered: bool,
 }
 
 impl Default for Held {
@@ -47,12 +52,15 @@ impl Default for Held {
             incarnation: 0,
             slots: 0,
             leased: 0,
+            goal: 0,
             budget: 0,
             report: 0,
             peaks: [0; 2],
             period: Instant::now(),
             pressed: false,
             said: false,
+            told: None,
+            answered: false,
         }
     }
 }
@@ -86,6 +94,30 @@ impl State {
         due
     }
 
+    fn usage(&mut self, cluster: ClusterId, most: usize) -> Use {
+        let short = self.short();
+        let (busy, open, kept) = (self.busy(), self.open, self.lru.len());
+        let held = &mut self.share;
+        if held.period.elapsed() >= REMEMBERED {
+            held.peaks = [busy, held.peaks[0]];
+            held.period = Instant::now();
+        }
+        let more = match held.pressed {
+            true => short.max(open / 4 + 1),
+            false => 0,
+        };
+        let wanted = held.peaks[0].max(held.peaks[1]).max(busy) + short;
+        Use {
+            cluster,
+            incarnation: held.incarnation,
+            held: count(held.leased.max(open)),
+            wanted: count(wanted.min(most)),
+            used: count(wanted.max(busy + kept + more).min(most)),
+            open: count(open),
+            waiting: count(self.waiting),
+        }
+    }
+
     /// Whether the share under which a connection was opened was taken away since. Its backend was
     /// ended then, and nothing is left of it in this router's share.
     pub(super) fn is_lost(&self, incarnation: i64) -> bool {
@@ -109,10 +141,11 @@ impl Cluster {
             let held = &mut state.share;
             let changed = lost || (held.slots, held.leased) != (slots, leased);
             held.report = report;
+            held.answered = true;
             held.incarnation = share.incarnation;
             self.incarnation.store(share.incarnation, Ordering::Release);
             held.budget = usize::try_from(share.budget).unwrap_or(usize::MAX);
-            (held.slots, held.leased) = (slots, leased);
+            (held.slots, held.leased, held.goal) = (slots, leased, goal);
             state.limit = leased.min(most);
             if lost {
                 // Those that are in use are closed when they come back.
@@ -130,33 +163,26 @@ impl Cluster {
         incarnation != self.incarnation.load(Ordering::Acquire)
     }
 
+    /// Whether there is something that the catalog does not know, or that it owes us: else its answer to a
+    /// report would be the same as to the last.
+    pub(crate) fn has_news(self: &Arc<Self>, cluster: ClusterId, most: usize) -> bool {
+        self.with(|state, _| {
+            let usage = state.usage(cluster, most);
+            let held = &state.share;
+            let asked = held.said || held.pressed;
+            let owed = held.slots != held.goal || count(held.slots) < usage.wanted;
+            asked || owed || !held.answered || held.told != Some(usage)
+        })
+    }
+
     /// What the catalog is to know.
     pub(crate) fn usage(self: &Arc<Self>, cluster: ClusterId, most: usize) -> Use {
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let waiting = self.count().waiting;
         self.with(|state, _| {
-            let short = state.short();
-            let (busy, open, kept) = (state.busy(), state.open, state.lru.len());
+            let usage = state.usage(cluster, most);
             let held = &mut state.share;
-            held.said = false;
-            let more = match std::mem::take(&mut held.pressed) {
-                true => short.max(open / 4 + 1),
-                false => 0,
-            };
-            let wanted = held.peaks[0].max(held.peaks[1]).max(busy) + short;
-            if held.period.elapsed() >= REMEMBERED {
-                held.peaks = [busy, held.peaks[0]];
-                held.period = Instant::now();
-            }
-            Use {
-                cluster,
-                incarnation: held.incarnation,
-                held: count(held.leased.max(open)),
-                wanted: count(wanted.min(most)),
-                used: count(wanted.max(busy + kept + more).min(most)),
-                open: count(open),
-                waiting: count(waiting),
-            }
+            (held.said, held.pressed, held.answered) = (false, false, false);
+            held.told = Some(usage);
+            usage
         })
     }
 
@@ -189,4 +215,8 @@ impl Cluster {
             Some(state.lease(open))
         })
     }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -29,9 +29,9 @@ pub(super) struct State {
     pub(super) opening: usize,
     /// Of these, attempts that the server has not answered in time.
     pub(super) late: usize,
-    /// Of these, connections whose end was not seen.
+    /// Of these, connections whose end was not seen, or that are closed so that nobody sees it.
     pub(super) parked: usize,
-    /// Of these, idle connections that are being closed to make room.
+    /// Of these, connections that are being closed while somebody looks for the end.
     pub(super) closing: usize,
     /// Waiters of all pools.
     pub(super) waiting: usize,
@@ -418,12 +418,24 @@ impl State {
     /// [`crate::closing`].
     pub(super) fn close(&mut self, mut open: Open, quietly: bool, why: Why, after: &mut After) {
         self.closed[why as usize] += 1;
-        self.turn_into(&mut open.slot, Phase::Closing);
-        if quietly && self.ready.is_empty() && self.open < self.limit {
+        if self.end(&mut open.slot, quietly) {
             after.close_quietly.push(open);
         } else {
             after.close.push(open);
         }
+    }
+
+    /// Counts a slot as one whose connection is being closed; says whether quietly. One that is closed
+    /// quietly is no slot that is about to be free: nobody waits for its end, and it is looked at in its
+    /// own time. Who begins to wait after that needs another.
+    pub(super) fn end(&mut self, slot: &mut Slot, quietly: bool) -> bool {
+        let quietly = quietly && self.ready.is_empty() && self.open < self.limit;
+        let phase = match quietly {
+            true => Phase::Parked,
+            false => Phase::Closing,
+        };
+        self.turn_into(slot, phase);
+        quietly
     }
 
     /// Sends every waiter of a pool away.
@@ -507,7 +519,7 @@ impl State {
 
     /// Whether as many slots are free or about to become free as waiters could use now: no more
     /// than may connect at a time.
-    fn is_covered(&self) -> bool {
+    pub(super) fn is_covered(&self) -> bool {
         let free = self.limit.saturating_sub(self.open);
         free + self.closing >= self.wanted.min(self.rules.connects)
     }

@@ -445,3 +445,22 @@ async fn a_slot_of_a_share_that_was_taken_away_is_lost() {
     let after = bench.slot(&tenant);
     assert!(!bench.cluster.is_lost(after.incarnation()));
 }
+
+/// A connection that is closed while nobody waits is not what those who wait later wait for.
+#[tokio::test]
+async fn a_quiet_end_is_no_slot_that_is_about_to_be_free() {
+    let bench = Bench::new(2, wide());
+    let (a, b) = (bench.tenant(10), bench.tenant(10));
+    let end = |slot: &mut Slot, quietly| bench.cluster.with(|state, _| state.end(slot, quietly));
+    let covered = || bench.cluster.with(|state, _| state.is_covered());
+    let mut first = bench.slot(&a);
+    assert!(end(&mut first, true), "nobody waits, and there is room");
+    let mut second = bench.slot(&a);
+    let mut waiting = bench.waits(&b);
+    assert!(!covered(), "nobody sees when the first one has ended");
+    assert!(!end(&mut second, true), "its slot is needed");
+    assert!(covered(), "somebody does here");
+    bench.is_consistent();
+    drop(second);
+    assert!(matches!(granted(&mut waiting), Some(Grant::Slot(_))));
+}

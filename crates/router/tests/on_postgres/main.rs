@@ -97,6 +97,7 @@ async fn on_real_databases() {
             routers_under_a_storm_share_one_budget,
             what_is_asked_back_comes_as_queries_end_and_holds_up_nothing,
             a_budget_is_lowered_and_raised_while_it_is_used,
+            who_wants_slots_of_one_cluster_reports_no_other,
             more_routers_than_slots_are_all_served_by_turns,
             a_share_that_was_lost_takes_its_connections_along,
             a_connection_whose_share_was_lost_meanwhile_is_not_handed_out,

@@ -9,7 +9,7 @@ use tenantry_catalog::shares;
 use tenantry_router::{AcquireError, Config, Router};
 use tokio::time::Instant;
 
-use crate::home::{Home, Tenant, conn, eventually, pid, resolve, whoami};
+use crate::home::{Home, Tenant, cluster_stats, conn, eventually, pid, resolve, whoami};
 use crate::wire::Mode;
 use crate::world::{execute, one};
 
@@ -209,6 +209,42 @@ pub async fn a_budget_is_lowered_and_raised_while_it_is_used(home: Home) {
         task.await.expect("served");
     }
     assert_eq!(limit(&router), 6);
+    router.shutdown().await;
+}
+
+/// Of each cluster the catalog is told when there is something to tell, and is not asked for the others.
+pub async fn who_wants_slots_of_one_cluster_reports_no_other(home: Home) {
+    let (second, _wire) = home.second_cluster().await;
+    budget(&home, 6).await;
+    let (busy, quiet) = (
+        tenants(&home, 6).await,
+        home.tenant_on(second, "quiet").await,
+    );
+    let router = home.router(patient()).await;
+    conn(&router, &quiet).await.release();
+    let mut catalog = home.conn().await;
+    let number = async |catalog: &mut PgConnection, cluster| -> i64 {
+        let text = format!("SELECT report FROM budget_shares WHERE cluster_id = '{cluster}'");
+        one(catalog, &text).await
+    };
+    let mut before = number(&mut catalog, second).await;
+    let main = number(&mut catalog, home.cluster).await;
+    // Each but the first few needs one slot more, which must be asked for.
+    let mut held = Vec::new();
+    for tenant in busy.iter() {
+        held.push(conn(&router, tenant).await);
+    }
+    assert!(number(&mut catalog, home.cluster).await > main, "asked for");
+    // What was opened there is told with whatever comes next, once.
+    let told = number(&mut catalog, second).await;
+    if told > before {
+        before = told;
+        held.clear();
+        budget(&home, 5).await;
+        let limit = async || cluster_stats(&router, home.cluster).limit == 5;
+        eventually("the budget is lowered", limit).await;
+    }
+    assert_eq!(number(&mut catalog, second).await, before);
     router.shutdown().await;
 }
 
