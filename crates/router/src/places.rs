@@ -288,6 +288,7 @@ async fn drained(generation: Arc<Generation>, deadline: Duration, tasks: Tasks, 
 mod tests {
     use super::*;
 
+    /// Tried: without the last one remembered, the first two have every turn.
     #[test]
     fn each_has_its_turn() {
         let turns = Turns::default();

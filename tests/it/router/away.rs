@@ -32,6 +32,7 @@ async fn refused_fast(
     assert!(took < HANG, "{took:?} for {answer}");
 }
 
+/// Tried: with `Gate::Away` never given, the known tenant is answered `CATALOG_UNAVAILABLE`.
 #[tokio::test]
 async fn known_tenants_are_served_without_the_catalog() {
     let dev = Dev::start();
@@ -131,6 +132,7 @@ impl Drop for Frozen {
     }
 }
 
+/// Tried: without the bound on opening a connection, a request takes 35 seconds.
 #[tokio::test]
 async fn a_server_that_hangs_makes_no_request_hang() {
     let dev = Dev::start();
@@ -190,6 +192,7 @@ async fn a_server_that_hangs_makes_no_request_hang() {
     dev.tenant("after").await;
 }
 
+/// Tried: with a worker that takes no operation up, creations are open after 90 seconds.
 #[tokio::test]
 async fn a_creation_in_flight_when_the_server_dies_is_never_half_made() {
     let dev = Dev::start();

@@ -385,6 +385,8 @@ pub async fn a_cluster_that_is_locked_keeps_no_lease_from_being_renewed(db: Db) 
     assert_eq!(answer.expect("renewed").len(), 1);
 }
 
+/// Tried: with all settled by each report, it is told of both; with a lease that has ended looked at by
+/// nobody, of the one alone.
 pub async fn a_report_settles_the_clusters_that_it_names_and_no_others(db: Db) {
     let (main, other) = (db.cluster("main").await, db.cluster("other").await);
     let mut a = Model::new(&db, main).await;

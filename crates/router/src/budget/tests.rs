@@ -447,6 +447,8 @@ async fn a_slot_of_a_share_that_was_taken_away_is_lost() {
 }
 
 /// A connection that is closed while nobody waits is not what those who wait later wait for.
+///
+/// Tried: with such a slot counted as `Closing`, who waits is told to wait for it.
 #[tokio::test]
 async fn a_quiet_end_is_no_slot_that_is_about_to_be_free() {
     let bench = Bench::new(2, wide());
