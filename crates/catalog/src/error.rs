@@ -105,14 +105,17 @@ fn may_pass(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed => true,
         // <https://www.postgresql.org/docs/current/errcodes-appendix.html>: connection exceptions,
         // insufficient resources, operator intervention (shutdown, cancelled), deadlock and
-        // serialisation, a lock not given in time, and a server that turned into a standby; and a
-        // database that is closed (55000) or away (3D000) while a failover or a repair is on. A
+        // serialisation, a lock not given in time, a transaction that stood still or lasted too long (as
+        // when the server was paused), and a server that turned into a standby; and a database that is closed (55000) or away (3D000) while a failover or a repair is on. A
         // refused password is no outage: somebody has to change the configuration.
         sqlx::Error::Database(db) => db.code().is_some_and(|code| {
             ["08", "40", "53", "57"]
                 .iter()
                 .any(|class| code.starts_with(class))
-                || matches!(code.as_ref(), "55P03" | "55000" | "3D000" | "25006")
+                || matches!(
+                    code.as_ref(),
+                    "55P03" | "55000" | "3D000" | "25006" | "25P03" | "25P04"
+                )
         }),
         _ => false,
     }

@@ -27,6 +27,52 @@ impl Report {
     }
 }
 
+/// The connections that a server has for others than superusers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// All of them.
+    pub free: u32,
+    /// How many of these stay on top of a connection budget, for admins, migrations and whatever else runs
+    /// there: a quarter, and 30 at least; on a small server half.
+    pub reserve: u32,
+}
+
+impl Room {
+    fn new(max_connections: i32, reserved_connections: i32) -> Self {
+        let free = u32::try_from(max_connections - reserved_connections).unwrap_or(0);
+        let reserve = (free / 4).max(30).min(free / 2);
+        Self { free, reserve }
+    }
+
+    /// What tenants' connections may take at most.
+    #[must_use]
+    pub fn largest_budget(self) -> u32 {
+        self.free.saturating_sub(self.reserve).max(1)
+    }
+}
+
+impl Report {
+    /// What there is room for.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        Room::new(self.max_connections, self.reserved_connections)
+    }
+}
+
+/// Asks for the room alone.
+///
+/// # Errors
+/// When the cluster cannot be asked.
+pub async fn room(conn: &mut AdminConn) -> Result<Room, ClusterError> {
+    let query = sqlx::query_as::<_, (i32, i32)>(
+        "SELECT current_setting('max_connections')::int,
+                current_setting('superuser_reserved_connections')::int
+                  + coalesce(current_setting('reserved_connections', true), '0')::int",
+    );
+    let (max, reserved) = conn.one(query).await?;
+    Ok(Room::new(max, reserved))
+}
+
 #[derive(sqlx::FromRow)]
 struct Facts {
     version_num: i32,

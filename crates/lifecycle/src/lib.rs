@@ -22,6 +22,7 @@ mod migrate;
 mod place;
 mod purge;
 mod reaper;
+mod room;
 mod spare;
 mod sweeper;
 mod template;

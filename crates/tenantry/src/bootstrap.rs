@@ -117,7 +117,7 @@ pub async fn ensure_cluster(
         tls: url.tls,
         admin_login: url.login.as_str(),
         admin: &sealed,
-        connection_budget: budget(&report),
+        connection_budget: report.room().largest_budget(),
     };
     clusters::insert(&mut conn, &new)
         .await
@@ -171,29 +171,16 @@ pub async fn warn_of(url: &ClusterUrl) -> Result<()> {
     Ok(())
 }
 
-/// What tenants' connections may take: a quarter, and 30 at least, stays for admins, migrations and
-/// whatever else runs there; on a small server half is left to both.
-fn budget(report: &preflight::Report) -> u32 {
-    let (free, reserve) = room(report);
-    (free - reserve).max(1)
-}
-
-/// The connections that the server has for others than superusers, and how many of them stay on top of
-/// the budget.
-fn room(report: &preflight::Report) -> (u32, u32) {
-    let free = u32::try_from(report.max_connections - report.reserved_connections).unwrap_or(0);
-    (free, (free / 4).max(30).min(free / 2))
-}
-
 /// What is wrong with a budget that leaves no reserve on this server.
 fn too_much(name: &str, budget: u32, report: &preflight::Report) -> Option<String> {
-    let (free, reserve) = room(report);
+    let room = report.room();
+    let (free, reserve) = (room.free, room.reserve);
     (budget.saturating_add(reserve) > free).then(|| {
         format!(
             "The budget of the cluster {name} is {budget} connections, and {reserve} more should stay for \
              admin work and migrations; the server has {free} for all. Raise max_connections there, or: \
              tenantry clusters set-budget {name} {}",
-            free.saturating_sub(reserve).max(1)
+            room.largest_budget()
         )
     })
 }
@@ -262,10 +249,10 @@ mod tests {
             problems: Vec::new(),
             warnings: Vec::new(),
         };
-        assert_eq!(budget(&report(300)), 223);
-        assert_eq!(budget(&report(100)), 67);
-        assert_eq!(budget(&report(23)), 10);
-        assert_eq!(budget(&report(3)), 1);
+        assert_eq!(report(300).room().largest_budget(), 223);
+        assert_eq!(report(100).room().largest_budget(), 67);
+        assert_eq!(report(23).room().largest_budget(), 10);
+        assert_eq!(report(3).room().largest_budget(), 1);
         assert_eq!(too_much("main", 223, &report(300)), None);
         let told = too_much("main", 224, &report(300)).expect("a warning");
         assert!(

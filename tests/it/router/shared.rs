@@ -335,3 +335,55 @@ async fn a_budget_is_changed_by_who_may() {
     let told = "SELECT detail->>'to' FROM audit WHERE action = 'cluster.set_budget'";
     assert_eq!(pg.texts(&pg.catalog, told).await, ["9"]);
 }
+
+/// Tried: with nothing asked, the one too many is taken; with a server that cannot be asked taken for one
+/// without room, the change is refused.
+#[tokio::test]
+async fn a_budget_is_no_larger_than_what_the_server_has_room_for() {
+    let dev = Dev::start();
+    let (operator, pg) = (dev.operator(), dev.pg());
+    let path = format!("/setup/clusters/{}", name(&dev).await);
+    let free = "SELECT (current_setting('max_connections')::int
+        - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true), '0')::int)::text";
+    let free: u32 = pg.texts("postgres", free).await[0].parse().expect("free");
+    let largest = free - (free / 4).max(30).min(free / 2);
+    let set = async |budget: u32| {
+        let body = json!({ "connectionBudget": budget });
+        operator.patch(&path, body).await
+    };
+    set(largest - 1).await.expect(200);
+    let refused = set(largest + 1).await;
+    let told = refused.problem(422, "BUDGET_TOO_LARGE");
+    let detail = told["detail"].as_str().expect("a text");
+    assert!(
+        detail.contains(&format!("can be {largest} at most")),
+        "{told}"
+    );
+    let shown = async || {
+        let all = operator.get("/setup/clusters").await.expect(200);
+        all["items"][0]["connectionBudget"].clone()
+    };
+    assert_eq!(shown().await, largest - 1, "nothing was changed");
+    set(largest).await.expect(200);
+
+    // One that was given before, or on a server that was smaller since: less is better.
+    let budget = format!("UPDATE clusters SET connection_budget = {}", largest + 9);
+    pg.run(&pg.catalog, &budget).await;
+    set(largest + 8).await.expect(200);
+
+    // A server that says nothing, and none at all.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("bound").port();
+    for (port, budget) in [(port, largest + 20), (1, largest + 21)] {
+        let away = format!("UPDATE clusters SET host = '127.0.0.1', port = {port}");
+        pg.run(&pg.catalog, &away).await;
+        set(budget).await.expect(200);
+        assert_eq!(shown().await, budget);
+    }
+    let warnings = dev
+        .log()
+        .matches("has room for the budget is not known")
+        .count();
+    assert_eq!(warnings, 2);
+}

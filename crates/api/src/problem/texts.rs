@@ -56,6 +56,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "The body is larger than this API takes.",
     ),
     (
+        "BUDGET_TOO_LARGE",
+        422,
+        "The database server has not that many connections for tenants.",
+    ),
+    (
         "CATALOG_UNAVAILABLE",
         503,
         "The catalog cannot be reached right now. Try again shortly.",
