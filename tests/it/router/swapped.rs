@@ -194,6 +194,7 @@ async fn sign_ins_are_refused(acme: &Tenant, globex: &Tenant) {
     }
 }
 
+/// Tried: with the epoch left out of what is compared in `connect.rs`, it is served.
 #[tokio::test]
 async fn a_foreign_or_missing_identity_is_not_accepted() {
     let dev = Dev::start();
