@@ -181,7 +181,8 @@ impl Router {
             id,
             report_due,
         ));
-        shares.exchange(number, Scope::All).await?;
+        // Boxed: it would make the future of a whole program's start too large.
+        shares.exchange(number, Scope::All).boxed().await?;
         lease.renewed(sent);
         let log = Arc::new(ChangeLog::new(
             catalog.clone(),
