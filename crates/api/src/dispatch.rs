@@ -19,6 +19,7 @@ use crate::context::{
 use crate::meters::Noted;
 use crate::problem::Problem;
 use crate::routes::{HostKind, Place, ROUTES, Route};
+use crate::setup::repeated;
 use crate::slot::Slots;
 
 /// Requests worked on at a time.
@@ -64,7 +65,7 @@ fn routes_at(place: Place, app: &App) -> Router<App> {
         .fold(Router::new(), |router, route| {
             let twin = route.twin().filter(|twin| twin.info.host.answers_at(place));
             match (twin, route.info.host) {
-                (None, _) => router.route(route.info.path, noted(route)),
+                (None, _) => router.route(route.info.path, noted(route, app)),
                 (Some(twin), HostKind::Base) => {
                     router.route(route.info.path, by_name(route, twin, app))
                 }
@@ -75,16 +76,20 @@ fn routes_at(place: Place, app: &App) -> Router<App> {
 }
 
 /// The route, which notes that it is the one that answers.
-fn noted(route: &Route) -> MethodRouter<App> {
+fn noted(route: &Route, app: &App) -> MethodRouter<App> {
     let number = ROUTES.iter().position(|known| std::ptr::eq(known, route));
     let number = number.and_then(|number| u16::try_from(number).ok());
     let noting = from_fn_with_state(number, note_route);
-    route.method_router().route_layer(noting)
+    let mut answering = route.method_router();
+    if repeated::applies_to(&route.info.method, route.info.path) {
+        answering = answering.route_layer(from_fn_with_state(app.clone(), repeated::once));
+    }
+    answering.route_layer(noting)
 }
 
 /// One path that means two things at a base domain: a tenant's to who names a tenant.
 fn by_name(base: &Route, tenant: &Route, app: &App) -> MethodRouter<App> {
-    let of = |route: &Route| noted(route).with_state::<()>(app.clone());
+    let of = |route: &Route| noted(route, app).with_state::<()>(app.clone());
     let (own, tenants, app) = (of(base), of(tenant), app.clone());
     on(base.filter, async move |request: Request| {
         let answering = if names_tenant(request.headers(), &app) {

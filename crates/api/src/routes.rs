@@ -79,9 +79,26 @@ fn all() -> Vec<Route> {
             "/setup/tenants/{tenant}/aliases",
             setup::tenants::aliases::delete::handle,
         ),
+        get("/setup/operations", setup::operations::list::handle),
         get(
             "/setup/operations/{operation}",
             setup::operations::show::handle,
+        ),
+        get(
+            "/setup/operations/{operation}/events",
+            setup::operations::events::handle,
+        ),
+        post(
+            "/setup/operations/{operation}/cancel",
+            setup::operations::cancel::handle,
+        ),
+        post(
+            "/setup/operations/{operation}/retry",
+            setup::operations::retry::handle,
+        ),
+        post(
+            "/setup/operations/{operation}/abandon",
+            setup::operations::abandon::handle,
         ),
         post("/setup/rollouts", setup::rollouts::create::handle),
         post("/setup/operators", setup::operators::create::handle),

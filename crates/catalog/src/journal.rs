@@ -82,6 +82,17 @@ pub async fn append(
     Ok(done.rows_affected() == 1)
 }
 
+/// How the operation stood when its journal went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advanced {
+    /// It goes on.
+    Held,
+    /// It goes on, and somebody wants it ended short of its goal.
+    CancelAsked,
+    /// It is another worker's now, or has ended; nothing was written.
+    Lost,
+}
+
 /// Appends in one statement that a step was done, that the next one is begun, or both; otherwise as
 /// [`append`].
 ///
@@ -93,28 +104,35 @@ pub async fn advance(
     fence: i64,
     done: Option<&str>,
     started: Option<&str>,
-) -> Result<bool, CatalogError> {
-    let appended = sqlx::query!(
-        "WITH held AS (
+) -> Result<Advanced, CatalogError> {
+    let cancel_asked = sqlx::query_scalar!(
+        r#"WITH held AS (
            UPDATE operations
            SET steps = steps + num_nonnulls($3::text, $4::text), updated_at = clock_timestamp()
            WHERE id = $1 AND fence = $2 AND status IN ('running', 'undoing')
-           RETURNING id, steps
-         )
+           RETURNING id, steps, cancel_asked_by IS NOT NULL AS cancel_asked
+         ), written AS (
          INSERT INTO operation_steps (operation_id, seq, step, event, fence, at, detail)
          SELECT id, steps - later, line.step, event, $2, clock_timestamp(), '{}'
          FROM held, (VALUES ($3::text, 'done', num_nonnulls($4::text)), ($4::text, 'started', 0))
                 AS line (step, event, later)
-         WHERE line.step IS NOT NULL AND set_config('synchronous_commit', 'off', true) = 'off'",
+         WHERE line.step IS NOT NULL AND set_config('synchronous_commit', 'off', true) = 'off'
+         RETURNING seq
+         )
+         SELECT cancel_asked AS "cancel_asked!" FROM held
+         WHERE (SELECT count(*) FROM written) = num_nonnulls($3::text, $4::text)"#,
         operation.as_uuid(),
         fence,
         done,
         started,
     )
-    .execute(conn)
+    .fetch_optional(conn)
     .await?;
-    let lines = u64::from(done.is_some()) + u64::from(started.is_some());
-    Ok(appended.rows_affected() == lines)
+    Ok(match cancel_asked {
+        Some(false) => Advanced::Held,
+        Some(true) => Advanced::CancelAsked,
+        None => Advanced::Lost,
+    })
 }
 
 /// The whole journal of an operation, in order.
@@ -125,10 +143,23 @@ pub async fn of(
     conn: &mut PgConnection,
     operation: OperationId,
 ) -> Result<Vec<Entry>, CatalogError> {
+    after(conn, operation, 0).await
+}
+
+/// The journal of an operation after a line, in order.
+///
+/// # Errors
+/// As [`of`].
+pub async fn after(
+    conn: &mut PgConnection,
+    operation: OperationId,
+    seq: i32,
+) -> Result<Vec<Entry>, CatalogError> {
     let rows = sqlx::query!(
         "SELECT seq, step, event, fence, at, detail FROM operation_steps
-         WHERE operation_id = $1 ORDER BY seq",
+         WHERE operation_id = $1 AND seq > $2 ORDER BY seq",
         operation.as_uuid(),
+        seq,
     )
     .fetch_all(conn)
     .await?;

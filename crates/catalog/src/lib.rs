@@ -24,6 +24,7 @@ pub mod domain_claims;
 pub mod domains;
 mod error;
 pub mod idempotency;
+pub mod idempotent_answers;
 pub mod installation;
 pub mod journal;
 pub mod logins;

@@ -14,10 +14,14 @@ use uuid::Uuid;
 use crate::CatalogError;
 use crate::error::Row;
 
+mod control;
 mod lease;
+mod list;
 mod standing;
 
+pub use control::{Decision, abandon, ask_to_cancel, remember_standing, retry};
 pub use lease::{claim_next, hold, release, renew};
+pub use list::{Cursor, Filter, InvalidCursor, Page, page};
 pub use standing::{Stuck, abandoned, open_by_status, parked};
 
 words! {
@@ -65,6 +69,10 @@ pub struct Operation {
     pub updated_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// Who wants it ended short of its goal.
+    pub cancel_asked_by: Option<String>,
+    /// The journal up to this line counts no failures.
+    pub tries_after: i32,
 }
 
 /// An operation that is to be.
@@ -267,7 +275,8 @@ pub async fn by_id(
     sqlx::query_as!(
         OperationRow,
         "SELECT id, kind, tenant_id, status, params, result, error, asked_by, request_id, fence,
-                created_at, updated_at, finished_at FROM operations WHERE id = $1",
+                created_at, updated_at, finished_at, cancel_asked_by, tries_after
+         FROM operations WHERE id = $1",
         id.as_uuid(),
     )
     .fetch_optional(conn)
@@ -406,6 +415,8 @@ struct OperationRow {
     created_at: Timestamp,
     updated_at: Timestamp,
     finished_at: Option<Timestamp>,
+    cancel_asked_by: Option<String>,
+    tries_after: i32,
 }
 
 impl OperationRow {
@@ -425,6 +436,8 @@ impl OperationRow {
             created_at: self.created_at,
             updated_at: self.updated_at,
             finished_at: self.finished_at,
+            cancel_asked_by: self.cancel_asked_by,
+            tries_after: self.tries_after,
         })
     }
 }

@@ -282,6 +282,47 @@ pub async fn set_status(
     Ok(done.rows_affected() == 1)
 }
 
+/// How a tenant stands, for [`stand_as_before`]; others need not read it.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn standing(
+    conn: &mut PgConnection,
+    id: TenantId,
+) -> Result<Option<Value>, CatalogError> {
+    let standing = sqlx::query_scalar!(
+        r#"SELECT jsonb_build_object('status', status, 'reason', status_reason, 'purge_at', purge_at)
+                  AS "standing!"
+           FROM tenants WHERE id = $1 FOR UPDATE"#,
+        id.as_uuid(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(standing)
+}
+
+/// Lets a tenant stand as [`standing`] told. `false`: no such tenant.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn stand_as_before(
+    conn: &mut PgConnection,
+    id: TenantId,
+    standing: &Value,
+) -> Result<bool, CatalogError> {
+    let done = sqlx::query!(
+        "UPDATE tenants
+         SET status = $2::jsonb ->> 'status', status_reason = $2::jsonb ->> 'reason',
+             purge_at = ($2::jsonb ->> 'purge_at')::timestamptz, updated_at = clock_timestamp()
+         WHERE id = $1",
+        id.as_uuid(),
+        standing,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Marks a tenant as deleted, to be purged at `purge_at`. `false`: no such tenant.
 ///
 /// # Errors

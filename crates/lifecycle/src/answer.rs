@@ -40,6 +40,12 @@ pub struct OperationView {
     pub tenant_id: Option<TenantId>,
     /// How it stands.
     pub status: operations::Status,
+    /// Who asked for it.
+    pub asked_by: String,
+    /// The request that asked for it.
+    pub request_id: Option<String>,
+    /// Whether it could be cancelled now.
+    pub cancellable: bool,
     /// What it told at its end, without secrets.
     pub result: Option<serde_json::Value>,
     /// How far a rollout has come, while it runs: counts of databases.
@@ -63,6 +69,8 @@ pub struct StepView {
     pub event: journal::Event,
     /// When.
     pub at: Timestamp,
+    /// Of a failure its code and words, and its cause, which is for the log.
+    pub detail: serde_json::Value,
 }
 
 /// The secrets of a creation's answer, as sealed.
@@ -141,10 +149,14 @@ impl Lifecycle {
                 step: entry.step,
                 event: entry.event,
                 at: entry.at,
+                detail: entry.detail,
             })
             .collect();
         Ok(Some(OperationView {
             id,
+            cancellable: Self::is_cancellable(&operation),
+            asked_by: operation.asked_by,
+            request_id: operation.request_id,
             kind: operation.kind,
             tenant_id: operation.tenant_id,
             status: operation.status,

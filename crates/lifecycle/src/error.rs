@@ -43,6 +43,15 @@ pub enum StartError {
     /// The tenant is not in a state in which this can be done.
     #[error("{0}")]
     WrongState(&'static str),
+    /// There is no such operation.
+    #[error("there is no such operation")]
+    UnknownOperation,
+    /// The operation has ended.
+    #[error("{0}")]
+    Ended(&'static str),
+    /// The operation has no way back.
+    #[error("{0}")]
+    NotCancellable(&'static str),
     /// The idempotency key was used with another request.
     #[error("this Idempotency-Key was used with another request")]
     KeyReused,
@@ -65,7 +74,10 @@ impl StartError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownTenant | Self::UnknownDomain | Self::UnknownAlias => ErrorKind::NotFound,
+            Self::UnknownTenant
+            | Self::UnknownDomain
+            | Self::UnknownAlias
+            | Self::UnknownOperation => ErrorKind::NotFound,
             Self::UnknownCluster(_) | Self::DomainTooLong => ErrorKind::Invalid,
             Self::NoCluster | Self::RoutersBehind => ErrorKind::Unavailable,
             Self::SlugTaken
@@ -73,6 +85,8 @@ impl StartError {
             | Self::AliasTaken
             | Self::InProgress(_)
             | Self::WrongState(_)
+            | Self::Ended(_)
+            | Self::NotCancellable(_)
             | Self::KeyReused => ErrorKind::Conflict,
             Self::Cluster(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
@@ -95,6 +109,9 @@ impl StartError {
             Self::DomainTaken => "DOMAIN_TAKEN",
             Self::InProgress(_) => "OPERATION_IN_PROGRESS",
             Self::WrongState(_) => "WRONG_STATE",
+            Self::UnknownOperation => "OPERATION_NOT_FOUND",
+            Self::Ended(_) => "OPERATION_ENDED",
+            Self::NotCancellable(_) => "OPERATION_NOT_CANCELLABLE",
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::Cluster(error) => error.code(),
             Self::Catalog(error) => error.code(),

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use tenantry_catalog::{change_log, idempotency, operation_secrets, operations, routers, tenants};
+use tenantry_catalog::{
+    change_log, idempotency, idempotent_answers, operation_secrets, operations, routers, tenants,
+};
 use tenantry_types::metric;
 
 use crate::Lifecycle;
@@ -42,6 +44,7 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
     let kept = chrono::Duration::from_std(deps.settings.answers_kept)
         .unwrap_or(chrono::Duration::hours(24));
     idempotency::prune(&mut conn, now - kept).await?;
+    idempotent_answers::prune(&mut conn, now - kept).await?;
     change_log::prune(&mut conn).await?;
     routers::prune(&mut conn).await?;
     let parked = operations::count_parked(&mut conn).await?;

@@ -126,17 +126,31 @@ async fn take_up(life: &Lifecycle, operation: Operation) {
     }
 }
 
+/// Where a drive begins.
+enum From {
+    /// The operation was recorded a moment ago.
+    Birth,
+    /// Where the journal says that it stands.
+    Journal {
+        status: Status,
+        error: Option<serde_json::Value>,
+        tries_after: i32,
+    },
+}
+
 async fn resume<K: Kind>(
     life: &Lifecycle,
     operation: &Operation,
     lease: &Arc<Lease>,
     work: Result<K, StepError>,
 ) -> Result<(), StepError> {
-    let (status, error) = (operation.status, operation.error.clone());
     let span = spans::operation(operation.id, K::NAME);
-    life.drive_on(lease, status, error, work?, false)
-        .instrument(span)
-        .await;
+    let from = From::Journal {
+        status: operation.status,
+        error: operation.error.clone(),
+        tries_after: operation.tries_after,
+    };
+    life.drive_on(lease, from, work?).instrument(span).await;
     Ok(())
 }
 
@@ -202,25 +216,26 @@ impl Lifecycle {
 
     /// Carries an operation that was recorded a moment ago.
     pub(crate) async fn drive_newborn<K: Kind>(&self, lease: &Arc<Lease>, work: K) {
-        self.drive_on(lease, Status::Running, None, work, true)
-            .await;
+        self.drive_on(lease, From::Birth, work).await;
     }
 
-    async fn drive_on<K: Kind>(
-        &self,
-        lease: &Arc<Lease>,
-        status: Status,
-        error: Option<serde_json::Value>,
-        work: K,
-        newborn: bool,
-    ) {
+    async fn drive_on<K: Kind>(&self, lease: &Arc<Lease>, from: From, work: K) {
         let deps = self.deps();
+        let (newborn, status, error, tries_after) = match from {
+            From::Birth => (true, Status::Running, None, 0),
+            From::Journal {
+                status,
+                error,
+                tries_after,
+            } => (false, status, error, tries_after),
+        };
         let drive = Drive {
             catalog: &deps.catalog,
             lease,
             faults: &deps.faults,
             stopping: &self.0.stopping,
             newborn,
+            tries_after,
         };
         let begun = Instant::now();
         let ended = engine::drive(&drive, status, error, &work).await;
@@ -253,6 +268,9 @@ impl Lifecycle {
             else {
                 return Ok(());
             };
+            if let Some(standing) = tenants::standing(&mut tx, tenant).await? {
+                operations::remember_standing(&mut tx, lease.operation(), &standing).await?;
+            }
             tenants::set_status(
                 &mut tx,
                 tenant,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit};
-use tenantry_types::{ClusterId, DatabaseId, Entropy, InstallationId, OperationId, Secret};
+use tenantry_types::{
+    ClusterId, DatabaseId, Entropy, InstallationId, OperationId, OperatorId, Secret,
+};
 use zeroize::Zeroizing;
 
 use crate::keyring::{KeyBytes, KeyId, Purpose};
@@ -145,6 +147,16 @@ impl Place<'_> {
         Self {
             table: "operation_secrets",
             row: format!("{operation}/{name}"),
+            column: "sealed",
+        }
+    }
+
+    /// `idempotent_answers.sealed`, under the admin keys.
+    #[must_use]
+    pub fn idempotent_answer(operator: OperatorId, key: &str) -> Self {
+        Self {
+            table: "idempotent_answers",
+            row: format!("{operator}/{key}"),
             column: "sealed",
         }
     }

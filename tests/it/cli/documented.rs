@@ -255,6 +255,11 @@ async fn every_document_has_the_keys_of_the_page() {
         0,
         &json(&["operations", "show", &creation]),
     );
+    check(
+        "tenantry operations list",
+        0,
+        &json(&["operations", "list"]),
+    );
     check("tenantry clusters list", 0, &json(&["clusters", "list"]));
     check(
         "tenantry clusters set-budget",
@@ -291,6 +296,30 @@ async fn every_document_has_the_keys_of_the_page() {
         0,
         &json(&["operations", "show", &creation]),
     );
+
+    // A creation that is done has nothing left to do: taken up again it is done again.
+    check(
+        "tenantry operations retry",
+        0,
+        &json(&["operations", "retry", &creation]),
+    );
+    pg.run(
+        &pg.catalog,
+        &format!(
+            "UPDATE operations SET status = 'parked', finished_at = NULL, lease_until = NULL
+             WHERE id = '{creation}'"
+        ),
+    )
+    .await;
+    let arguments = [
+        "operations",
+        "abandon",
+        &creation,
+        "--reason",
+        "odd",
+        "--yes",
+    ];
+    check("tenantry operations abandon", 0, &json(&arguments));
 
     let variables = dev.variables();
     let env: Vec<_> = ["TENANTRY_CATALOG_URL", "TENANTRY_KEYS"]

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::problems::{self, Problems};
 use super::{annotated, merge, words};
 use crate::routes::{Access, HostKind, RouteInfo, table};
+use crate::setup::repeated;
 
 const REF: &str = "#/components/schemas/";
 /// How `utoipa` begins the name of a page of something: the type with its parameter.
@@ -98,6 +99,11 @@ fn frame() -> Value {
                 },
             },
             "parameters": {
+                "IdempotencyKey": {
+                    "name": "idempotency-key", "in": "header", "required": false,
+                    "schema": { "$ref": format!("{REF}RequestKey") },
+                    "description": "Makes it safe to send the request again: for 24 hours the same key with the same request gets the same answer. What was refused may be sent again with the same key.",
+                },
                 "RequestId": {
                     "name": "x-request-id", "in": "header", "required": false,
                     "schema": { "type": "string" },
@@ -133,6 +139,13 @@ fn with_kind(mut operation: Value, route: &RouteInfo) -> Value {
     }
     if let Some(responses) = operation["responses"].as_object_mut() {
         problems.describe(responses);
+    }
+    if repeated::applies_to(&route.method, route.path) {
+        let key = json!({ "$ref": "#/components/parameters/IdempotencyKey" });
+        match operation["parameters"].as_array_mut() {
+            Some(parameters) => parameters.push(key),
+            None => operation["parameters"] = json!([key]),
+        }
     }
     operation["security"] = match route.access {
         Access::Public => json!([]),

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::problem;
 use crate::routes::{Access, HostKind, RouteInfo};
+use crate::setup::repeated;
 
 const EXAMPLE: &str = "#/components/examples/";
 
@@ -55,6 +56,17 @@ impl Problems {
                 "BODY_TOO_LARGE",
                 "UNSUPPORTED_MEDIA_TYPE",
                 "VALIDATION_FAILED",
+            ]);
+        }
+        if repeated::applies_to(&route.method, route.path) {
+            all.add(&[
+                "IDEMPOTENCY_KEY_REUSED",
+                "IDEMPOTENCY_KEY_IN_USE",
+                "VALIDATION_FAILED",
+                // The body is read for the key's sake, also where the call has none.
+                "BAD_REQUEST",
+                "BODY_TIMEOUT",
+                "BODY_TOO_LARGE",
             ]);
         }
         if route.path.contains('{') {

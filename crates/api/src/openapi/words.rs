@@ -146,6 +146,16 @@ words! {
         "description": "How far an operation has come. `done`, `failed` (and undone) and `parked` (it waits for a person) are final.",
         "examples": ["done"],
     });
+    OperationKind = json!({
+        "type": "string", "minLength": 1, "maxLength": 40, "pattern": VISIBLE_LINE,
+        "description": "What an operation does.",
+        "examples": ["create"],
+    });
+    Reason = json!({
+        "type": "string", "minLength": 1, "maxLength": 200, "pattern": VISIBLE_LINE,
+        "description": "Why, in one line for people. It is kept in the audit trail.",
+        "examples": ["wrong region"],
+    });
     OperatorName = json!({
         "type": "string", "minLength": 1, "maxLength": 100, "pattern": VISIBLE_LINE,
         "description": "Who the operator is: one line, unique among those that are not revoked.",

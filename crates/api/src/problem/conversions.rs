@@ -53,7 +53,9 @@ impl From<StartError> for Problem {
         let (kind, code) = (error.kind(), error.code());
         match error {
             StartError::InProgress(id) => Self::new(kind, code).operation(id),
-            StartError::WrongState(why) => Self::new(kind, code).detail(sentence(why)),
+            StartError::WrongState(why)
+            | StartError::Ended(why)
+            | StartError::NotCancellable(why) => Self::new(kind, code).detail(sentence(why)),
             error => of(kind, code, error),
         }
     }

@@ -133,6 +133,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "Somebody with this mail address is already in the tenant.",
     ),
     (
+        "IDEMPOTENCY_KEY_IN_USE",
+        409,
+        "A request with this Idempotency-Key is being worked on. Wait for its answer, or send it again shortly.",
+    ),
+    (
         "IDEMPOTENCY_KEY_REUSED",
         409,
         "This Idempotency-Key was used with another request. Use a new key for a new request.",
@@ -190,9 +195,25 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "No database server is registered yet; register one with `tenantry init`.",
     ),
     (
+        "OPERATION_ABANDONED",
+        500,
+        "The operation was given up by an operator.",
+    ),
+    (
+        "OPERATION_CANCELLED",
+        409,
+        "The operation was cancelled; what it had done is undone.",
+    ),
+    ("OPERATION_ENDED", 409, "The operation has ended already."),
+    (
         "OPERATION_IN_PROGRESS",
         409,
         "Another operation is running for this tenant. Wait until it is done.",
+    ),
+    (
+        "OPERATION_NOT_CANCELLABLE",
+        409,
+        "An operation of this kind goes to its end: what it promises has no way back.",
     ),
     ("OPERATION_NOT_FOUND", 404, "There is no such operation."),
     (

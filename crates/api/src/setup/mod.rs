@@ -3,6 +3,7 @@
 pub(crate) mod clusters;
 pub(crate) mod operations;
 pub(crate) mod operators;
+pub(crate) mod repeated;
 pub(crate) mod rollouts;
 pub(crate) mod routers;
 pub(crate) mod status;

@@ -35,7 +35,8 @@ pub async fn claim_next(
              lease_until = clock_timestamp() + make_interval(secs => $2)
          FROM next WHERE o.id = next.id
          RETURNING o.id, o.kind, o.tenant_id, o.status, o.params, o.result, o.error, o.asked_by,
-                   o.request_id, o.fence, o.created_at, o.updated_at, o.finished_at",
+                   o.request_id, o.fence, o.created_at, o.updated_at, o.finished_at,
+                   o.cancel_asked_by, o.tries_after",
         holder,
         ttl.as_secs_f64(),
     )

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tenantry_catalog::journal::{self, Event};
+use tenantry_catalog::journal::{self, Advanced, Event};
 use tenantry_catalog::operations::{self, Status};
 use tenantry_types::metric;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,8 @@ pub struct Drive<'a> {
     pub stopping: &'a CancellationToken,
     /// Whether the operation was recorded a moment ago, by us: then its journal has no line yet.
     pub newborn: bool,
+    /// The journal up to this line counts no failures: a person asked for more tries.
+    pub tries_after: i32,
 }
 
 /// Drives an operation from where its journal says it stands.
@@ -58,7 +60,7 @@ pub async fn drive<K: Kind>(
     work: &K,
 ) -> Result<End, StepError> {
     let trail = if drive.newborn {
-        Trail::read(Vec::new())
+        Trail::read(Vec::new(), 0)
     } else {
         drive.trail().await?
     };
@@ -86,6 +88,7 @@ impl Drive<'_> {
         let mut conn = self.catalog.acquire().await?;
         Ok(Trail::read(
             journal::of(&mut conn, self.lease.operation()).await?,
+            self.tries_after,
         ))
     }
 
@@ -99,8 +102,12 @@ impl Drive<'_> {
                 self.record_done(reached.take(), None).await?;
                 return Ok(End::Later(Duration::ZERO));
             }
-            // One write says that the step before is reached and that this one begins.
-            self.record_done(reached.take(), Some(step.name)).await?;
+            // One write says that the step before is reached and that this one begins, and reads
+            // whether somebody wants it to turn back.
+            let advanced = self.record_done(reached.take(), Some(step.name)).await?;
+            if advanced == Advanced::CancelAsked && K::ON_FAILURE == OnFailure::Undo {
+                return Err(StepError::Failed(Failure::cancelled()));
+            }
             if let Err(error) = self.strike_around::<K>(work, step).await {
                 if let StepError::Failed(failure) = &error {
                     tracing::warn!(operation = %self.lease.operation(), kind = K::NAME, step = step.name,
@@ -202,13 +209,16 @@ impl Drive<'_> {
         &self,
         done: Option<&str>,
         started: Option<&str>,
-    ) -> Result<(), StepError> {
+    ) -> Result<Advanced, StepError> {
         if done.is_none() && started.is_none() {
-            return Ok(());
+            return Ok(Advanced::Held);
         }
         let mut conn = self.catalog.acquire().await?;
         let (id, fence) = (self.lease.operation(), self.lease.fence());
-        held(journal::advance(&mut conn, id, fence, done, started).await?)
+        match journal::advance(&mut conn, id, fence, done, started).await? {
+            Advanced::Lost => Err(StepError::Interrupted(None)),
+            advanced => Ok(advanced),
+        }
     }
 
     async fn record(
@@ -271,8 +281,12 @@ struct Trail {
 }
 
 impl Trail {
-    fn read(entries: Vec<journal::Entry>) -> Self {
-        let count = |event| entries.iter().filter(|entry| entry.event == event).count();
+    fn read(entries: Vec<journal::Entry>, tries_after: i32) -> Self {
+        let counted = |entry: &&journal::Entry| entry.seq > tries_after;
+        let count = |event| {
+            let mine = entries.iter().filter(counted);
+            mine.filter(|entry| entry.event == event).count()
+        };
         Self {
             failures: count(Event::Failed),
             undo_failures: count(Event::UndoFailed),

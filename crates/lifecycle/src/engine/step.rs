@@ -100,6 +100,16 @@ impl Failure {
         }
     }
 
+    /// Somebody asked for the operation's end.
+    pub(crate) fn cancelled() -> Self {
+        Self {
+            code: "OPERATION_CANCELLED".to_owned(),
+            message: "The operation was cancelled; what it had done is undone.".to_owned(),
+            retryable: false,
+            cause: "a person asked for it".to_owned(),
+        }
+    }
+
     /// What is said when the record of a failure cannot be read.
     pub(crate) fn unknown() -> Self {
         Self {

@@ -3,11 +3,13 @@
 //! It knows no database: what it can do, any program with a token can do.
 
 mod discover;
+mod events;
 mod problem;
 mod reach;
 mod resolve;
 
 pub use discover::dev_environment;
+pub use events::{Event, Events};
 
 use std::time::Duration;
 
@@ -20,6 +22,9 @@ use crate::failure::{Failure, Result};
 
 /// Longer than a creation or a deletion takes with all its retries, shorter than a person's patience.
 const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Longer than the server lets one stream of events last.
+const LISTENING: Duration = Duration::from_secs(900);
 
 /// A connection to one control plane, with a token.
 pub struct Client {
@@ -98,6 +103,29 @@ impl Client {
             false => request,
         };
         self.answer(request).await
+    }
+
+    /// Listens to what happens, behind the event of this id; empty: from the first one.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn events(&self, path: Path<'_>, last: &str) -> Result<Events> {
+        let mut request = self
+            .request(Method::GET, path, &[], None)?
+            .header("accept", "text/event-stream")
+            .timeout(LISTENING);
+        if !last.is_empty() {
+            request = request.header("last-event-id", last);
+        }
+        let response = request
+            .send()
+            .await
+            .map_err(|error| reach::failure(&self.base, error))?;
+        if !response.status().is_success() {
+            problem::answer(response, &self.base).await?;
+            return Err(Failure::usage("the server does not send events here"));
+        }
+        Ok(Events::new(response, self.base.clone()))
     }
 
     /// Changes a part of what is there.

@@ -1,18 +1,21 @@
 //! `GET /setup/operations/{operation}`
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use http::Method;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenantry_catalog::journal::Event;
-use tenantry_catalog::operations::Status;
-use tenantry_lifecycle::{OperationView, StepView, Telling};
+use tenantry_catalog::operations::{self, Status};
+use tenantry_lifecycle::{OperationView, StepView, Telling, WaitError};
 use tenantry_types::{OperationId, TenantId, Timestamp};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::context::{Operator, Path};
+use crate::context::{Operator, Path, Query};
+use crate::fields::{Fields, FromFields};
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::setup::tenants::created;
@@ -32,6 +35,14 @@ pub(crate) struct View {
     tenant_id: Option<TenantId>,
     #[schema(value_type = words::OperationStatus)]
     status: Status,
+    /// Who asked for it: an operator's name, or the part of the program.
+    #[schema(example = "billing backend")]
+    asked_by: String,
+    /// The request that asked for it.
+    #[schema(required)]
+    request_id: Option<String>,
+    /// Whether it could be cancelled now.
+    cancellable: bool,
     steps: Vec<Step>,
     /// Of a rollout that runs: `total`, `done`, `migrated`, `current`, `failed`, `skipped`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,8 +62,50 @@ pub(crate) struct View {
     finished_at: Option<Timestamp>,
 }
 
-/// What an operation failed with.
+/// One operation of a list.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = OperationLine)]
+pub(crate) struct Line {
+    #[schema(value_type = words::OperationId)]
+    operation_id: OperationId,
+    /// What it does.
+    #[schema(example = "create")]
+    kind: String,
+    /// The tenant it is about; none where it is about all.
+    #[schema(value_type = Option<words::TenantId>, required)]
+    tenant_id: Option<TenantId>,
+    #[schema(value_type = words::OperationStatus)]
+    status: Status,
+    /// Who asked for it: an operator's name, or the part of the program.
+    #[schema(example = "billing backend")]
+    asked_by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<Failed>,
+    #[schema(value_type = words::Timestamp)]
+    created_at: Timestamp,
+    #[schema(value_type = Option<words::Timestamp>, required)]
+    finished_at: Option<Timestamp>,
+}
+
+impl From<operations::Operation> for Line {
+    fn from(operation: operations::Operation) -> Self {
+        Self {
+            operation_id: operation.id,
+            kind: operation.kind,
+            tenant_id: operation.tenant_id,
+            status: operation.status,
+            asked_by: operation.asked_by,
+            error: operation.error.as_ref().and_then(Failed::read),
+            created_at: operation.created_at,
+            finished_at: operation.finished_at,
+        }
+    }
+}
+
+/// What an operation failed with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = OperationError)]
 pub(crate) struct Failed {
     /// A code as problems have it.
@@ -60,6 +113,13 @@ pub(crate) struct Failed {
     code: String,
     /// The same for people.
     message: String,
+}
+
+impl Failed {
+    /// As it is kept with the operation or its step.
+    fn read(kept: &Value) -> Option<Self> {
+        serde_json::from_value(kept.clone()).ok()
+    }
 }
 
 /// The state of a step.
@@ -87,13 +147,40 @@ struct Step {
     started_at: Timestamp,
     #[schema(value_type = words::Timestamp)]
     updated_at: Timestamp,
+    /// How often it was begun.
+    tries: u32,
+    /// From its first beginning to its last change.
+    took_ms: u64,
+    /// What the last failed try said, with the code as problems have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<Failed>,
+}
+
+/// Whether asking tells the secrets of a creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Secrets {
+    Told,
+    Kept,
+}
+
+pub(crate) struct Patience(Option<Duration>);
+
+impl FromFields for Patience {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let seconds = fields.number("wait", 0, 60);
+        Some(Self(seconds.map(Duration::from_secs)))
+    }
 }
 
 /// One operation. Of a creation that nobody waited for, the password is in `result` when it is read
 /// for the first time, and never again.
 #[utoipa::path(
     get, path = "/setup/operations/{operation}", tag = "operations", operation_id = "getOperation",
-    params(("operation" = words::OperationId, Path, description = "The operation's id.")),
+    params(
+        ("operation" = words::OperationId, Path, description = "The operation's id."),
+        ("wait" = Option<u64>, Query, description = "How many seconds to wait for its end, 60 at most and never longer than a request may take. It is told as it stands then.", minimum = 0, maximum = 60),
+    ),
     responses((status = 200, description = "The operation.", body = View)),
     extensions(("x-problems" = json!(["OPERATION_NOT_FOUND"]))),
 )]
@@ -102,33 +189,56 @@ pub(crate) async fn handle(
     State(app): State<App>,
     method: Method,
     Path(id): Path<OperationId>,
+    Query(Patience(patience)): Query<Patience>,
 ) -> Result<Json<View>, Problem> {
+    if let Some(patience) = patience.filter(|patience| !patience.is_zero()) {
+        let patience = patience.min(app.config.request_timeout);
+        match app.lifecycle.wait(id, patience).await {
+            Ok(_) | Err(WaitError::StillRunning) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // Nobody would read what is told to a HEAD.
+    let secrets = match method {
+        Method::HEAD => Secrets::Kept,
+        _ => Secrets::Told,
+    };
+    Ok(Json(view(&app, id, secrets).await?))
+}
+
+/// An operation as it stands.
+///
+/// # Errors
+/// `OPERATION_NOT_FOUND`, or when the catalog does not answer.
+pub(super) async fn view(app: &App, id: OperationId, secrets: Secrets) -> Result<View, Problem> {
     let operation = app
         .lifecycle
         .operation(id)
         .await?
         .ok_or_else(|| Problem::not_found("OPERATION_NOT_FOUND"))?;
-    // Nobody would read what is told to a HEAD.
-    let result = match method {
-        Method::HEAD => operation.result.clone(),
-        _ => result_of(&app, &operation).await?,
+    let result = match secrets {
+        Secrets::Kept => operation.result.clone(),
+        Secrets::Told => result_of(app, &operation).await?,
     };
     let error = operation.error.map(|error| Failed {
         code: error.code,
         message: error.message,
     });
-    Ok(Json(View {
+    Ok(View {
         operation_id: id,
         kind: operation.kind,
         tenant_id: operation.tenant_id,
         status: operation.status,
+        asked_by: operation.asked_by,
+        request_id: operation.request_id,
+        cancellable: operation.cancellable,
         steps: steps_of(&operation.steps),
         progress: operation.progress,
         result,
         error,
         created_at: operation.created_at,
         finished_at: operation.finished_at,
-    }))
+    })
 }
 
 async fn result_of(app: &App, operation: &OperationView) -> Result<Option<Value>, Problem> {
@@ -159,12 +269,19 @@ fn steps_of(journal: &[StepView]) -> Vec<Step> {
             Some(step) => {
                 step.status = status;
                 step.updated_at = entry.at;
+                step.tries += u32::from(entry.event == Event::Started);
+                let took = (entry.at - step.started_at).num_milliseconds();
+                step.took_ms = u64::try_from(took).unwrap_or(0);
+                step.error = Failed::read(&entry.detail).or(step.error.take());
             }
             None => steps.push(Step {
                 name: entry.step.clone(),
                 status,
                 started_at: entry.at,
                 updated_at: entry.at,
+                tries: 1,
+                took_ms: 0,
+                error: Failed::read(&entry.detail),
             }),
         }
     }
@@ -173,6 +290,7 @@ fn steps_of(journal: &[StepView]) -> Vec<Step> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use tenantry_types::Clock;
 
     use super::*;
@@ -184,6 +302,12 @@ mod tests {
             step: step.into(),
             event,
             at,
+            detail: match event {
+                Event::Failed => {
+                    json!({ "code": "CLUSTER_UNAVAILABLE", "message": "away", "cause": "dns" })
+                }
+                _ => json!({}),
+            },
         };
         let steps = steps_of(&[
             entry("clone", Event::Started),
@@ -201,5 +325,12 @@ mod tests {
             told,
             [("clone", StepStatus::Undone), ("seed", StepStatus::Failed)]
         );
+        // The cause is for the log.
+        let error = serde_json::to_value(&steps[1].error).expect("JSON");
+        assert_eq!(
+            error,
+            json!({ "code": "CLUSTER_UNAVAILABLE", "message": "away" })
+        );
+        assert_eq!(steps[0].error, None);
     }
 }

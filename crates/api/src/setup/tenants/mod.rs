@@ -15,5 +15,6 @@ mod idempotency;
 mod request;
 mod view;
 
+pub(crate) use idempotency::{IdempotencyKey, request_hash};
 #[cfg(test)]
 pub(crate) use request::{Admin, Request};

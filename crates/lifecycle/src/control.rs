@@ -1,0 +1,167 @@
+//! What a person decides about an operation that is on its way or stuck: cancel it, try it again,
+//! give it up. Each decision is in the audit trail, in the transaction that takes it.
+
+use tenantry_catalog::operations::{self, Decision, Operation, Status};
+use tenantry_types::OperationId;
+
+use crate::asker::Asker;
+use crate::engine::{Failure, Kind, OnFailure};
+use crate::error::StartError;
+use crate::{Create, Delete, Lifecycle, Migrate, Purge, Spare, Undelete};
+
+/// What came of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// It is recorded, and takes effect when the operation's driver sees it.
+    Taken,
+    /// Nothing was to be done: it is so already.
+    Already,
+}
+
+/// Whether an operation of a kind can turn back half-way. The others keep their promise: a deletion that
+/// was answered must not come undone.
+fn can_turn_back(kind: &str) -> bool {
+    const KINDS: &[(&str, OnFailure)] = &[
+        (Create::NAME, Create::ON_FAILURE),
+        (Spare::NAME, Spare::ON_FAILURE),
+        (Delete::NAME, Delete::ON_FAILURE),
+        (Purge::NAME, Purge::ON_FAILURE),
+        (Undelete::NAME, Undelete::ON_FAILURE),
+        (Migrate::NAME, Migrate::ON_FAILURE),
+    ];
+    KINDS
+        .iter()
+        .any(|(name, on_failure)| *name == kind && *on_failure == OnFailure::Undo)
+}
+
+impl Lifecycle {
+    /// Whether this operation could be cancelled now.
+    #[must_use]
+    pub fn is_cancellable(operation: &Operation) -> bool {
+        operation.status == Status::Running && can_turn_back(&operation.kind)
+    }
+
+    /// Asks an operation to turn back at its next step's border; what it has done is undone. Wait for it
+    /// to know: it may be through before it sees this.
+    ///
+    /// # Errors
+    /// [`StartError::NotCancellable`] for a kind that has no way back, [`StartError::Ended`] for one
+    /// that is over or stuck.
+    pub async fn cancel(
+        &self,
+        id: OperationId,
+        reason: Option<&str>,
+        asker: &Asker,
+    ) -> Result<Decided, StartError> {
+        let mut tx = self.deps().catalog.begin().await?;
+        let operation = operations::by_id(&mut tx, id)
+            .await?
+            .ok_or(StartError::UnknownOperation)?;
+        if !can_turn_back(&operation.kind) {
+            return Err(StartError::NotCancellable(
+                "an operation of this kind goes to its end: what it promises has no way back",
+            ));
+        }
+        if operation.status == Status::Undoing {
+            return Ok(Decided::Already);
+        }
+        self.note(&mut tx, &operation, "operation.cancel", reason, asker)
+            .await?;
+        match operations::ask_to_cancel(&mut tx, id, &asker.name, reason).await? {
+            Decision::Taken => {}
+            Decision::Unknown => return Err(StartError::UnknownOperation),
+            Decision::Not(Status::Undoing) => return Ok(Decided::Already),
+            Decision::Not(Status::Parked) => {
+                return Err(StartError::Ended(
+                    "the operation is parked: retry it, or abandon it",
+                ));
+            }
+            Decision::Not(_) => return Err(StartError::Ended("the operation has ended")),
+        }
+        tx.commit().await?;
+        Ok(Decided::Taken)
+    }
+
+    /// Lets a parked operation go on, or one that waits for its next try go on at once.
+    ///
+    /// # Errors
+    /// [`StartError::Ended`] for one that is over.
+    pub async fn retry(&self, id: OperationId, asker: &Asker) -> Result<Decided, StartError> {
+        let mut tx = self.deps().catalog.begin().await?;
+        let operation = operations::by_id(&mut tx, id)
+            .await?
+            .ok_or(StartError::UnknownOperation)?;
+        self.note(&mut tx, &operation, "operation.retry", None, asker)
+            .await?;
+        match operations::retry(&mut tx, id).await? {
+            Decision::Taken => {}
+            Decision::Unknown => return Err(StartError::UnknownOperation),
+            // Somebody works on it.
+            Decision::Not(Status::Running | Status::Undoing) => return Ok(Decided::Already),
+            Decision::Not(_) => {
+                return Err(StartError::Ended(
+                    "the operation has ended: ask for the change again",
+                ));
+            }
+        }
+        tx.commit().await?;
+        Ok(Decided::Taken)
+    }
+
+    /// Gives up a parked operation, for a reason. Its tenant stays as the operation left it, and can be
+    /// changed again: most often it is deleted.
+    ///
+    /// # Errors
+    /// [`StartError::WrongState`] for one that is not parked.
+    pub async fn abandon(
+        &self,
+        id: OperationId,
+        reason: &str,
+        asker: &Asker,
+    ) -> Result<(), StartError> {
+        let mut tx = self.deps().catalog.begin().await?;
+        let operation = operations::by_id(&mut tx, id)
+            .await?
+            .ok_or(StartError::UnknownOperation)?;
+        self.note(
+            &mut tx,
+            &operation,
+            "operation.abandon",
+            Some(reason),
+            asker,
+        )
+        .await?;
+        let failure = Failure {
+            code: "OPERATION_ABANDONED".to_owned(),
+            message: format!("The operation was given up by {}: {reason}", asker.name),
+            retryable: false,
+            cause: String::new(),
+        };
+        let error = serde_json::to_value(&failure).unwrap_or_default();
+        match operations::abandon(&mut tx, id, &error).await? {
+            Decision::Taken => {}
+            Decision::Unknown => return Err(StartError::UnknownOperation),
+            Decision::Not(Status::Running | Status::Undoing) => {
+                return Err(StartError::WrongState(
+                    "the operation is on its way: only a parked one can be abandoned",
+                ));
+            }
+            Decision::Not(_) => return Err(StartError::Ended("the operation has ended")),
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn note(
+        &self,
+        conn: &mut sqlx::PgConnection,
+        operation: &Operation,
+        action: &str,
+        reason: Option<&str>,
+        asker: &Asker,
+    ) -> Result<(), StartError> {
+        let detail = serde_json::json!({ "operationId": operation.id, "kind": operation.kind });
+        self.audit(conn, asker, action, operation.tenant_id, reason, detail)
+            .await
+    }
+}
