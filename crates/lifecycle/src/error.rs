@@ -43,6 +43,9 @@ pub enum StartError {
     /// The tenant is not in a state in which this can be done.
     #[error("{0}")]
     WrongState(&'static str),
+    /// With what is to be added, the tenant's metadata would be larger than it may be.
+    #[error("the metadata would be too large")]
+    MetadataTooLarge,
     /// The idempotency key was used with another request.
     #[error("this Idempotency-Key was used with another request")]
     KeyReused,
@@ -66,7 +69,9 @@ impl StartError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownTenant | Self::UnknownDomain | Self::UnknownAlias => ErrorKind::NotFound,
-            Self::UnknownCluster(_) | Self::DomainTooLong => ErrorKind::Invalid,
+            Self::UnknownCluster(_) | Self::DomainTooLong | Self::MetadataTooLarge => {
+                ErrorKind::Invalid
+            }
             Self::NoCluster | Self::RoutersBehind => ErrorKind::Unavailable,
             Self::SlugTaken
             | Self::DomainTaken
@@ -85,7 +90,9 @@ impl StartError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownTenant => "TENANT_NOT_FOUND",
-            Self::UnknownCluster(_) | Self::DomainTooLong => "VALIDATION_FAILED",
+            Self::UnknownCluster(_) | Self::DomainTooLong | Self::MetadataTooLarge => {
+                "VALIDATION_FAILED"
+            }
             Self::UnknownDomain => "DOMAIN_NOT_FOUND",
             Self::UnknownAlias => "ALIAS_NOT_FOUND",
             Self::AliasTaken => "ALIAS_TAKEN",

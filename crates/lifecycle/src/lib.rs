@@ -22,10 +22,14 @@ mod migrate;
 mod place;
 mod purge;
 mod reaper;
+mod rename;
+mod resume;
 mod spare;
+mod suspend;
 mod sweeper;
 mod template;
 mod undelete;
+mod update;
 mod wait;
 mod worker;
 
@@ -44,8 +48,11 @@ pub use domains::{Record, Verified};
 pub use error::StartError;
 pub use migrate::Migrate;
 pub use purge::{Purge, STEPS as PURGE_STEPS};
+pub use resume::{Resume, STEPS as RESUME_STEPS};
 pub use spare::{STEPS as SPARE_STEPS, Spare};
+pub use suspend::{STEPS as SUSPEND_STEPS, Suspend, Turned};
 pub use undelete::{STEPS as UNDELETE_STEPS, Undelete};
+pub use update::{METADATA_BYTES, METADATA_DEPTH, Update};
 pub use wait::{Finished, WaitError};
 
 use tokio_util::sync::CancellationToken;

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use tenantry_catalog::{change_log, idempotency, operation_secrets, operations, routers, tenants};
+use tenantry_catalog::{
+    change_log, domains, idempotency, operation_secrets, operations, routers, tenants,
+};
 use tenantry_types::metric;
 
 use crate::Lifecycle;
@@ -44,6 +46,7 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
     idempotency::prune(&mut conn, now - kept).await?;
     change_log::prune(&mut conn).await?;
     routers::prune(&mut conn).await?;
+    domains::prune_redirects(&mut conn).await?;
     let parked = operations::count_parked(&mut conn).await?;
     metrics::gauge!(metric::OPERATIONS_PARKED.name).set(parked as f64);
     let due = tenants::due_for_purge(&mut conn, now, PURGES).await?;
