@@ -9,9 +9,7 @@ use tenantry_catalog::operations::{self, Operation};
 use tenantry_catalog::tenants::{self, Status, Tenant, TenantRef};
 use tenantry_catalog::{change_log, databases};
 use tenantry_cluster::{Mark, fence, names};
-use tenantry_types::{
-    ClusterId, DatabaseId, DbName, OperationId, RoleName, TenantId, Timestamp,
-};
+use tenantry_types::{ClusterId, DatabaseId, DbName, OperationId, RoleName, TenantId, Timestamp};
 
 use crate::asker::Asker;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
@@ -311,9 +309,14 @@ impl Params {
     }
 }
 
-/// The owner's login is left out.
+/// Whom the fence is for.
 #[derive(Clone, Copy)]
-struct Spared;
+enum Door {
+    /// All logins.
+    All,
+    /// Those by which the tenant is used.
+    Use,
+}
 
 impl Ending {
     pub(crate) async fn resume(
@@ -338,16 +341,16 @@ impl Ending {
 
     /// Closes the door in Postgres itself: no login of the tenant gets in, none stays in.
     pub(crate) async fn fence(&self) -> Result<(), StepError> {
-        self.fence_but(None).await
+        self.close(Door::All).await
     }
 
     /// Closes the door to all but the owner's login, which is ours and runs migrations only: those go on
     /// while a tenant is suspended.
     pub(crate) async fn fence_use(&self) -> Result<(), StepError> {
-        self.fence_but(Some(Spared)).await
+        self.close(Door::Use).await
     }
 
-    async fn fence_but(&self, owner: Option<Spared>) -> Result<(), StepError> {
+    async fn close(&self, door: Door) -> Result<(), StepError> {
         let Some(id) = self.params.database_id else {
             return Ok(());
         };
@@ -362,9 +365,9 @@ impl Ending {
                 continue;
             }
             let logins = names::login_names(&name);
-            let closed = match owner {
-                None => fence::close(&mut admin, &name, &logins.all()).await,
-                Some(Spared) => {
+            let closed = match door {
+                Door::All => fence::close(&mut admin, &name, &logins.all()).await,
+                Door::Use => {
                     fence::close_but(&mut admin, &name, &logins.of_use(), &logins.owner).await
                 }
             };

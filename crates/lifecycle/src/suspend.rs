@@ -150,7 +150,9 @@ impl Lifecycle {
             .ok_or(StartError::UnknownTenant)?;
         self.none_running(&mut tx, tenant).await?;
         if locked.status != Status::Suspended {
-            return Err(StartError::WrongState("the tenant's state changed just now"));
+            return Err(StartError::WrongState(
+                "the tenant's state changed just now",
+            ));
         }
         let unchanged = Turned {
             tenant_id: tenant,

@@ -180,11 +180,7 @@ impl Cache {
     }
 
     /// The tenant of an id, and whether the catalog had to be asked.
-    async fn find(
-        &self,
-        tenant: TenantId,
-        now: Instant,
-    ) -> Result<Seen<Arc<Entry>>, Unavailable> {
+    async fn find(&self, tenant: TenantId, now: Instant) -> Result<Seen<Arc<Entry>>, Unavailable> {
         if let Some(entry) = self.tenants.get(&tenant).await
             && self.is_usable(&entry, now)
         {

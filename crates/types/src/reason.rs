@@ -68,13 +68,26 @@ mod tests {
     #[test]
     fn a_reason_is_one_line_that_reads_as_it_is_written() {
         let of = |text: &str| Reason::parse(text).map(|reason| reason.to_string());
-        assert_eq!(of(" Unpaid since März "), Ok("Unpaid since März".to_owned()));
+        assert_eq!(
+            of(" Unpaid since März "),
+            Ok("Unpaid since März".to_owned())
+        );
         assert_eq!(of("لم يُدفع"), Ok("لم يُدفع".to_owned()));
         assert!(of(&"ä".repeat(500)).is_ok());
         for empty in ["", "  ", &"x".repeat(501)] {
             assert_eq!(of(empty), Err(InvalidReason::Length), "{empty:?}");
         }
-        for bad in ["a\nb", "a\r", "a\0b", "a\u{1b}[31mb", "a\u{202e}b", "a\u{2066}b", "a\u{2028}b", "a\u{200f}b", "a\u{85}b"] {
+        for bad in [
+            "a\nb",
+            "a\r",
+            "a\0b",
+            "a\u{1b}[31mb",
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "a\u{2028}b",
+            "a\u{200f}b",
+            "a\u{85}b",
+        ] {
             let padded = format!("x{bad}x");
             assert_eq!(of(&padded), Err(InvalidReason::Character), "{bad:?}");
         }

@@ -15,7 +15,8 @@ use http::header::{
     SEC_WEBSOCKET_KEY, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tenantry_router::{Route, Visits};
 use tenantry_tenantdb::permission::OwnAccount;
 use tenantry_tenantdb::principals::Principal;
@@ -29,6 +30,8 @@ use crate::problem::Problem;
 
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+/// Where the client of a renamed tenant is sent on to, and nothing else, depends on it.
+const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
 const TENANT_ID: &str = "x-tenantry-tenant-id";
 const SLUG: &str = "x-tenantry-slug";
@@ -84,6 +87,9 @@ pub(super) async fn handle(
     let (mut asking, _) = request.into_parts();
     let Query(asked) = Query::<Asked>::from_request_parts(&mut asking, &app).await?;
     let mut parts = original(&asking.headers, &app)?;
+    let path = path_of(&asking.headers);
+    let knows_path = path.is_some();
+    parts.uri = path.unwrap_or_default();
     let visits = Visits::new();
     parts.extensions.insert(visits.entrance());
     let asking = async {
@@ -96,7 +102,12 @@ pub(super) async fn handle(
             User::Optional => whoever(&mut parts, &app).await,
         }
     };
-    let headers = visits.until_cut(asking).await??;
+    let headers = visits.until_cut(asking).await?;
+    let headers = headers.map_err(|problem| match problem.code() {
+        // To another path than was asked for nobody is sent.
+        "TENANT_MOVED" if !knows_path => Problem::no_tenant_here(),
+        _ => problem,
+    })?;
     if asked.refusal {
         // Asked for what to show of a refusal, by a proxy that was refused a moment ago: nobody is let
         // in by this answer, whatever has changed since.
@@ -148,6 +159,13 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a Head
         (value, None) => Ok(value),
         _ => Err(Problem::new(ErrorKind::Malformed, "BAD_HOST")),
     }
+}
+
+/// The path and the query that the client asked for, where the proxy tells them once.
+fn path_of(asking: &HeaderMap) -> Option<Uri> {
+    let told = only(asking, &FORWARDED_URI).ok().flatten()?;
+    let path = PathAndQuery::try_from(told.as_bytes()).ok()?;
+    path.as_str().starts_with('/').then(|| Uri::from(path))
 }
 
 fn is_preflight(parts: &Parts) -> bool {

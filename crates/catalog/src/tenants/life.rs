@@ -108,11 +108,7 @@ pub enum RenameError {
 ///
 /// # Errors
 /// [`RenameError::SlugTaken`], or when the catalog fails.
-pub async fn rename(
-    conn: &mut PgConnection,
-    id: TenantId,
-    slug: &Slug,
-) -> Result<(), RenameError> {
+pub async fn rename(conn: &mut PgConnection, id: TenantId, slug: &Slug) -> Result<(), RenameError> {
     let done = sqlx::query!(
         "UPDATE tenants SET slug = $2, updated_at = clock_timestamp() WHERE id = $1",
         id.as_uuid(),
