@@ -15,8 +15,7 @@ use http::header::{
     SEC_WEBSOCKET_KEY, UPGRADE,
 };
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tenantry_router::{Route, Visits};
 use tenantry_tenantdb::permission::OwnAccount;
 use tenantry_tenantdb::principals::Principal;
@@ -30,8 +29,6 @@ use crate::problem::Problem;
 
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
-/// Where the client of a renamed tenant is sent on to, and nothing else, depends on it.
-const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
 const TENANT_ID: &str = "x-tenantry-tenant-id";
 const SLUG: &str = "x-tenantry-slug";
@@ -87,9 +84,6 @@ pub(super) async fn handle(
     let (mut asking, _) = request.into_parts();
     let Query(asked) = Query::<Asked>::from_request_parts(&mut asking, &app).await?;
     let mut parts = original(&asking.headers, &app)?;
-    let path = path_of(&asking.headers);
-    let knows_path = path.is_some();
-    parts.uri = path.unwrap_or_default();
     let visits = Visits::new();
     parts.extensions.insert(visits.entrance());
     let asking = async {
@@ -104,8 +98,8 @@ pub(super) async fn handle(
     };
     let headers = visits.until_cut(asking).await?;
     let headers = headers.map_err(|problem| match problem.code() {
-        // To another path than was asked for nobody is sent.
-        "TENANT_MOVED" if !knows_path => Problem::no_tenant_here(),
+        // The path is the proxy's, which does not tell it: nobody is sent to another one.
+        "TENANT_MOVED" => Problem::no_tenant_here(),
         _ => problem,
     })?;
     if asked.refusal {
@@ -159,13 +153,6 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a Head
         (value, None) => Ok(value),
         _ => Err(Problem::new(ErrorKind::Malformed, "BAD_HOST")),
     }
-}
-
-/// The path and the query that the client asked for, where the proxy tells them once.
-fn path_of(asking: &HeaderMap) -> Option<Uri> {
-    let told = only(asking, &FORWARDED_URI).ok().flatten()?;
-    let path = PathAndQuery::try_from(told.as_bytes()).ok()?;
-    path.as_str().starts_with('/').then(|| Uri::from(path))
 }
 
 fn is_preflight(parts: &Parts) -> bool {
