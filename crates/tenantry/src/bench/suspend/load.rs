@@ -146,7 +146,8 @@ async fn ask(server: SocketAddr, asked: Vec<u8>, client: Arc<Client>) -> Result<
                 client.served.fetch_add(1, Ordering::AcqRel);
                 false
             }
-            Ok(answer) if matches!(answer.status, 403 | 503) => true,
+            // 500 is what the handler makes of a statement whose session was ended.
+            Ok(answer) if matches!(answer.status, 403 | 500 | 503) => true,
             Ok(answer) => {
                 return Err(unexpected(
                     "a request of the load",
