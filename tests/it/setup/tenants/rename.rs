@@ -14,7 +14,7 @@ async fn rename(operator: &Client, tenant: &str, body: serde_json::Value) -> ser
 }
 
 /// Two servers: whichever is asked after the call, each knows the new host and redirects at the old one.
-/// Tried without waiting for the routers: the second one serves the old host.
+/// Tried with the change not told to the routers: nobody is at the new host.
 #[tokio::test]
 async fn a_renamed_tenant_is_at_its_new_host_on_every_router_and_its_token_goes_on() {
     let dev = Dev::start();
@@ -86,7 +86,8 @@ async fn a_renamed_tenant_is_at_its_new_host_on_every_router_and_its_token_goes_
     assert_eq!(detail["to"]["slug"], "globex");
 }
 
-/// Nobody but a former host of a tenant redirects, and a deleted tenant's looks like any other name.
+/// Nobody but a former host of a tenant redirects, and a deleted tenant's looks like any other name. Tried
+/// with the change not told to the routers: the former host is served.
 #[tokio::test]
 async fn only_a_former_host_redirects() {
     let dev = shared();
@@ -126,7 +127,7 @@ async fn only_a_former_host_redirects() {
     assert_eq!(gone["detail"], nobody["detail"]);
 }
 
-/// Tried with the name of a redirect free for `POST /setup/tenants`: 201.
+/// Tried with a subdomain that is not inserted taken for one that is: 201 for the reserved slug.
 #[tokio::test]
 async fn a_slug_that_redirects_is_taken_until_that_is_over() {
     let dev = Dev::start();
@@ -191,6 +192,7 @@ async fn a_slug_that_redirects_is_taken_until_that_is_over() {
     assert!(location.starts_with("http://third.localhost"), "{location}");
 }
 
+/// Tried without the look whether it has the slug already: renaming it to its own is 500.
 #[tokio::test]
 async fn a_tenant_gets_its_own_former_slug_back_and_an_own_label_becomes_its_slug() {
     let dev = shared();
@@ -226,7 +228,7 @@ async fn a_tenant_gets_its_own_former_slug_back_and_an_own_label_becomes_its_slu
         .problem(401, "UNAUTHENTICATED");
 }
 
-/// Tried without the unique name: both have it.
+/// Tried with the index of slugs under another name, so that its refusal is no conflict: 500.
 #[tokio::test]
 async fn of_two_who_want_a_slug_at_once_one_gets_it() {
     let dev = Dev::start();
@@ -258,6 +260,7 @@ async fn of_two_who_want_a_slug_at_once_one_gets_it() {
     }
 }
 
+/// Tried without the look at the tenant's state: a deleted one is renamed.
 #[tokio::test]
 async fn what_cannot_be_renamed_is_told() {
     let dev = shared();

@@ -7,6 +7,7 @@ use tenantry_testkit::{Dev, Serve, shared};
 
 use crate::wait;
 
+/// Tried with objects replaced instead of merged.
 #[tokio::test]
 async fn what_is_absent_stays_and_metadata_is_merged() {
     let dev = shared();
@@ -44,6 +45,7 @@ async fn what_is_absent_stays_and_metadata_is_merged() {
     assert_eq!(detail["to"].get("limits"), None, "only what changed");
 }
 
+/// Tried with twice the bytes allowed for what comes of a merge.
 #[tokio::test]
 async fn what_is_wrong_is_named_and_bounds_hold_for_the_whole() {
     let dev = shared();
@@ -85,7 +87,7 @@ async fn what_is_wrong_is_named_and_bounds_hold_for_the_whole() {
 }
 
 /// The cap of both routers, after the call, with the connections that they had before.
-/// Tried with the change not told to the routers: the second one has its cap of before.
+/// Tried with the change not told to the routers: they have their cap of before.
 #[tokio::test]
 async fn a_limit_is_in_force_on_every_router_when_the_call_returns() {
     let dev = Dev::start();
