@@ -140,7 +140,7 @@ async fn an_end_whose_driver_is_gone_is_finished_by_another() {
     world.end().await;
 }
 
-/// Tried with a driver that takes up no `resume`, and with `fence` closing the owner's login, too.
+/// Tried with a fence that leaves the product's login out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspension_and_a_resumption_whose_driver_is_gone_are_finished_by_another() {
     let world = World::new().await;
@@ -179,7 +179,7 @@ async fn a_suspension_and_a_resumption_whose_driver_is_gone_are_finished_by_anot
     world.end().await;
 }
 
-/// Tried with `undelete` opening all logins whatever the tenant was.
+/// Tried with an undeletion that makes every tenant active.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undeletion_of_a_suspended_tenant_is_finished_by_another() {
     let world = World::new().await;
