@@ -85,7 +85,7 @@ ask() { # host, path, arguments of curl
 
 # A tenant, a deleted one, a signed-in person and another, and who we are.
 people() {
-    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias
+    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias wonka
     local -a json=(-H 'Content-Type: application/json')
     local -a operating=(-H "Authorization: Bearer $token")
     ask localhost /setup/tenants "${operating[@]}" "${json[@]}" \
@@ -94,6 +94,7 @@ people() {
     ask localhost /setup/tenants/initech "${operating[@]}" -X DELETE >/dev/null
     ask localhost /setup/tenants "${operating[@]}" "${json[@]}" -d '{"name": "Umbrella", "slug": "umbrella"}' >/dev/null
     ask localhost /setup/tenants/umbrella/domains/shop.umbrella.example "${operating[@]}" -X PUT >/dev/null
+    wonka=$(field tenantId "$(ask localhost /setup/tenants "${operating[@]}" "${json[@]}" -d '{"name": "Wonka", "slug": "wonka"}')")
     alias=$(field aliasId "$(ask localhost /setup/tenants/umbrella/aliases "${operating[@]}" "${json[@]}" -X PUT \
         -d '{"kind": "appId", "value": "umbrella-shop"}')")
     operator=$(field operatorId "$(ask localhost /setup/operators "${operating[@]}")")
@@ -114,6 +115,10 @@ people() {
     real_at_base='{"POST /auth/login": {"body": '$login'},
         "POST /setup/tenants/{tenant}/undelete": {"path": {"tenant": "initech"}},
         "GET /setup/tenants/{tenant}": {"path": {"tenant": "initech"}},
+        "PATCH /setup/tenants/{tenant}": {"path": {"tenant": "'$wonka'"}},
+        "POST /setup/tenants/{tenant}/suspend": {"path": {"tenant": "'$wonka'"}},
+        "POST /setup/tenants/{tenant}/resume": {"path": {"tenant": "'$wonka'"}},
+        "POST /setup/tenants/{tenant}/rename": {"path": {"tenant": "'$wonka'"}},
         "DELETE /setup/tenants/{tenant}/domains/{domain}":
             {"path": {"tenant": "umbrella", "domain": "shop.umbrella.example"}},
         "DELETE /setup/tenants/{tenant}/aliases":

@@ -28,8 +28,12 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("GET", "/setup/tenants", "operator"),
     ("GET", "/setup/tenants/{tenant}", "operator"),
     ("DELETE", "/setup/tenants/{tenant}", "operator"),
+    ("PATCH", "/setup/tenants/{tenant}", "operator"),
     ("GET", "/setup/tenants/{tenant}/explain", "operator"),
     ("POST", "/setup/tenants/{tenant}/undelete", "operator"),
+    ("POST", "/setup/tenants/{tenant}/suspend", "operator"),
+    ("POST", "/setup/tenants/{tenant}/resume", "operator"),
+    ("POST", "/setup/tenants/{tenant}/rename", "operator"),
     ("POST", "/setup/tenants/{tenant}/disconnect", "operator"),
     ("GET", "/setup/tenants/{tenant}/domains", "operator"),
     (

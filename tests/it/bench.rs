@@ -42,6 +42,8 @@ const ROUTE: &[&str] = &[
     "10ms",
 ];
 
+const SUSPEND: &[&str] = &["bench", "suspend", "--suspensions", "2", "--clients", "1"];
+
 /// A place to work in; the benchmark starts what it needs itself.
 fn place() -> Dev {
     Dev::prepared(Options::default())
@@ -128,6 +130,25 @@ fn creation_is_measured_and_nothing_is_left() {
         assert!(side["p50Ms"].is_f64() && side["p99Ms"].is_f64(), "{side:#}");
         for key in ["server", "postgres", "client"] {
             assert!(side["cpuUs"][key].is_f64(), "{side:#}");
+        }
+    }
+    assert!(!folder.exists(), "its folder is gone");
+    assert_eq!(left_behind(&folder), Vec::<String>::new());
+}
+
+/// That nothing is served after a suspension was answered is part of the run.
+#[test]
+fn suspension_is_measured_and_nothing_is_left() {
+    let dev = place();
+    let folder = dev.folder().join("bench");
+    let arguments = [SUSPEND, &["--smoke", "--pairs", "2", "--output", "json"]].concat();
+    let report = bench(&dev, &arguments, &folder).expect(0).json();
+    keys_of_a_report(&report, "suspend", &["suspend/call", "suspend/resume"]);
+    for figure in [0, 1] {
+        for side in ["product", "bare"] {
+            let side = &report["figures"][figure][side];
+            assert_eq!(side["requests"], 4, "{side:#}");
+            assert!(side["p50Ms"].is_f64() && side["p99Ms"].is_f64(), "{side:#}");
         }
     }
     assert!(!folder.exists(), "its folder is gone");

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tenantry_lifecycle::{CREATE_STEPS, DELETE_STEPS, PURGE_STEPS, UNDELETE_STEPS};
+use tenantry_lifecycle::{
+    CREATE_STEPS, DELETE_STEPS, PURGE_STEPS, RESUME_STEPS, SUSPEND_STEPS, UNDELETE_STEPS,
+};
 use tenantry_testkit::{ADMIN_PASSWORD, Answer, Client, Dev, Tenant, World};
 
 use crate::wait;
@@ -271,6 +273,57 @@ async fn a_delete_and_an_undelete_survive_a_kill_at_each_step() {
             .connect(&tenant.db_username, &tenant.db_password, &tenant.db_name)
             .await
             .unwrap_or_else(|error| panic!("{undelete}: {error}"));
+        assert_eq!(dev.stop(), 0);
+    }
+}
+
+/// Killed at each point of a suspension, then of a resumption.
+#[tokio::test]
+async fn a_suspension_and_a_resumption_survive_a_kill_at_each_point() {
+    let mut dev = Dev::start();
+    settled(&dev).await;
+    let tenant = dev.tenant("suspended").await;
+    let active = World::of(&dev.pg()).await;
+    assert_eq!(dev.stop(), 0);
+    let path = format!("/setup/tenants/{}", tenant.id);
+    let (out, back) = (
+        faults("suspend", SUSPEND_STEPS),
+        faults("resume", RESUME_STEPS),
+    );
+    for (out, back) in out.iter().zip(&back) {
+        die_at(&mut dev, out, async |operator| {
+            let request = operator.request(Method::POST, &format!("{path}/suspend"));
+            request
+                .json(&json!({ "reason": "Unpaid." }))
+                .try_send()
+                .await
+        })
+        .await;
+        let refused = tenant.admin.get("/me").await;
+        let problem = refused.problem(403, "TENANT_SUSPENDED");
+        assert_eq!(
+            problem["detail"], "The tenant is suspended: Unpaid.",
+            "{out}"
+        );
+        let product = dev
+            .pg()
+            .connect(&tenant.db_username, &tenant.db_password, &tenant.db_name)
+            .await;
+        assert!(product.is_err(), "{out}: the product's login still works");
+        assert_eq!(dev.stop(), 0);
+
+        die_at(&mut dev, back, async |operator| {
+            let request = operator.request(Method::POST, &format!("{path}/resume"));
+            request.json(&json!({})).try_send().await
+        })
+        .await;
+        tenant.admin.get("/me").await.expect(200);
+        dev.pg()
+            .connect(&tenant.db_username, &tenant.db_password, &tenant.db_name)
+            .await
+            .unwrap_or_else(|error| panic!("{back}: {error}"));
+        let left = active.difference(&World::of(&dev.pg()).await);
+        assert_eq!(left, [""; 0], "{back}");
         assert_eq!(dev.stop(), 0);
     }
 }

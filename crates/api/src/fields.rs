@@ -42,6 +42,7 @@ pub(crate) enum Kind {
     Text,
     Flag,
     Number(u64, u64),
+    NullableNumber(u64, u64),
     List(usize),
     Object,
 }
@@ -176,6 +177,21 @@ impl Fields {
             );
         }
         number
+    }
+
+    /// A whole number from `least` to `most`, or `null`, which takes it away.
+    pub(crate) fn nullable_number(
+        &mut self,
+        name: &str,
+        least: u64,
+        most: u64,
+    ) -> Option<Option<u64>> {
+        self.note(name, Kind::NullableNumber(least, most), false);
+        if self.left.get(name).is_some_and(Value::is_null) {
+            self.left.remove(name);
+            return Some(None);
+        }
+        self.number(name, least, most).map(Some)
     }
 
     /// A whole number that must be there.

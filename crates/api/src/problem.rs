@@ -10,7 +10,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ struct Parts {
     permission: Option<String>,
     operation_id: Option<OperationId>,
     retry_after: Option<u64>,
+    location: Option<HeaderValue>,
     cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -65,6 +66,7 @@ impl Problem {
             permission: None,
             operation_id: None,
             retry_after: hopeful.then_some(1),
+            location: None,
             cause: None,
         }))
     }
@@ -80,6 +82,13 @@ impl Problem {
         Self::not_found("TENANT_NOT_FOUND").detail(
             "No tenant is served at this host. (The setup API answers at a base domain only.)",
         )
+    }
+
+    /// 308: the tenant is served at another host now, where the same request is to go.
+    pub(crate) fn moved(location: HeaderValue) -> Self {
+        let mut problem = Self::not_found("TENANT_MOVED");
+        problem.0.location = Some(location);
+        problem
     }
 
     /// 401: nobody, or nobody we know.
@@ -227,7 +236,7 @@ pub(crate) struct Body {
     /// The code in words.
     title: String,
     /// The status of the answer.
-    #[schema(minimum = 400, maximum = 599)]
+    #[schema(minimum = 300, maximum = 599)]
     status: u16,
     /// What happened and what would help.
     detail: String,
@@ -330,6 +339,9 @@ pub(crate) fn render(
     }
     if let Some(seconds) = problem.0.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(location) = &problem.0.location {
+        headers.insert(LOCATION, location.clone());
     }
     if problem.0.status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

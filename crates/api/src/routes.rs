@@ -39,6 +39,7 @@ fn all() -> Vec<Route> {
         get("/setup/tenants", setup::tenants::list::handle),
         get("/setup/tenants/{tenant}", setup::tenants::show::handle),
         delete("/setup/tenants/{tenant}", setup::tenants::delete::handle),
+        patch("/setup/tenants/{tenant}", setup::tenants::update::handle),
         get(
             "/setup/tenants/{tenant}/explain",
             setup::tenants::explain::handle,
@@ -46,6 +47,18 @@ fn all() -> Vec<Route> {
         post(
             "/setup/tenants/{tenant}/undelete",
             setup::tenants::undelete::handle,
+        ),
+        post(
+            "/setup/tenants/{tenant}/suspend",
+            setup::tenants::suspend::handle,
+        ),
+        post(
+            "/setup/tenants/{tenant}/resume",
+            setup::tenants::resume::handle,
+        ),
+        post(
+            "/setup/tenants/{tenant}/rename",
+            setup::tenants::rename::handle,
         ),
         post(
             "/setup/tenants/{tenant}/disconnect",

@@ -4,6 +4,8 @@
 //! is no row: one statement is one snapshot, so what it read is complete up to exactly that number
 //! and a cache can tell whether a later change concerns it.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 use tenantry_types::{Alias, ClusterId, DatabaseId, DbName, Plan, RoleName, Slug, TenantId};
 use tenantry_vault::Sealed;
@@ -19,6 +21,9 @@ use crate::tenants::Status;
 // because a macro is known only below itself.
 macro_rules! route_query {
     ($which:literal $(, $arg:expr)+) => {
+        route_query!("NULL::float8" => $which $(, $arg)+)
+    };
+    ($redirects_for:literal => $which:literal $(, $arg:expr)+) => {
         sqlx::query_as!(
             RouteRow,
             r#"SELECT c.value AS read_at, x.tenant_id AS "tenant_id?", x.slug AS "slug?",
@@ -27,9 +32,12 @@ macro_rules! route_query {
                    x.cluster_id AS "cluster_id?", x.host AS "host?", x.port AS "port?",
                    x.tls AS "tls?", x.connection_budget AS "connection_budget?",
                    x.database_id AS "database_id?", x.db_name AS "db_name?", x.login AS "login?",
-                   x.key_id AS "key_id?", x.sealed AS "sealed?"
+                   x.key_id AS "key_id?", x.sealed AS "sealed?",
+                   x.max_connections AS "max_connections?", x.redirects_for AS "redirects_for?"
                FROM change_counter c
-               LEFT JOIN LATERAL (SELECT r.* FROM routes r "#
+               LEFT JOIN LATERAL (SELECT r.*, "#
+                + $redirects_for
+                + " AS redirects_for FROM routes r "
                 + $which
                 + ") x ON true"
             $(, $arg)+
@@ -72,12 +80,17 @@ pub struct Route {
     pub login: Option<RoleName>,
     /// That login's password, sealed under the route keys.
     pub sealed: Option<Sealed>,
+    /// How many connections each router may hold for it; none: what its plan says.
+    pub max_connections: Option<u32>,
+    /// The name that was asked for is a former one of the tenant, and redirects for so long.
+    pub redirects_for: Option<Duration>,
     /// The change log's number when this was read.
     pub read_at: i64,
 }
 
 /// The tenant whose domain has this name: one label for a subdomain, the whole normalised name
-/// for a custom domain.
+/// for a custom domain. A former subdomain whose time to redirect is over leads nowhere, whether its
+/// row is still there or not.
 ///
 /// # Errors
 /// When the catalog does not answer or the row is unusable.
@@ -86,7 +99,9 @@ pub async fn by_host(
     domain_name: &str,
 ) -> Result<(i64, Option<Route>), CatalogError> {
     route_query!(
-        "JOIN domains d ON d.tenant_id = r.tenant_id WHERE d.name = $1",
+        "extract(epoch FROM d.redirects_until - clock_timestamp())::float8" =>
+        "JOIN domains d ON d.tenant_id = r.tenant_id WHERE d.name = $1
+           AND (d.redirects_until IS NULL OR d.redirects_until > clock_timestamp())",
         domain_name
     )
     .fetch_one(conn)
@@ -159,6 +174,8 @@ struct RouteRow {
     login: Option<String>,
     key_id: Option<String>,
     sealed: Option<Vec<u8>>,
+    max_connections: Option<i32>,
+    redirects_for: Option<f64>,
 }
 
 impl RouteRow {
@@ -173,6 +190,10 @@ impl RouteRow {
         let budget = row.present("connection_budget", self.connection_budget)?;
         let db_name = self.db_name.map(DbName::parse).transpose();
         let login = self.login.map(RoleName::parse).transpose();
+        let max_connections = self.max_connections.map(u32::try_from).transpose();
+        // Over between the two looks at the clock: no time at all.
+        let redirects_for = self.redirects_for.map(|seconds| seconds.max(0.0));
+        let redirects_for = redirects_for.map(Duration::try_from_secs_f64).transpose();
         let route = Route {
             tenant_id: TenantId::from_uuid(tenant),
             slug: row.column("slug", Slug::parse(&row.present("slug", self.slug)?))?,
@@ -190,6 +211,8 @@ impl RouteRow {
             db_name: row.column("db_name", db_name)?,
             login: row.column("login", login)?,
             sealed: row.sealed(self.key_id, self.sealed)?,
+            max_connections: row.column("max_connections", max_connections)?,
+            redirects_for: row.column("redirects_for", redirects_for)?,
             read_at: self.read_at,
         };
         Ok((self.read_at, Some(route)))

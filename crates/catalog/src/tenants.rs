@@ -12,9 +12,13 @@ use uuid::Uuid;
 use crate::CatalogError;
 use crate::error::{Row, violated};
 
+mod life;
 mod page;
 mod standing;
 
+pub use life::{
+    RenameError, Update, rename, restore, resume, set_suspended_reason, suspend, update,
+};
 pub use page::{Cursor, Filter, InvalidCursor, Page, page};
 pub use standing::{COUNTED, by_status, by_status_up_to, overdue_for_purge};
 
@@ -26,7 +30,8 @@ macro_rules! tenant_query {
             crate::tenants::TenantRow,
             r#"SELECT t.id, t.slug, t.name, t.plan, t.status, t.status_reason, t.metadata,
                    t.cluster_id, c.name AS cluster_name, t.epoch, t.purge_at, t.created_at,
-                   t.updated_at, d.name AS "db_name?", d.schema AS "schema?", d.migration_error,
+                   t.updated_at, t.suspended_at, t.max_connections,
+                   d.name AS "db_name?", d.schema AS "schema?", d.migration_error,
                    (SELECT m.name FROM domains m WHERE m.tenant_id = t.id AND m.is_primary)
                      AS primary_domain
                FROM tenants t
@@ -88,6 +93,10 @@ pub struct Tenant {
     pub created_at: Timestamp,
     /// When its row last changed.
     pub updated_at: Timestamp,
+    /// Since when it has been suspended, if it is; a deletion that is taken back brings it back so.
+    pub suspended_at: Option<Timestamp>,
+    /// How many connections each router may hold for it; none: what its plan says.
+    pub max_connections: Option<u32>,
     /// Its database; none while it is being made.
     pub db_name: Option<DbName>,
     /// The digest of the migrations that its database was last seen at.
@@ -442,6 +451,8 @@ struct TenantRow {
     purge_at: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    suspended_at: Option<Timestamp>,
+    max_connections: Option<i32>,
     db_name: Option<String>,
     schema: Option<String>,
     migration_error: Option<String>,
@@ -452,6 +463,7 @@ impl TenantRow {
     fn decode(self) -> Result<Tenant, CatalogError> {
         let row = Row::of("tenants", self.id);
         let db_name = self.db_name.map(DbName::parse).transpose();
+        let max_connections = self.max_connections.map(u32::try_from).transpose();
         Ok(Tenant {
             id: self.id.into(),
             slug: row.column("slug", Slug::parse(&self.slug))?,
@@ -466,6 +478,8 @@ impl TenantRow {
             purge_at: self.purge_at,
             created_at: self.created_at,
             updated_at: self.updated_at,
+            suspended_at: self.suspended_at,
+            max_connections: row.column("max_connections", max_connections)?,
             db_name: row.column("db_name", db_name)?,
             schema: self.schema,
             migration_error: self.migration_error,

@@ -22,7 +22,16 @@ const ROW_LOCK_MS: u32 = 250;
 /// which a member of `pg_signal_backend` may not touch and which is no tenant's.
 const SESSIONS: &str = "FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
      WHERE (r.rolname = ANY ($1) OR a.datname = $2)
-       AND r.rolname <> current_user AND NOT r.rolsuper AND a.pid <> pg_backend_pid()";
+       AND r.rolname <> current_user AND NOT r.rolsuper AND a.pid <> pg_backend_pid()
+       AND r.rolname <> ALL ($3)";
+
+/// Whom the fence is about.
+struct Fenced<'a> {
+    logins: Vec<String>,
+    database: &'a DbName,
+    /// Logins whose sessions may stay.
+    spared: Vec<String>,
+}
 
 /// Takes LOGIN from the logins and ends their sessions and all others in the database, until two
 /// looks, one after another, find none. Logins that do not exist are passed over.
@@ -39,6 +48,24 @@ pub async fn close(
     close_within(conn, database, logins, PATIENCE).await
 }
 
+/// [`close`] for all logins but one, which goes on, and its sessions in the database with it.
+///
+/// # Errors
+/// As [`close`].
+pub async fn close_but(
+    conn: &mut AdminConn,
+    database: &DbName,
+    logins: &[RoleName],
+    spared: &RoleName,
+) -> Result<(), ClusterError> {
+    let fenced = Fenced {
+        logins: texts(logins),
+        database,
+        spared: texts(std::slice::from_ref(spared)),
+    };
+    shut(conn, logins, &fenced, PATIENCE).await
+}
+
 /// [`close`] with another patience.
 ///
 /// # Errors
@@ -49,21 +76,38 @@ pub async fn close_within(
     logins: &[RoleName],
     patience: Duration,
 ) -> Result<(), ClusterError> {
+    let fenced = Fenced {
+        logins: texts(logins),
+        database,
+        spared: Vec::new(),
+    };
+    shut(conn, logins, &fenced, patience).await
+}
+
+async fn shut(
+    conn: &mut AdminConn,
+    logins: &[RoleName],
+    fenced: &Fenced<'_>,
+    patience: Duration,
+) -> Result<(), ClusterError> {
     let deadline = Instant::now() + patience;
-    let names: Vec<String> = logins.iter().map(|name| name.as_str().to_owned()).collect();
     loop {
-        match lock_out(conn, logins, &names).await {
+        match lock_out(conn, logins, &fenced.logins).await {
             Ok(()) => break,
             // A session of the tenant changed its own role in a transaction that it keeps open
             // (`BEGIN; ALTER ROLE CURRENT_USER …`) and so holds the row that we have to write.
             Err(error) if Instant::now() < deadline && is_held(&error) => {
-                end(conn, &names, database).await?;
+                end(conn, fenced).await?;
                 sleep(Duration::from_millis(10)).await;
             }
             Err(error) => return Err(error),
         }
     }
-    until_quiet(conn, &names, database, deadline).await
+    until_quiet(conn, fenced, deadline).await
+}
+
+fn texts(logins: &[RoleName]) -> Vec<String> {
+    logins.iter().map(|name| name.as_str().to_owned()).collect()
 }
 
 /// Lets the logins in again; those that do not exist are passed over.
@@ -79,7 +123,12 @@ pub(crate) async fn end_sessions_in(
     conn: &mut AdminConn,
     database: &DbName,
 ) -> Result<(), ClusterError> {
-    until_quiet(conn, &[], database, Instant::now() + PATIENCE).await
+    let fenced = Fenced {
+        logins: Vec::new(),
+        database,
+        spared: Vec::new(),
+    };
+    until_quiet(conn, &fenced, Instant::now() + PATIENCE).await
 }
 
 /// NOLOGIN for all, in one transaction, and out with the guests.
@@ -136,13 +185,12 @@ fn is_held(error: &ClusterError) -> bool {
 
 async fn until_quiet(
     conn: &mut AdminConn,
-    logins: &[String],
-    database: &DbName,
+    fenced: &Fenced<'_>,
     deadline: Instant,
 ) -> Result<(), ClusterError> {
     let mut quiet = 0;
     loop {
-        let open = end(conn, logins, database).await?;
+        let open = end(conn, fenced).await?;
         quiet = if open == 0 { quiet + 1 } else { 0 };
         if quiet == 2 {
             return Ok(());
@@ -156,15 +204,14 @@ async fn until_quiet(
 }
 
 /// Tells all to end; answers how many there were.
-async fn end(
-    conn: &mut AdminConn,
-    logins: &[String],
-    database: &DbName,
-) -> Result<i64, ClusterError> {
+async fn end(conn: &mut AdminConn, fenced: &Fenced<'_>) -> Result<i64, ClusterError> {
     let sql =
         format!("SELECT count(*), count(*) FILTER (WHERE pg_terminate_backend(a.pid)) {SESSIONS}");
     let query = sqlx::query_as::<_, (i64, i64)>(sqlx::AssertSqlSafe(sql));
-    let query = query.bind(logins.to_vec()).bind(database.as_str());
+    let query = query
+        .bind(fenced.logins.clone())
+        .bind(fenced.database.as_str())
+        .bind(fenced.spared.clone());
     let (open, _) = conn.one(query).await?;
     Ok(open)
 }

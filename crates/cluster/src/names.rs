@@ -32,6 +32,14 @@ impl Logins {
     pub fn all(&self) -> [RoleName; 3] {
         [self.owner.clone(), self.router.clone(), self.user.clone()]
     }
+
+    /// Those by which the tenant is used: all but the owner's, which is only ours and only for
+    /// migrations.
+    #[must_use]
+    pub fn of_use(&self) -> Vec<RoleName> {
+        let all = self.all().into_iter();
+        all.filter(|login| *login != self.owner).collect()
+    }
 }
 
 /// `tenant_<slug>`, hyphens as `_`.

@@ -9,7 +9,7 @@ use tenantry_catalog::operations::{self, Operation};
 use tenantry_catalog::tenants::{self, Status, Tenant, TenantRef};
 use tenantry_catalog::{change_log, databases};
 use tenantry_cluster::{Mark, fence, names};
-use tenantry_types::{ClusterId, DatabaseId, DbName, OperationId, TenantId, Timestamp};
+use tenantry_types::{ClusterId, DatabaseId, DbName, OperationId, RoleName, TenantId, Timestamp};
 
 use crate::asker::Asker;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
@@ -309,6 +309,15 @@ impl Params {
     }
 }
 
+/// Whom the fence is for.
+#[derive(Clone, Copy)]
+enum Door {
+    /// All logins.
+    All,
+    /// Those by which the tenant is used.
+    Use,
+}
+
 impl Ending {
     pub(crate) async fn resume(
         life: &Lifecycle,
@@ -332,6 +341,16 @@ impl Ending {
 
     /// Closes the door in Postgres itself: no login of the tenant gets in, none stays in.
     pub(crate) async fn fence(&self) -> Result<(), StepError> {
+        self.close(Door::All).await
+    }
+
+    /// Closes the door to all but the owner's login, which is ours and runs migrations only: those go on
+    /// while a tenant is suspended.
+    pub(crate) async fn fence_use(&self) -> Result<(), StepError> {
+        self.close(Door::Use).await
+    }
+
+    async fn close(&self, door: Door) -> Result<(), StepError> {
         let Some(id) = self.params.database_id else {
             return Ok(());
         };
@@ -345,8 +364,35 @@ impl Ending {
             if found != Some(mark) {
                 continue;
             }
-            let logins = names::login_names(&name).all();
-            fence::close(&mut admin, &name, &logins)
+            let logins = names::login_names(&name);
+            let closed = match door {
+                Door::All => fence::close(&mut admin, &name, &logins.all()).await,
+                Door::Use => {
+                    fence::close_but(&mut admin, &name, &logins.of_use(), &logins.owner).await
+                }
+            };
+            closed.map_err(cluster_failure)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the tenant's logins in again.
+    pub(crate) async fn unfence(&self) -> Result<(), StepError> {
+        self.unfence_some(|logins| logins.all().to_vec()).await
+    }
+
+    /// Lets the login in again that a suspended tenant has.
+    pub(crate) async fn unfence_owner(&self) -> Result<(), StepError> {
+        self.unfence_some(|logins| vec![logins.owner.clone()]).await
+    }
+
+    async fn unfence_some(
+        &self,
+        which: fn(&names::Logins) -> Vec<RoleName>,
+    ) -> Result<(), StepError> {
+        let mut admin = self.session.admin().await?;
+        for name in self.params.names()? {
+            fence::reopen(&mut admin, &which(&names::login_names(&name)))
                 .await
                 .map_err(cluster_failure)?;
         }

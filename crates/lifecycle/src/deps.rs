@@ -42,6 +42,9 @@ pub struct Deps {
 pub struct Settings {
     /// How long a deleted tenant can come back. Default 7 days.
     pub purge_after: Duration,
+    /// How long the subdomain of a former slug redirects to the present one's, where nobody says
+    /// otherwise. Default 7 days.
+    pub redirect_after_rename: Duration,
     /// How long a driver holds an operation without renewing. Default 6 s, at most 10 s.
     pub lease: Duration,
     /// How often a worker looks for operations without a driver. Default 500 ms.
@@ -69,6 +72,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             purge_after: Duration::from_secs(7 * 24 * 3600),
+            redirect_after_rename: Duration::from_secs(7 * 24 * 3600),
             lease: Duration::from_secs(6),
             poll: Duration::from_millis(500),
             at_once: 8,

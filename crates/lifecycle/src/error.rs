@@ -43,6 +43,9 @@ pub enum StartError {
     /// The tenant is not in a state in which this can be done.
     #[error("{0}")]
     WrongState(&'static str),
+    /// With what is to be added, the tenant's metadata would be larger than it may be.
+    #[error("the metadata would be too large")]
+    MetadataTooLarge,
     /// There is no such operation.
     #[error("there is no such operation")]
     UnknownOperation,
@@ -78,7 +81,9 @@ impl StartError {
             | Self::UnknownDomain
             | Self::UnknownAlias
             | Self::UnknownOperation => ErrorKind::NotFound,
-            Self::UnknownCluster(_) | Self::DomainTooLong => ErrorKind::Invalid,
+            Self::UnknownCluster(_) | Self::DomainTooLong | Self::MetadataTooLarge => {
+                ErrorKind::Invalid
+            }
             Self::NoCluster | Self::RoutersBehind => ErrorKind::Unavailable,
             Self::SlugTaken
             | Self::DomainTaken
@@ -99,7 +104,9 @@ impl StartError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownTenant => "TENANT_NOT_FOUND",
-            Self::UnknownCluster(_) | Self::DomainTooLong => "VALIDATION_FAILED",
+            Self::UnknownCluster(_) | Self::DomainTooLong | Self::MetadataTooLarge => {
+                "VALIDATION_FAILED"
+            }
             Self::UnknownDomain => "DOMAIN_NOT_FOUND",
             Self::UnknownAlias => "ALIAS_NOT_FOUND",
             Self::AliasTaken => "ALIAS_TAKEN",

@@ -24,12 +24,16 @@ mod migrate;
 mod place;
 mod purge;
 mod reaper;
+mod rename;
 mod repeated;
+mod resume;
 mod room;
 mod spare;
+mod suspend;
 mod sweeper;
 mod template;
 mod undelete;
+mod update;
 mod wait;
 mod worker;
 
@@ -51,8 +55,11 @@ pub use follow::{Followed, Following};
 pub use migrate::Migrate;
 pub use purge::{Purge, STEPS as PURGE_STEPS};
 pub use repeated::Repeated;
+pub use resume::{Resume, STEPS as RESUME_STEPS};
 pub use spare::{STEPS as SPARE_STEPS, Spare};
+pub use suspend::{STEPS as SUSPEND_STEPS, Suspend, Turned};
 pub use undelete::{STEPS as UNDELETE_STEPS, Undelete};
+pub use update::{METADATA_BYTES, METADATA_DEPTH, Update};
 pub use wait::{Finished, WaitError};
 
 use tokio_util::sync::CancellationToken;

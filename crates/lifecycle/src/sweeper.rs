@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use tenantry_catalog::{
-    change_log, idempotency, idempotent_answers, operation_secrets, operations, routers, tenants,
+    change_log, domains, idempotency, idempotent_answers, operation_secrets, operations, routers,
+    tenants,
 };
 use tenantry_types::metric;
 
@@ -47,6 +48,7 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
     idempotent_answers::prune(&mut conn, now - kept).await?;
     change_log::prune(&mut conn).await?;
     routers::prune(&mut conn).await?;
+    domains::prune_redirects(&mut conn).await?;
     let parked = operations::count_parked(&mut conn).await?;
     metrics::gauge!(metric::OPERATIONS_PARKED.name).set(parked as f64);
     let due = tenants::due_for_purge(&mut conn, now, PURGES).await?;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use tenantry_catalog::operations::Operation;
 use tenantry_catalog::tenants::{self, Status, TenantRef};
 use tenantry_catalog::{change_log, clusters};
-use tenantry_cluster::{fence, names};
 use tenantry_types::OperationId;
 
 use crate::asker::Asker;
 use crate::delete::{Ending, Params};
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
 use crate::error::StartError;
-use crate::place::{Durability, Session, cluster_failure};
+use crate::place::{Durability, Session};
 use crate::{Lifecycle, Started};
 
 /// The names of the steps of an undeletion, in order.
@@ -121,23 +120,25 @@ impl Undelete {
     }
 }
 
-/// Lets the tenant's logins in again.
+/// Lets the tenant's logins in again; of one that was suspended when it was deleted, only the one that a
+/// suspended tenant has.
 async fn unfence(work: &Ending) -> Result<(), StepError> {
-    let mut admin = work.session.admin().await?;
-    for name in work.params.names()? {
-        fence::reopen(&mut admin, &names::login_names(&name).all())
-            .await
-            .map_err(cluster_failure)?;
+    let mut conn = work.life.deps().catalog.acquire().await?;
+    let tenant = tenants::by_id(&mut conn, work.tenant_id).await?;
+    drop(conn);
+    // It stays as it is while this operation is the tenant's.
+    match tenant.and_then(|tenant| tenant.suspended_at) {
+        Some(_) => work.unfence_owner().await,
+        None => work.unfence().await,
     }
-    Ok(())
 }
 
-/// Takes the tombstone away.
+/// Takes the tombstone away. Who was suspended is so again.
 async fn restore(work: &Ending) -> Result<(), StepError> {
     let deps = work.life.deps();
     let mut tx = deps.catalog.begin().await?;
     crate::worker::guard(&mut tx, &work.lease).await?;
-    tenants::set_status(&mut tx, work.tenant_id, Status::Active, None).await?;
+    tenants::restore(&mut tx, work.tenant_id).await?;
     change_log::append(&mut tx, work.tenant_id, change_log::Kind::Restored).await?;
     tx.commit().await?;
     work.life.routers_applied().await

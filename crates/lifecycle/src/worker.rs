@@ -14,7 +14,7 @@ use tracing::Instrument;
 use crate::asker::Asker;
 use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError, spans};
 use crate::error::StartError;
-use crate::{Create, Delete, Lifecycle, Migrate, Purge, Spare, Undelete};
+use crate::{Create, Delete, Lifecycle, Migrate, Purge, Resume, Spare, Suspend, Undelete};
 
 /// Looks for operations without a driver, at the start and by period.
 pub(crate) async fn run(life: Lifecycle) {
@@ -106,6 +106,24 @@ async fn take_up(life: &Lifecycle, operation: Operation) {
                 &operation,
                 &lease,
                 Undelete::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Suspend::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Suspend::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Resume::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Resume::resume(life, &operation, lease.clone()).await,
             )
             .await
         }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::axum::extract::FromRequestParts;
+use ::axum::http::HeaderValue;
 use ::axum::http::request::Parts;
 use ::axum::response::{IntoResponse, Response};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
@@ -83,6 +84,12 @@ pub enum Rejection {
     /// A trusted proxy's `X-Forwarded-Host` and `Host` lead to different tenants.
     #[error("`X-Forwarded-Host` and `Host` lead to different tenants")]
     WrongTenant,
+    /// The host is a former one of the tenant: the same request is to go to its present one.
+    #[error("the tenant is served at another host")]
+    Moved {
+        /// Where to, without a scheme, which stays as it is.
+        location: HeaderValue,
+    },
     /// The host leads to no tenant that may be served.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
@@ -169,9 +176,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
             return Ok(tenant.clone());
         }
         let Tenants { router, proxies } = tenants(parts)?;
-        let host = host::of(parts, proxies)?.agreed(router).await?;
+        let named = host::of(parts, proxies)?;
+        let host = named.agreed(router).await?;
         let entrance: Entrance = parts.extensions.get().cloned().ok_or(Rejection::NoLayer)?;
-        let route = router.resolve(&host).await?;
+        let route = router.resolve(&host).await.map_err(|error| match &error {
+            ResolveError::Moved { to } => named
+                .moved(parts, to)
+                .map_or(error.into(), |location| Rejection::Moved { location }),
+            _ => error.into(),
+        })?;
         let tenant = Self(entrance.enter(router, route).await?, router.clone());
         parts.extensions.insert(tenant.clone());
         Ok(tenant)
@@ -202,6 +215,7 @@ impl Rejection {
         match self {
             Self::NoLayer | Self::NoPeer => "INTERNAL",
             Self::WrongTenant => "WRONG_TENANT",
+            Self::Moved { .. } => "TENANT_MOVED",
             Self::Host(error) => error.code(),
             Self::Resolve(error) => error.code(),
             Self::Acquire(error) => error.code(),
@@ -214,6 +228,7 @@ impl Rejection {
         match self {
             Self::NoLayer | Self::NoPeer => ErrorKind::Internal,
             Self::WrongTenant => ErrorKind::Forbidden,
+            Self::Moved { .. } => ErrorKind::NotFound,
             Self::Host(error) => error.kind(),
             Self::Resolve(error) => error.kind(),
             Self::Acquire(error) => error.kind(),
@@ -224,7 +239,11 @@ impl Rejection {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::NoLayer | Self::NoPeer | Self::WrongTenant | Self::Host(_) => None,
+            Self::NoLayer
+            | Self::NoPeer
+            | Self::WrongTenant
+            | Self::Moved { .. }
+            | Self::Host(_) => None,
             Self::Resolve(error) => error.retry_after(),
             Self::Acquire(error) => error.retry_after(),
         }
@@ -239,7 +258,13 @@ impl IntoResponse for Rejection {
                 "a request cannot be served"
             );
         }
-        problem::answer(self.kind(), self.code(), self.retry_after())
+        match self {
+            Self::Moved { location } => problem::moved(location),
+            Self::Resolve(ResolveError::Suspended {
+                reason: Some(reason),
+            }) => problem::suspended(&reason),
+            _ => problem::answer(self.kind(), self.code(), self.retry_after()),
+        }
     }
 }
 

@@ -70,14 +70,25 @@ struct Named {
     renew_at: Instant,
     /// The tenant's entry as it was when somebody last needed a newer one.
     entry: Option<Arc<Entry>>,
+    /// It is a former name, which leads to the tenant's present one. Due to be read again, at the
+    /// latest, when it no longer does.
+    former: bool,
+}
+
+/// A tenant, and by what kind of name it was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Hit {
+    pub(crate) entry: Arc<Entry>,
+    /// The name is a former one of the tenant: nothing is served at it.
+    pub(crate) former: bool,
 }
 
 /// What a name led to when it was looked for.
 enum Found {
     /// A tenant whose entry is at hand and may be used.
-    Entry(Arc<Entry>),
-    /// A tenant.
-    Tenant(TenantId),
+    Entry(Hit),
+    /// A tenant, and whether the name is a former one of it.
+    Tenant(TenantId, bool),
     Nowhere,
 }
 
@@ -89,7 +100,7 @@ enum Asked {
 }
 
 /// An answer and who had to be asked for it.
-type Seen = (Option<Arc<Entry>>, Asked);
+type Seen<T = Hit> = (Option<T>, Asked);
 
 impl Cache {
     pub(crate) fn new(
@@ -122,7 +133,7 @@ impl Cache {
         &self,
         host: &HostName,
         now: Instant,
-    ) -> Result<Option<Arc<Entry>>, Unavailable> {
+    ) -> Result<Option<Hit>, Unavailable> {
         let name = match host {
             HostName::Subdomain(slug) => Name::Domain(slug.as_str()),
             HostName::Custom(domain) => Name::Domain(domain.as_str()),
@@ -139,7 +150,10 @@ impl Cache {
     ) -> Result<Option<Arc<Entry>>, Unavailable> {
         match tenant {
             TenantRef::Id(id) => self.counted(self.find(*id, now).await),
-            TenantRef::Slug(slug) => self.named(&self.slugs, slug, Name::Slug(slug), now).await,
+            TenantRef::Slug(slug) => {
+                let hit = self.named(&self.slugs, slug, Name::Slug(slug), now).await?;
+                Ok(hit.map(|hit| hit.entry))
+            }
         }
     }
 
@@ -149,8 +163,9 @@ impl Cache {
         alias: &Alias,
         now: Instant,
     ) -> Result<Option<Arc<Entry>>, Unavailable> {
-        self.named(&self.aliases, alias, Name::Alias(alias), now)
-            .await
+        let name = Name::Alias(alias);
+        let hit = self.named(&self.aliases, alias, name, now).await?;
+        Ok(hit.map(|hit| hit.entry))
     }
 
     /// The tenant of an id.
@@ -165,7 +180,7 @@ impl Cache {
     }
 
     /// The tenant of an id, and whether the catalog had to be asked.
-    async fn find(&self, tenant: TenantId, now: Instant) -> Result<Seen, Unavailable> {
+    async fn find(&self, tenant: TenantId, now: Instant) -> Result<Seen<Arc<Entry>>, Unavailable> {
         if let Some(entry) = self.tenants.get(&tenant).await
             && self.is_usable(&entry, now)
         {
@@ -178,14 +193,14 @@ impl Cache {
     }
 
     /// Counts how somebody who asked was answered.
-    fn counted(&self, seen: Result<Seen, Unavailable>) -> Result<Option<Arc<Entry>>, Unavailable> {
+    fn counted<T>(&self, seen: Result<Seen<T>, Unavailable>) -> Result<Option<T>, Unavailable> {
         self.resolutions.count(match &seen {
             Ok((Some(_), Asked::Memory)) => Resolution::Hit,
             Ok((None, Asked::Memory)) => Resolution::Negative,
             Ok((_, Asked::Catalog)) => Resolution::Miss,
             Err(Unavailable) => Resolution::Error,
         });
-        seen.map(|(entry, _)| entry)
+        seen.map(|(found, _)| found)
     }
 
     /// Reads a tenant anew, whatever is remembered of it.
@@ -235,12 +250,12 @@ impl Cache {
         key: &K,
         name: Name<'_>,
         now: Instant,
-    ) -> Result<Option<Arc<Entry>>, Unavailable> {
+    ) -> Result<Option<Hit>, Unavailable> {
         if let Some(named) = names.known.get(key).await
-            && let Some(Found::Entry(entry)) = self.led_to(named, now)
+            && let Some(Found::Entry(hit)) = self.led_to(named, now)
         {
             self.resolutions.count(Resolution::Hit);
-            return Ok(Some(entry));
+            return Ok(Some(hit));
         }
         self.counted(self.long_way(names, key, name, now).await)
     }
@@ -274,9 +289,9 @@ impl Cache {
                     self.look_for(names, key, name, now).await?
                 }
             };
-            let tenant = match found {
-                Found::Entry(entry) => return Ok((Some(entry), asked)),
-                Found::Tenant(tenant) => tenant,
+            let (tenant, former) = match found {
+                Found::Entry(hit) => return Ok((Some(hit), asked)),
+                Found::Tenant(tenant, former) => (tenant, former),
                 Found::Nowhere => return Ok((None, asked)),
             };
             let (entry, by_id) = self.find(tenant, now).await?;
@@ -285,7 +300,7 @@ impl Cache {
             }
             if let Some(entry) = entry {
                 names.keep(key, &entry).await;
-                return Ok((Some(entry), asked));
+                return Ok((Some(Hit { entry, former }), asked));
             }
             // The name led to a tenant that is no more. Its row of the log is on its way, so that
             // the name is not refused on use yet.
@@ -323,17 +338,21 @@ impl Cache {
             && !entry.is_retired()
             && ((now < named.renew_at && !entry.is_due(now)) || self.source.is_down())
         {
-            return Some(Found::Entry(entry));
+            let former = named.former;
+            return Some(Found::Entry(Hit { entry, former }));
         }
         let usable = self.versions.is_fresh(named.tenant, named.read_at)
             && (now < named.renew_at || self.source.is_down());
-        usable.then_some(Found::Tenant(named.tenant))
+        usable.then_some(Found::Tenant(named.tenant, named.former))
     }
 
-    fn found(&self, tenant: TenantId, entry: Option<&Arc<Entry>>, now: Instant) -> Found {
-        match entry {
-            Some(entry) if self.is_usable(entry, now) => Found::Entry(Arc::clone(entry)),
-            _ => Found::Tenant(tenant),
+    fn found(&self, named: &Named, now: Instant) -> Found {
+        match &named.entry {
+            Some(entry) if self.is_usable(entry, now) => Found::Entry(Hit {
+                entry: Arc::clone(entry),
+                former: named.former,
+            }),
+            _ => Found::Tenant(named.tenant, named.former),
         }
     }
 
@@ -366,7 +385,7 @@ impl Cache {
                             if !self.versions.is_fresh(named.tenant, named.read_at) {
                                 return Err(error);
                             }
-                            *outcome = self.found(named.tenant, named.entry.as_ref(), now);
+                            *outcome = self.found(named, now);
                             return Ok(Op::Nop);
                         }
                     };
@@ -381,15 +400,20 @@ impl Cache {
                     if !self.versions.is_fresh(tenant, read_at) {
                         continue;
                     }
-                    let entry = self.load(tenant, Some(row)).await?;
-                    *outcome = self.found(tenant, entry.as_ref(), now);
+                    let redirects_for = row.redirects_for;
                     let renew_at = renew_at(tenant, self.config.cache_ttl);
-                    return Ok(Op::Put(Named {
+                    // By the catalog's clock, and never later than it says: it was read before.
+                    let over = redirects_for.and_then(|left| now.checked_add(left));
+                    let entry = self.load(tenant, Some(row)).await?;
+                    let named = Named {
                         tenant,
                         read_at,
-                        renew_at,
+                        renew_at: over.map_or(renew_at, |over| over.min(renew_at)),
                         entry,
-                    }));
+                        former: redirects_for.is_some(),
+                    };
+                    *outcome = self.found(&named, now);
+                    return Ok(Op::Put(named));
                 }
                 Err(Unavailable)
             })

@@ -89,10 +89,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How many connections a tenant on this plan may hold. The one place that knows.
-    pub(crate) fn connections_of(&self, plan: &Plan) -> usize {
-        let of_plan = self.plan_max.get(plan).copied();
-        of_plan.unwrap_or(self.per_tenant_max).max(1)
+    /// How many connections a tenant on this plan may hold, or one that has a number of its own. The one
+    /// place that knows.
+    pub(crate) fn connections_of(&self, plan: &Plan, own: Option<u32>) -> usize {
+        let own = own.and_then(|own| usize::try_from(own).ok());
+        let most = own.or_else(|| self.plan_max.get(plan).copied());
+        most.unwrap_or(self.per_tenant_max).max(1)
     }
 
     /// The most logins that a cluster's server may have under way for this router.

@@ -62,6 +62,15 @@ pub(crate) fn parse(header: &str, bases: &[DomainName]) -> Result<HostName, BadH
     Ok(place(name, bases))
 }
 
+/// The host of a tenant's present slug, of the one that a request named, which was a former slug's
+/// ([`ResolveError::Moved`](crate::ResolveError::Moved)): under the same base domain and with the same
+/// port. None for what was no subdomain's.
+#[must_use]
+pub fn present_host(former: &str, slug: &Slug) -> Option<String> {
+    let (_, rest) = former.split_once('.')?;
+    Some(format!("{}.{rest}", slug.as_str()))
+}
+
 fn place(name: Normalised<'_>, bases: &[DomainName]) -> HostName {
     let mut under: Option<&str> = None;
     for base in bases {

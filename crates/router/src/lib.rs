@@ -61,7 +61,7 @@ pub use config::Config;
 pub use conn::TenantConn;
 pub use connect::{Address, Expected};
 pub use credentials::{Credentials, CredentialsError, StartError};
-pub use host::{BadHost, HostName};
+pub use host::{BadHost, HostName, present_host};
 pub use inspect::{PoolStats, ProbeError, Remembered, TenantStats};
 pub use prove::{ProveError, ProvenConn, Target};
 pub use resolve::{Asked, ResolveError, Route};

@@ -101,7 +101,7 @@ impl Places {
     pub(crate) fn enter(&self, row: Row, ttl: Duration) -> Entry {
         let generation = place_of(&row).map(|place| {
             let cluster = self.known(row.cluster_id);
-            let cap = self.config.connections_of(&row.plan);
+            let cap = self.config.connections_of(&row.plan, row.max_connections);
             let placed = self
                 .generations
                 .of(row.tenant_id, place, row.read_at, cap, &cluster);

@@ -46,8 +46,15 @@ pub enum ResolveError {
     /// An operator took it out of service.
     #[error("the tenant is suspended")]
     Suspended {
-        /// Why, in the operator's words. Not for the tenant's users unless the product says so.
+        /// Why, in the operator's words, which are meant for the tenant's users.
         reason: Option<String>,
+    },
+    /// The host is a former one of the tenant, which is served at its present slug's. The two look alike
+    /// but for the first label.
+    #[error("the tenant is served at another host")]
+    Moved {
+        /// The present slug.
+        to: Slug,
     },
     /// It is being made, migrated or moved, or something failed that a person looks at.
     #[error("the tenant is not ready")]
@@ -112,7 +119,8 @@ impl ResolveError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Unknown => ErrorKind::NotFound,
+            // No kind of error is a redirect: who does not redirect has nothing at this host.
+            Self::Unknown | Self::Moved { .. } => ErrorKind::NotFound,
             Self::Suspended { .. } => ErrorKind::Forbidden,
             Self::NotReady { .. } | Self::Unavailable => ErrorKind::Unavailable,
         }
@@ -123,6 +131,7 @@ impl ResolveError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unknown => "TENANT_NOT_FOUND",
+            Self::Moved { .. } => "TENANT_MOVED",
             Self::Suspended { .. } => "TENANT_SUSPENDED",
             Self::NotReady { .. } => "TENANT_NOT_READY",
             Self::Unavailable => "CATALOG_UNAVAILABLE",
@@ -133,7 +142,7 @@ impl ResolveError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unknown | Self::Suspended { .. } => None,
+            Self::Unknown | Self::Moved { .. } | Self::Suspended { .. } => None,
             Self::NotReady { retry_after } => Some(*retry_after),
             Self::Unavailable => Some(Duration::from_secs(1)),
         }
@@ -153,7 +162,16 @@ impl Router {
     /// By variant, see [`ResolveError`]. [`HostName::Base`] leads to no tenant.
     pub async fn resolve(&self, host: &HostName) -> Result<Route, ResolveError> {
         let now = self.pass_gate().await?;
-        served(self.inner.cache.by_host(host, now).await?)
+        let hit = self.inner.cache.by_host(host, now).await?;
+        let former = hit.as_ref().is_some_and(|hit| hit.former);
+        // First what is to be said of the tenant itself: of a deleted one, that there is none.
+        let route = served(hit.map(|hit| hit.entry))?;
+        match former {
+            true => Err(ResolveError::Moved {
+                to: route.slug().clone(),
+            }),
+            false => Ok(route),
+        }
     }
 
     /// The tenant of an id or slug. Warm, this asks nobody.
@@ -183,7 +201,10 @@ impl Router {
         let now = self.pass_gate().await?;
         let cache = &self.inner.cache;
         let entry = match asked {
-            Asked::Host(host) => cache.by_host(host, now).await?,
+            Asked::Host(host) => {
+                let hit = cache.by_host(host, now).await?;
+                hit.map(|hit| hit.entry)
+            }
             Asked::Tenant(tenant) => cache.by_ref(tenant, now).await?,
             Asked::Alias(alias) => cache.by_alias(alias, now).await?,
         };

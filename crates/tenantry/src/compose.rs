@@ -305,6 +305,7 @@ async fn start_router(
 fn lifecycle_settings(config: &Config) -> tenantry_lifecycle::Settings {
     tenantry_lifecycle::Settings {
         purge_after: config.tenants.purge_after,
+        redirect_after_rename: config.tenants.redirect_after_rename,
         naming: match config.tenants.names {
             Naming::Readable => tenantry_lifecycle::Naming::Readable,
             Naming::Opaque => tenantry_lifecycle::Naming::Opaque,

@@ -14,6 +14,7 @@ mod ids;
 pub mod metric;
 mod names;
 mod plan;
+mod reason;
 mod secret;
 pub mod span;
 
@@ -32,4 +33,5 @@ pub use ids::{
 };
 pub use names::{DomainName, InvalidDomain, InvalidSlug, Normalised, Slug};
 pub use plan::{InvalidPlan, Plan};
+pub use reason::{InvalidReason, Reason};
 pub use secret::Secret;

@@ -227,6 +227,31 @@ async fn every_document_has_the_keys_of_the_page() {
         0,
         &json(&["tenants", "undelete", "globex"]),
     );
+    let update = ["tenants", "update", "globex", "--max-connections", "3"];
+    check("tenantry tenants update", 0, &json(&update));
+    let rename = [
+        "tenants",
+        "rename",
+        "globex",
+        "initech",
+        "--redirect-for",
+        "1h",
+        "--yes",
+    ];
+    check("tenantry tenants rename", 0, &json(&rename));
+    let listed = json(&["tenants", "domains", "list", "initech"]);
+    check("tenantry tenants domains list", 0, &listed);
+    let suspend = [
+        "tenants", "suspend", "initech", "--reason", "Unpaid.", "--yes",
+    ];
+    check("tenantry tenants suspend", 0, &json(&suspend));
+    let explained = json(&["tenants", "explain", "initech"]);
+    check("tenantry tenants explain", 0, &explained);
+    check(
+        "tenantry tenants resume",
+        0,
+        &json(&["tenants", "resume", "initech"]),
+    );
     let domain = "shop.acme.example";
     let added = json(&["tenants", "domains", "add", "acme", domain, "--primary"]);
     check("tenantry tenants domains add", 0, &added);

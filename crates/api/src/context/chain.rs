@@ -13,13 +13,13 @@
 //! Naming is not authenticating: none of this says who asks. An API key's secret is not looked at here.
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tenantry_catalog::tenants::TenantRef;
-use tenantry_router::{Asked, ResolveError, Route};
-use tenantry_types::{Alias, ApiKey, ChannelToken, ErrorKind, Reference, TenantId};
+use tenantry_router::{Asked, ResolveError, Route, present_host};
+use tenantry_types::{Alias, ApiKey, ChannelToken, ErrorKind, Reference, Slug, TenantId};
 
-use super::Site;
 use super::credentials::bearer;
+use super::{Authority, Site};
 use crate::app::App;
 use crate::config::ApiConfig;
 use crate::problem::Problem;
@@ -60,10 +60,25 @@ pub(super) async fn by_host(parts: &Parts, app: &App) -> Result<Option<Route>, P
         Some(Site::Tenant(host)) => match app.router.resolve(host).await {
             Ok(route) => Ok(Some(route)),
             Err(ResolveError::Unknown) => Err(Problem::no_tenant_here()),
+            Err(ResolveError::Moved { to }) => Err(moved(parts, app, &to)),
             Err(error) => Err(error.into()),
         },
         Some(Site::Nowhere) | None => Err(Problem::no_tenant_here()),
     }
+}
+
+/// The request is to go to the tenant's present host, with everything that it asks there. Only the label
+/// of the host is another one, so that nobody is sent anywhere but to a tenant.
+fn moved(parts: &Parts, app: &App, to: &Slug) -> Problem {
+    let host = parts
+        .extensions
+        .get::<Authority>()
+        .and_then(|authority| present_host(&authority.0, to));
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let location = host.map(|host| format!("{}://{host}{path}", app.config.public_scheme));
+    // A path may hold bytes that are no text, and no others than a header can.
+    let location = location.and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok());
+    location.map_or_else(Problem::no_tenant_here, Problem::moved)
 }
 
 /// The tenant of a Bearer token that counts.

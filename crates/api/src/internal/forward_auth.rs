@@ -96,7 +96,12 @@ pub(super) async fn handle(
             User::Optional => whoever(&mut parts, &app).await,
         }
     };
-    let headers = visits.until_cut(asking).await??;
+    let headers = visits.until_cut(asking).await?;
+    let headers = headers.map_err(|problem| match problem.code() {
+        // The path is the proxy's, which does not tell it: nobody is sent to another one.
+        "TENANT_MOVED" => Problem::no_tenant_here(),
+        _ => problem,
+    })?;
     if asked.refusal {
         // Asked for what to show of a refusal, by a proxy that was refused a moment ago: nobody is let
         // in by this answer, whatever has changed since.

@@ -36,7 +36,8 @@ pub(super) async fn handle(
         Site::Base | Site::Nowhere => return Err(Problem::no_tenant_here()),
     };
     match app.router.resolve(&host).await {
-        Ok(_) => Ok(StatusCode::OK),
+        // A former host redirects, and whoever comes by TLS has to get that far.
+        Ok(_) | Err(ResolveError::Moved { .. }) => Ok(StatusCode::OK),
         // Whoever connects learns neither that there is a tenant nor that it is suspended.
         Err(ResolveError::Unknown | ResolveError::Suspended { .. }) => {
             Err(Problem::no_tenant_here())

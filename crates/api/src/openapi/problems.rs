@@ -29,6 +29,7 @@ impl Problems {
         if route.host == HostKind::Tenant {
             all.add(&[
                 "TENANT_NOT_NAMED",
+                "TENANT_MOVED",
                 "TENANT_SUSPENDED",
                 "WRONG_TENANT",
                 "TENANT_NOT_FOUND",

@@ -163,6 +163,10 @@ fn requests() -> Vec<Request> {
     vec![
         body::<setup::tenants::Request>("NewTenant"),
         body::<setup::tenants::Admin>("NewAdmin"),
+        body::<setup::tenants::suspend::Suspension>("Suspension"),
+        body::<setup::tenants::rename::Renaming>("Renaming"),
+        body::<setup::tenants::update::Patch>("TenantPatch"),
+        body::<setup::tenants::update::Limits>("TenantLimitsPatch"),
         body::<setup::tenants::domains::put::Wanted>("WantedDomain"),
         body::<setup::tenants::aliases::put::NewAlias>("NewAlias"),
         body::<setup::clusters::update::ClusterChange>("ClusterChange"),
@@ -238,6 +242,11 @@ fn what_is_read_is_what_is_described() {
                 Kind::Flag => property["type"] == "boolean",
                 Kind::Number(least, most) => {
                     property["type"] == "integer"
+                        && property["minimum"] == json!(least)
+                        && property["maximum"] == json!(most)
+                }
+                Kind::NullableNumber(least, most) => {
+                    property["type"] == json!(["integer", "null"])
                         && property["minimum"] == json!(least)
                         && property["maximum"] == json!(most)
                 }

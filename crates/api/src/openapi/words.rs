@@ -13,6 +13,9 @@ const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]*$"
 /// The same, and something to be seen.
 const VISIBLE_LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]*[^\s\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069][^\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]*$";
 
+/// As [`VISIBLE_LINE`], without separators of lines and marks of direction as well.
+const REASON: &str = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*[^\s\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069][^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$";
+
 macro_rules! words {
     ($($name:ident = $schema:expr;)+) => {
         $(
@@ -76,6 +79,11 @@ words! {
         "description": "The state of a tenant. `active` is the one that is served.",
         "examples": ["active"],
     });
+    Reason = json!({
+        "type": "string", "minLength": 1, "maxLength": 500, "pattern": REASON,
+        "description": "Why, in words for the tenant's people: one line, without characters that change a text's direction.",
+        "examples": ["The invoice of March is not paid."],
+    });
     Plan = json!({
         "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,39}$",
         "description": "The name of a plan.",
@@ -138,7 +146,7 @@ words! {
     });
     Metadata = json!({
         "type": "object", "additionalProperties": true,
-        "description": "Whatever you want to keep with the tenant: at most 16 KiB as JSON, without the character U+0000.",
+        "description": "Whatever you want to keep with the tenant: at most 16 KiB as JSON, no more than 16 objects and lists in one another, without the character U+0000.",
         "examples": [{ "crmId": 4711 }],
     });
     OperationStatus = json!({

@@ -42,7 +42,27 @@ macro_rules! with_retry_after {
     };
 }
 
-with_retry_after!(ResolveError, AcquireError);
+with_retry_after!(AcquireError);
+
+/// Of a suspension its reason is told: it is meant for the people who come.
+impl From<ResolveError> for Problem {
+    fn from(error: ResolveError) -> Self {
+        let (kind, code, retry_after) = (error.kind(), error.code(), error.retry_after());
+        let told = match &error {
+            ResolveError::Suspended { reason } => reason.as_ref(),
+            _ => None,
+        };
+        let told = told.map(|reason| format!("The tenant is suspended: {reason}"));
+        let mut problem = of(kind, code, error);
+        if let Some(told) = told {
+            problem = problem.detail(told);
+        }
+        match retry_after {
+            Some(after) => problem.retry_after(after.as_secs()),
+            None => problem,
+        }
+    }
+}
 
 fn of(kind: ErrorKind, code: &'static str, cause: impl Error + Send + Sync + 'static) -> Problem {
     Problem::new(kind, code).caused_by(cause)
@@ -53,6 +73,10 @@ impl From<StartError> for Problem {
         let (kind, code) = (error.kind(), error.code());
         match error {
             StartError::InProgress(id) => Self::new(kind, code).operation(id),
+            StartError::MetadataTooLarge => Self::field(
+                "metadata",
+                "would have more than 16 KiB as JSON, together with what is there",
+            ),
             StartError::WrongState(why)
             | StartError::Ended(why)
             | StartError::NotCancellable(why) => Self::new(kind, code).detail(sentence(why)),

@@ -283,6 +283,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         503,
         "The tenant is not ready yet. Try again shortly.",
     ),
+    (
+        "TENANT_MOVED",
+        308,
+        "The tenant has another host now; send the same request there.",
+    ),
     ("TENANT_SUSPENDED", 403, "The tenant is suspended."),
     (
         "TOO_MANY_ATTEMPTS",

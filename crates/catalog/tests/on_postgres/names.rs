@@ -36,6 +36,7 @@ pub async fn no_custom_domain_is_served_without_a_claim(db: Db) {
         tenant_id: tenant,
         kind: Kind::Custom,
         is_primary: false,
+        redirects_until: None,
     };
     domains::insert(&mut conn, &by_hand)
         .await
@@ -160,6 +161,7 @@ pub async fn one_domain_is_primary_and_the_slugs_where_none_is_named(db: Db) {
             tenant_id: tenant,
             kind: Kind::Subdomain,
             is_primary,
+            redirects_until: None,
         };
         domains::insert(&mut conn, &domain).await.expect("inserted");
     }

@@ -47,6 +47,7 @@ pub async fn a_route_tells_the_way_to_the_database(db: Db) {
         tenant_id: tenant,
         kind: domains::Kind::Subdomain,
         is_primary: true,
+        redirects_until: None,
     };
     domains::insert(&mut conn, &domain).await.expect("inserted");
     let own = DomainName::parse("shop.acme.example").expect("a name");

@@ -17,6 +17,7 @@ fn subdomain(name: &str, tenant_id: tenantry_types::TenantId) -> Domain {
         tenant_id,
         kind: Kind::Subdomain,
         is_primary: true,
+        redirects_until: None,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::world::{Tenant, World, db, one, role, sql, state};
 
 crate::tests! {
     a_fenced_tenant_has_no_session_and_gets_none,
+    a_fence_for_those_who_use_the_tenant_spares_the_owner,
     a_fence_holds_against_logins_that_arrive_all_the_time,
     a_tenant_that_locks_its_own_role_is_fenced_all_the_same,
     a_fence_leaves_others_alone,
@@ -71,6 +72,29 @@ async fn a_fenced_tenant_has_no_session_and_gets_none(world: World) {
     fence::close(&mut conn, &db("never_was"), &gone)
         .await
         .expect("fenced");
+}
+
+/// Tried with a fence that spares nobody's sessions (the owner's is ended), and with one that leaves the
+/// product's login out (it is let in).
+async fn a_fence_for_those_who_use_the_tenant_spares_the_owner(world: World) {
+    let tenant = world.tenant().await;
+    let mut conn = world.conn().await;
+    let logins = &tenant.logins;
+    let mut migration = world.login(&tenant.db, &logins.owner).await.expect("in");
+    let mut held = world.login(&tenant.db, &logins.user).await.expect("in");
+    fence::close_but(&mut conn, &tenant.db, &logins.of_use(), &logins.owner)
+        .await
+        .expect("fenced");
+    assert_eq!(one::<i32>(&mut migration, "SELECT 1").await, 1, "goes on");
+    assert_eq!(state(sql(&mut held, "SELECT 1").await), "57P01");
+    for login in [&logins.router, &logins.user] {
+        assert_eq!(
+            state(world.login(&tenant.db, login).await),
+            "28000",
+            "{login}"
+        );
+    }
+    world.login(&tenant.db, &logins.owner).await.expect("in");
 }
 
 async fn a_fence_holds_against_logins_that_arrive_all_the_time(world: World) {

@@ -378,10 +378,16 @@ impl Birth {
                 tenant_id: self.tenant_id,
                 kind: domains::Kind::Subdomain,
                 is_primary: name == primary,
+                redirects_until: None,
             };
-            domains::insert(conn, &domain)
-                .await
-                .map_err(domain_refused)?;
+            let inserted = domains::insert(conn, &domain).await;
+            inserted.map_err(|error| match error {
+                // Another tenant's label, or its former slug as long as that redirects.
+                domains::InsertError::DomainTaken(_) if *name == wanted.slug => {
+                    StartError::SlugTaken
+                }
+                error => domain_refused(error),
+            })?;
         }
         // Not served before it is proven; until then the subdomain is the primary one.
         if let Some(PrimaryDomain::Custom(name)) = &wanted.primary_domain {

@@ -10,10 +10,10 @@ mod world;
 
 use tenantry_catalog::tenants::{Status as TenantStatus, TenantRef};
 use tenantry_lifecycle::{
-    CREATE_STEPS, DELETE_STEPS, Finished, Idempotency, Lifecycle, PURGE_STEPS, StartError, Telling,
-    UNDELETE_STEPS,
+    CREATE_STEPS, DELETE_STEPS, Finished, Idempotency, Lifecycle, PURGE_STEPS, RESUME_STEPS,
+    SUSPEND_STEPS, StartError, Telling, UNDELETE_STEPS,
 };
-use tenantry_types::Slug;
+use tenantry_types::{Reason, Slug};
 use world::{World, asker, ended, wanted};
 
 pub(crate) const POINTS: [&str; 3] = ["before-effect", "after-effect", "after-record"];
@@ -140,6 +140,104 @@ async fn an_end_whose_driver_is_gone_is_finished_by_another() {
     world.end().await;
 }
 
+/// Tried with a fence that leaves the product's login out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspension_and_a_resumption_whose_driver_is_gone_are_finished_by_another() {
+    let world = World::new().await;
+    let (next, _router) = world.driver(None).await;
+    next.start_workers();
+    make(&next, "acme").await;
+    let whole = world.everything().await;
+    assert_eq!(SUSPEND_STEPS.len(), RESUME_STEPS.len());
+    for (out, back) in SUSPEND_STEPS.iter().zip(RESUME_STEPS) {
+        for point in POINTS {
+            let fault = format!("suspend/{out}:{point}=leave");
+            let (gone, _) = world.driver(Some(&fault)).await;
+            let turned = gone.suspend(&acme(), &unpaid(), asker()).await;
+            let operation = turned.expect("a beginning").operation_id;
+            let end = ended(&next, operation.expect("an operation")).await;
+            assert!(matches!(end, Finished::Done), "{fault}: {end:?}");
+            let tenant = world.tenant("acme").await.expect("it is there");
+            assert_eq!(tenant.status, TenantStatus::Suspended, "{fault}");
+            assert_eq!(tenant.status_reason.as_deref(), Some("Unpaid."), "{fault}");
+            assert!(tenant.suspended_at.is_some(), "{fault}");
+            assert_eq!(logins(&world).await, ["tenant_acme_owner"], "{fault}");
+
+            let fault = format!("resume/{back}:{point}=leave");
+            let (gone, _) = world.driver(Some(&fault)).await;
+            let turned = gone.resume(&acme(), asker()).await;
+            let operation = turned.expect("a beginning").operation_id;
+            let end = ended(&next, operation.expect("an operation")).await;
+            assert!(matches!(end, Finished::Done), "{fault}: {end:?}");
+            let tenant = world.tenant("acme").await.expect("it is there");
+            assert_eq!(tenant.status, TenantStatus::Active, "{fault}");
+            assert_eq!((tenant.status_reason, tenant.suspended_at), (None, None));
+            assert_eq!(logins(&world).await.len(), 3, "{fault}");
+        }
+    }
+    assert_eq!(world.everything().await, whole);
+    world.end().await;
+}
+
+/// Tried with an undeletion that makes every tenant active.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undeletion_of_a_suspended_tenant_is_finished_by_another() {
+    let world = World::new().await;
+    let (next, _router) = world.driver(None).await;
+    next.start_workers();
+    make(&next, "acme").await;
+    let turned = next.suspend(&acme(), &unpaid(), asker()).await;
+    ended(
+        &next,
+        turned.expect("a beginning").operation_id.expect("one"),
+    )
+    .await;
+    for step in UNDELETE_STEPS {
+        for point in POINTS {
+            delete(&next, &next, false).await;
+            assert_no_login(&world).await;
+            let fault = format!("undelete/{step}:{point}=leave");
+            let (gone, _) = world.driver(Some(&fault)).await;
+            let back = gone.undelete(&acme(), asker()).await.expect("a beginning");
+            let end = ended(&next, back.operation_id).await;
+            assert!(matches!(end, Finished::Done), "{fault}: {end:?}");
+            let tenant = world.tenant("acme").await.expect("it is back");
+            assert_eq!(tenant.status, TenantStatus::Suspended, "{fault}");
+            assert_eq!(tenant.status_reason.as_deref(), Some("Unpaid."), "{fault}");
+            assert_eq!(logins(&world).await, ["tenant_acme_owner"], "{fault}");
+        }
+    }
+    world.end().await;
+}
+
+/// Tried without the look for a running operation: the second one answers at once, and nothing is true yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_promised_while_a_suspension_is_on_its_way() {
+    let world = World::new().await;
+    let (life, _router) = world.driver(None).await;
+    make(&life, "acme").await;
+    let (gone, _) = world
+        .driver(Some("suspend/fence:before-effect=leave"))
+        .await;
+    let begun = gone.suspend(&acme(), &unpaid(), asker()).await;
+    let running = begun.expect("a beginning").operation_id.expect("one");
+    let again = life.suspend(&acme(), &unpaid(), asker()).await;
+    assert!(
+        matches!(again, Err(StartError::InProgress(id)) if id == running),
+        "{again:?}"
+    );
+    let back = life.resume(&acme(), asker()).await;
+    assert!(matches!(back, Err(StartError::InProgress(id)) if id == running));
+    let slug = Slug::parse("other").expect("a slug");
+    let renamed = life.rename(&acme(), &slug, None, &asker()).await;
+    assert!(matches!(renamed, Err(StartError::InProgress(id)) if id == running));
+    life.start_workers();
+    assert!(matches!(ended(&life, running).await, Finished::Done));
+    let again = life.suspend(&acme(), &unpaid(), asker()).await;
+    assert_eq!(again.expect("nothing to do").operation_id, None);
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_operation_per_tenant_and_names_are_held_until_the_purge() {
     let world = World::new().await;
@@ -261,6 +359,22 @@ async fn equal_requests_at_once_under_one_key_are_one_birth() {
         assert_eq!(answer.db_password.is_some(), told, "{telling:?}");
     }
     world.end().await;
+}
+
+fn unpaid() -> Reason {
+    Reason::parse("Unpaid.").expect("a reason")
+}
+
+/// Those of the tenant's logins that are let in.
+async fn logins(world: &World) -> Vec<String> {
+    let mut conn = world.superuser("postgres").await;
+    sqlx::query_scalar(
+        "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'tenant\\_acme\\_%' AND rolcanlogin
+         ORDER BY 1",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .expect("roles")
 }
 
 fn acme() -> TenantRef {

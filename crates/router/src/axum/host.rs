@@ -5,14 +5,15 @@
 
 use std::net::SocketAddr;
 
-use ::axum::extract::ConnectInfo;
-use ::axum::http::HeaderName;
+use ::axum::extract::{ConnectInfo, OriginalUri};
 use ::axum::http::header::HOST;
 use ::axum::http::request::Parts;
+use ::axum::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use tenantry_types::Slug;
 
 use super::Rejection;
-use crate::{Asked, BadHost, HostName, Router};
+use crate::{Asked, BadHost, HostName, Router, present_host};
 
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
@@ -47,6 +48,18 @@ pub(super) fn of<'a>(parts: &'a Parts, proxies: &[IpNet]) -> Result<Named<'a>, R
 }
 
 impl Named<'_> {
+    /// Where the same request goes at the host of the tenant's present slug. The scheme is left out: the
+    /// client keeps the one it came by (RFC 3986, 4.2).
+    pub(super) fn moved(&self, parts: &Parts, to: &Slug) -> Option<HeaderValue> {
+        let host = present_host(self.host, to)?;
+        let path = parts
+            .extensions
+            .get::<OriginalUri>()
+            .map_or(&parts.uri, |uri| &uri.0);
+        let path = path.path_and_query().map_or("/", |path| path.as_str());
+        HeaderValue::from_bytes(format!("//{host}{path}").as_bytes()).ok()
+    }
+
     /// What it names, unless `Host` leads to another tenant.
     pub(super) async fn agreed(&self, router: &Router) -> Result<HostName, Rejection> {
         let host = router.parse_host(self.host)?;

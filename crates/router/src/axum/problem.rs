@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ::axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use ::axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use ::axum::http::{HeaderMap, HeaderValue, StatusCode};
 use ::axum::response::{IntoResponse, Response};
 use tenantry_types::ErrorKind;
@@ -39,6 +39,27 @@ impl IntoResponse for Error {
     }
 }
 
+/// The answer at a former host of a tenant: the same request, at the present one. A browser is not to
+/// remember it: the slug may be somebody else's later.
+pub(super) fn moved(location: HeaderValue) -> Response {
+    let mut answer = with(StatusCode::PERMANENT_REDIRECT, "TENANT_MOVED", None, None);
+    let headers = answer.headers_mut();
+    headers.insert(LOCATION, location);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// The answer of a suspended tenant, with the reason that is meant for its people.
+pub(super) fn suspended(reason: &str) -> Response {
+    let detail = format!("The tenant is suspended: {reason}");
+    with(
+        StatusCode::FORBIDDEN,
+        "TENANT_SUSPENDED",
+        Some(&detail),
+        None,
+    )
+}
+
 /// The answer to a request that failed.
 pub(super) fn answer(kind: ErrorKind, code: &'static str, wait: Option<Duration>) -> Response {
     let status = match kind {
@@ -48,7 +69,17 @@ pub(super) fn answer(kind: ErrorKind, code: &'static str, wait: Option<Duration>
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let (title, detail) = texts(code);
+    with(status, code, None, wait)
+}
+
+fn with(
+    status: StatusCode,
+    code: &'static str,
+    told: Option<&str>,
+    wait: Option<Duration>,
+) -> Response {
+    let (title, known) = texts(code);
+    let detail = told.map_or_else(|| known.to_owned(), escaped);
     let mut headers = HeaderMap::new();
     let json = HeaderValue::from_static("application/problem+json");
     headers.insert(CONTENT_TYPE, json);
@@ -59,11 +90,24 @@ pub(super) fn answer(kind: ErrorKind, code: &'static str, wait: Option<Duration>
         retry = format!(r#","retryAfter":{seconds}"#);
     }
     let number = status.as_u16();
-    // Words of ours only: nothing here needs escaping.
+    // Words of ours only, but for the detail, which is escaped.
     let body = format!(
         r#"{{"type":"urn:tenantry:error:{code}","title":"{title}","status":{number},"detail":"{detail}","code":"{code}"{retry}}}"#
     );
     (status, headers, body).into_response()
+}
+
+/// As the inside of a JSON string (RFC 8259, 7).
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// What each code that a router can give is called, and what would help.
@@ -78,6 +122,10 @@ fn texts(code: &str) -> (&'static str, &'static str) {
             "Two names in the request lead to different tenants.",
         ),
         "TENANT_NOT_FOUND" => ("Tenant not found", "No tenant is served at this host."),
+        "TENANT_MOVED" => (
+            "Tenant moved",
+            "The tenant has another host now; send the same request there.",
+        ),
         "TENANT_SUSPENDED" => ("Tenant suspended", "The tenant is suspended."),
         "TENANT_NOT_READY" => (
             "Tenant not ready",

@@ -294,6 +294,7 @@ impl Home {
             tenant_id: tenant.id,
             kind: domains::Kind::Subdomain,
             is_primary: true,
+            redirects_until: None,
         };
         domains::insert(conn, &domain).await.expect("a domain");
         self.place(conn, cluster, tenant.id, tenant).await;

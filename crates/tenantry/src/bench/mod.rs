@@ -15,6 +15,7 @@ pub mod provision;
 mod report;
 mod room;
 pub mod route;
+pub mod suspend;
 mod world;
 
 pub use report::Report;

@@ -101,6 +101,7 @@ pub const KEYS: &[Key] = &[
     key("sign_in_floor", Duration, "1s", "When a refused sign-in at a base domain is answered: this long after it came, or at a multiple of it."),
     key("sign_in_code_ttl", Duration, "60s", "How long the one-time code is good that takes a sign-in from a base domain to a tenant's host."),
     key("purge_after", Duration, "7d", "How long a deleted tenant can be brought back."),
+    key("redirect_after_rename", Duration, "7d", "How long the subdomain of a tenant's former slug redirects to the present one, and belongs to nobody else, where a rename does not say it."),
     key("names", Text, "readable", "Names of databases and logins: `readable` holds the slug, `opaque` hides it."),
     key("spares", Number, "2", "How many databases are kept ready on each cluster, so that a sign-up need not wait for a clone; 0 makes each when it is needed."),
     key("dns_resolver", Text, "the system's", "The address and port of the DNS server that is asked whether a tenant's own domain is proven.").example("192.0.2.53:53"),

@@ -12,6 +12,9 @@ pub struct TenantSettings {
     /// `purge_after`: 7d.
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub purge_after: Duration,
+    /// `redirect_after_rename`: 7d.
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub redirect_after_rename: Duration,
     /// `names`: readable.
     pub names: Naming,
     /// `spares`: 2.
@@ -41,6 +44,7 @@ impl Default for TenantSettings {
     fn default() -> Self {
         Self {
             purge_after: Duration::from_secs(7 * 24 * 3600),
+            redirect_after_rename: Duration::from_secs(7 * 24 * 3600),
             names: Naming::Readable,
             spares: 2,
             dns_resolver: None,

@@ -8,4 +8,7 @@ mod domains;
 mod explain;
 mod idempotency;
 mod list;
+mod rename;
 mod show;
+mod suspend;
+mod update;

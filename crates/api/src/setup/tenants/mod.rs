@@ -8,11 +8,16 @@ pub(crate) mod disconnect;
 pub(crate) mod domains;
 pub(crate) mod explain;
 pub(crate) mod list;
+pub(crate) mod rename;
+pub(crate) mod resume;
 pub(crate) mod show;
+pub(crate) mod suspend;
 pub(crate) mod undelete;
+pub(crate) mod update;
 
 mod idempotency;
 mod request;
+mod turned;
 mod view;
 
 pub(crate) use idempotency::{IdempotencyKey, request_hash};

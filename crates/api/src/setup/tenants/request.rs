@@ -1,15 +1,15 @@
 //! The body of `POST /setup/tenants`.
 
 use serde_json::{Map, Value, json};
-use tenantry_lifecycle::{AdminUser, ClusterChoice, CreateTenant, PrimaryDomain};
+use tenantry_lifecycle::{
+    AdminUser, ClusterChoice, CreateTenant, METADATA_BYTES, METADATA_DEPTH, PrimaryDomain,
+};
 use tenantry_tenantdb::passwords;
 use tenantry_types::{DomainName, Email, Plan, Secret, Slug};
 use utoipa::ToSchema;
 
 use crate::fields::{Fields, FromFields, line};
 use crate::openapi::words;
-
-const METADATA_BYTES: usize = 16 * 1024;
 
 /// A customer to make, checked.
 pub(crate) struct Request {
@@ -193,13 +193,23 @@ fn cluster(fields: &mut Fields) -> ClusterChoice {
     }
 }
 
-fn metadata(fields: &mut Fields) -> Option<Map<String, Value>> {
+/// What the product wants to remember: bounded, and such that the catalog can hold it.
+pub(super) fn metadata(fields: &mut Fields) -> Option<Map<String, Value>> {
     let metadata = fields.object("metadata")?;
     let bytes = serde_json::to_vec(&metadata).map_or(usize::MAX, |text| text.len());
     if bytes > METADATA_BYTES {
         fields.wrong(
             "metadata",
             format!("must have at most {METADATA_BYTES} bytes as JSON"),
+        );
+    }
+    if metadata
+        .values()
+        .any(|value| depth(value) >= METADATA_DEPTH)
+    {
+        fields.wrong(
+            "metadata",
+            format!("must have at most {METADATA_DEPTH} objects and lists in one another"),
         );
     }
     if metadata
@@ -210,6 +220,16 @@ fn metadata(fields: &mut Fields) -> Option<Map<String, Value>> {
         fields.wrong("metadata", "must not hold the character U+0000");
     }
     Some(metadata)
+}
+
+/// How many objects and lists lie in one another. What was read is no deeper than the reader goes.
+fn depth(value: &Value) -> usize {
+    let deepest = match value {
+        Value::Array(items) => items.iter().map(depth).max(),
+        Value::Object(object) => object.values().map(depth).max(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return 0,
+    };
+    1 + deepest.unwrap_or(0)
 }
 
 fn has_nul(value: &Value) -> bool {
@@ -322,5 +342,9 @@ mod tests {
         assert_eq!(of(json!({ "k": "x".repeat(METADATA_BYTES) })), ["metadata"]);
         assert_eq!(of(json!({ "k": ["a\0b"] })), ["metadata"]);
         assert_eq!(of(json!("text")), ["metadata"]);
+        let nested = |levels| (1..levels).fold(json!({}), |inner, _| json!({ "k": inner }));
+        assert_eq!(of(nested(METADATA_DEPTH + 1)), ["metadata"]);
+        let request = json!({ "name": "A", "slug": "a", "metadata": nested(METADATA_DEPTH) });
+        assert!(read::<Request>(request).is_ok());
     }
 }

@@ -42,6 +42,12 @@ pub(crate) struct View {
     schema: Option<Schema>,
     #[schema(value_type = words::Metadata)]
     metadata: Value,
+    /// Limits of this tenant's own.
+    limits: Limits,
+    /// Since when it has been suspended, also while it is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::Timestamp, required = false)]
+    suspended_at: Option<Timestamp>,
     /// When a deleted tenant is gone for good.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = words::Timestamp, required = false)]
@@ -50,6 +56,16 @@ pub(crate) struct View {
     created_at: Timestamp,
     #[schema(value_type = words::Timestamp)]
     updated_at: Timestamp,
+}
+
+/// Limits of a tenant's own.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = TenantLimits)]
+pub(crate) struct Limits {
+    /// How many connections each router may hold for it; `null`: what its plan says.
+    #[schema(required, minimum = 1, maximum = 10_000)]
+    max_connections: Option<u32>,
 }
 
 /// How a database's migrations compare with this program's.
@@ -83,6 +99,10 @@ impl View {
             db_name: tenant.db_name.map(|name| name.as_str().to_owned()),
             schema,
             metadata: tenant.metadata,
+            limits: Limits {
+                max_connections: tenant.max_connections,
+            },
+            suspended_at: tenant.suspended_at,
             purge_at: tenant.purge_at,
             created_at: tenant.created_at,
             updated_at: tenant.updated_at,

@@ -39,6 +39,9 @@ pub const DATABASE_URL: &str = "BENCH_DATABASE_URL";
 /// The variable with the hard-wired pool's size.
 pub const CONNECTIONS: &str = "BENCH_CONNECTIONS";
 
+/// How often a stream gives a line.
+const STREAM_EVERY: Duration = Duration::from_millis(2);
+
 /// Calls that are timed together. The median of many short batches is one that nobody interrupted.
 const BATCH: u32 = 500;
 
@@ -65,6 +68,39 @@ async fn routed_note(mut db: TenantDb, extract::Path(id): extract::Path<i32>) ->
     let answer = note(&mut db, id).await?;
     db.release();
     Ok(answer)
+}
+
+#[derive(Serialize)]
+struct Moment {
+    moment: i64,
+}
+
+/// When it is here, in nanoseconds since 1970.
+fn moment() -> i64 {
+    let now = tenantry_types::Clock::system().now();
+    now.timestamp_nanos_opt().unwrap_or_default()
+}
+
+/// The handler on the router, and when its answer was made: of `tenantry bench suspend`.
+async fn routed_moment(
+    mut db: TenantDb,
+    extract::Path(id): extract::Path<i32>,
+) -> std::result::Result<Json<Moment>, StatusCode> {
+    note(&mut db, id).await.map(drop)?;
+    let made = moment();
+    db.release();
+    Ok(Json(Moment { moment: made }))
+}
+
+/// An answer without an end: a line with the moment at which it was made, every few milliseconds. For the
+/// tests of what is served while a tenant is taken out of service.
+async fn moments(_: Tenant) -> axum::body::Body {
+    let lines = futures::stream::unfold((), async |()| {
+        tokio::time::sleep(STREAM_EVERY).await;
+        let line = format!("{}\n", moment());
+        Some((Ok::<_, std::convert::Infallible>(line), ()))
+    });
+    axum::body::Body::from_stream(lines)
 }
 
 /// The handler on one pool.
@@ -240,6 +276,8 @@ pub async fn routed(address_file: &Path) -> Result<()> {
     let router = compose::router_alone(&config).await?;
     let app = axum::Router::new()
         .route("/notes/{id}", get(routed_note))
+        .route("/moments/{id}", get(routed_moment))
+        .route("/moments", get(moments))
         .route("/forget", post(forget))
         .route("/resolution/{number}", get(resolutions))
         .route("/know/{from}/{to}", post(know))

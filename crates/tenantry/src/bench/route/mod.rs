@@ -8,7 +8,7 @@ mod known;
 mod load;
 mod misses;
 mod resolution;
-mod stage;
+pub(super) mod stage;
 
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 mod provision;
 mod route;
 mod serve;
+mod suspend;
 
 use std::path::PathBuf;
 
@@ -27,7 +28,9 @@ pub enum Bench {
     Provision(provision::Provision),
     /// Reaching a tenant's database, against one hard-wired pool
     Route(route::Route),
-    /// The servers under test of `route`
+    /// Taking a tenant out of service on two routers under load
+    Suspend(suspend::Suspend),
+    /// The servers under test of `route` and `suspend`
     #[command(hide = true)]
     Serve(serve::Serve),
 }
@@ -58,6 +61,7 @@ impl Bench {
         match self {
             Self::Provision(command) => Box::pin(command.run(global)).await,
             Self::Route(command) => Box::pin(command.run(global)).await,
+            Self::Suspend(command) => Box::pin(command.run(global)).await,
             Self::Serve(command) => Box::pin(command.run()).await,
         }
     }

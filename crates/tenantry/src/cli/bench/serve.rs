@@ -1,4 +1,4 @@
-//! `tenantry bench serve`, hidden: the servers that `tenantry bench route` puts under load.
+//! `tenantry bench serve`, hidden: the servers that `tenantry bench route` and `suspend` put under load.
 
 use std::path::PathBuf;
 

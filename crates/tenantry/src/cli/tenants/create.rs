@@ -175,7 +175,8 @@ fn password(file: &Path) -> Result<Secret> {
     Ok(Secret::new(all.expose().lines().next().unwrap_or_default()))
 }
 
-fn object(text: &str) -> std::result::Result<Value, String> {
+/// A JSON object.
+pub(super) fn object(text: &str) -> std::result::Result<Value, String> {
     match serde_json::from_str(text) {
         Ok(value @ Value::Object(_)) => Ok(value),
         _ => Err("write a JSON object, like {\"crm\": 17}".to_owned()),

@@ -46,7 +46,9 @@ fn print(told: &Value) -> Result<()> {
     for finding in items(told, "verdict") {
         let code = text(finding, "code");
         let colour = match code.as_str() {
-            "ALL_WELL" | "NOTHING_FOUND" | "PROBE_DONE" => AnsiColor::Green,
+            "ALL_WELL" | "NOTHING_FOUND" | "PROBE_DONE" | "FORMER_HOST_REDIRECTS" => {
+                AnsiColor::Green
+            }
             _ => AnsiColor::Yellow,
         };
         let code = look.paint(colour.on_default().bold(), &harmless(&code));
@@ -68,6 +70,7 @@ fn print(told: &Value) -> Result<()> {
         ("slug", Shape::Whole, of("/slug")),
         ("status", Shape::State, of("/status")),
         ("reason", Shape::Text, of("/statusReason")),
+        ("suspended", Shape::Time, of("/suspendedAt")),
         ("plan", Shape::Text, of("/plan")),
         ("url", Shape::Text, of("/url")),
         ("domains", Shape::Text, domains(told)),

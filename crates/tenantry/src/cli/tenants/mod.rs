@@ -6,8 +6,13 @@ mod delete;
 mod domains;
 mod explain;
 mod list;
+mod rename;
+mod resume;
 mod show;
+mod suspend;
+mod turned;
 mod undelete;
+mod update;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -41,6 +46,14 @@ pub enum Tenants {
     Delete(delete::Delete),
     /// Bring a deleted tenant back
     Undelete(undelete::Undelete),
+    /// Change a tenant's name, plan, data or limits
+    Update(update::Update),
+    /// Give a tenant another slug; its former host redirects for a time
+    Rename(rename::Rename),
+    /// Take a tenant out of service, with a reason that its people read
+    Suspend(suspend::Suspend),
+    /// Serve a suspended tenant again
+    Resume(resume::Resume),
     /// The host names that lead to a tenant: its subdomain and domains of its own
     #[command(subcommand)]
     Domains(domains::Domains),
@@ -62,6 +75,10 @@ impl Tenants {
             Self::Explain(command) => command.run(global).await,
             Self::Delete(command) => command.run(global).await,
             Self::Undelete(command) => command.run(global).await,
+            Self::Update(command) => command.run(global).await,
+            Self::Rename(command) => command.run(global).await,
+            Self::Suspend(command) => command.run(global).await,
+            Self::Resume(command) => command.run(global).await,
             Self::Domains(command) => command.run(global).await,
             Self::Aliases(command) => command.run(global).await,
         }
@@ -71,6 +88,8 @@ impl Tenants {
 /// A tenant for a person.
 fn print(tenant: &Value) -> Result<()> {
     let is = |name: &'static str| text(tenant, name);
+    let limits = tenant.get("limits");
+    let limit = limits.map_or_else(String::new, |limits| text(limits, "maxConnections"));
     output::fields([
         ("id", Shape::Whole, is("tenantId")),
         ("slug", Shape::Whole, is("slug")),
@@ -82,6 +101,8 @@ fn print(tenant: &Value) -> Result<()> {
         ("cluster", Shape::Text, is("cluster")),
         ("database", Shape::Whole, is("dbName")),
         ("migrations", Shape::State, is("schema")),
+        ("max connections", Shape::Text, limit),
+        ("suspended", Shape::Time, is("suspendedAt")),
         ("will be purged", Shape::Time, is("purgeAt")),
         ("created", Shape::Time, is("createdAt")),
     ])

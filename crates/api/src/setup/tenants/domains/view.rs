@@ -41,6 +41,10 @@ pub(crate) struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = words::Timestamp, required = false)]
     pub(in crate::setup::tenants) unproven_since: Option<Timestamp>,
+    /// Until when the subdomain of a former slug redirects to the present one's, and is kept for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::Timestamp, required = false)]
+    pub(in crate::setup::tenants) redirects_until: Option<Timestamp>,
 }
 
 /// Whether a domain is served.
@@ -50,6 +54,8 @@ pub(crate) struct View {
 pub(in crate::setup::tenants) enum State {
     Pending,
     Verified,
+    /// The subdomain of a former slug.
+    Redirecting,
 }
 
 /// A DNS record to set.
@@ -101,6 +107,7 @@ impl View {
             last_check: check.map(|(outcome, at)| LastCheck { outcome, at }),
             next_check_at: claim.next_check_at,
             unproven_since: claim.served.and(claim.unproven_since),
+            redirects_until: None,
         }
     }
 
@@ -109,12 +116,16 @@ impl View {
             url: config.url_of(&domain.name),
             domain: domain.name,
             kind: domain.kind,
-            state: State::Verified,
+            state: match domain.redirects_until {
+                Some(_) => State::Redirecting,
+                None => State::Verified,
+            },
             primary: domain.is_primary,
             record: None,
             last_check: None,
             next_check_at: None,
             unproven_since: None,
+            redirects_until: domain.redirects_until,
         }
     }
 }

@@ -51,6 +51,7 @@ pub(super) fn of(view: &View, reach: Option<Reach>, now: Timestamp) -> Vec<Findi
     found.database(view);
     found.domains(view);
     found.well(view, proven);
+    found.redirects(view);
     found.0
 }
 
@@ -95,11 +96,14 @@ impl Found {
                 "It is still being made.",
                 "It is served when its operation is done.",
             ),
-            Status::Suspended => self.add(
-                "TENANT_SUSPENDED",
-                format!("It is suspended, last changed {since}{why}."),
-                "Resume it when the reason is gone.",
-            ),
+            Status::Suspended => {
+                let since = view.suspended_at.map_or(since, moment);
+                self.add(
+                    "TENANT_SUSPENDED",
+                    format!("It has been suspended since {since}{}", ended(why)),
+                    format!("`tenantry tenants resume {slug}` serves it again."),
+                );
+            }
             Status::Deleting => {
                 let until = view.purge_at.map(moment).unwrap_or_default();
                 self.add(
@@ -413,6 +417,23 @@ impl Found {
         }
     }
 
+    /// Last, as nothing is wrong with it: who still uses a former host is sent on.
+    fn redirects(&mut self, view: &View) {
+        for domain in &view.domains {
+            let Some(until) = domain.redirects_until else {
+                continue;
+            };
+            self.add_each(
+                "FORMER_HOST_REDIRECTS",
+                format!(
+                    "`{}` was its subdomain and redirects to `{}` until {}; nobody else gets that slug before.",
+                    domain.domain, view.slug, moment(until),
+                ),
+                "Nothing, but who calls it there should learn its present host by then.",
+            );
+        }
+    }
+
     fn well(&mut self, view: &View, proven: bool) {
         if let Some(probe) = view.probe.as_ref().filter(|_| proven) {
             let took = probe.took_ms.unwrap_or_default();
@@ -440,6 +461,14 @@ impl Found {
             );
         }
     }
+}
+
+/// A sentence ends with its own full stop, or with ours.
+fn ended(mut text: String) -> String {
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
 }
 
 fn moment(at: Timestamp) -> String {

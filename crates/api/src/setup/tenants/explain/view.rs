@@ -53,6 +53,10 @@ pub(crate) struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) status_reason: Option<String>,
+    /// Since when it has been suspended, also while it is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::Timestamp, required = false)]
+    pub(super) suspended_at: Option<Timestamp>,
     #[schema(value_type = words::Plan)]
     plan: String,
     /// The epoch that its database must show.
@@ -277,6 +281,7 @@ impl View {
             slug: gathered.tenant.slug.as_str().to_owned(),
             status: gathered.tenant.status,
             status_reason: gathered.tenant.status_reason,
+            suspended_at: gathered.tenant.suspended_at,
             plan: gathered.tenant.plan.as_str().to_owned(),
             epoch: gathered.tenant.epoch,
             updated_at: gathered.tenant.updated_at,

@@ -70,6 +70,7 @@ fn print(domain: &Value, output: Output) -> Result<()> {
         ("last check", Shape::Text, check("outcome")),
         ("checked", Shape::Time, check("at")),
         ("next check", Shape::Time, is("nextCheckAt")),
+        ("redirects until", Shape::Time, is("redirectsUntil")),
         ("record gone since", Shape::Time, is("unprovenSince")),
     ])
 }
