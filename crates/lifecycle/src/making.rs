@@ -14,7 +14,6 @@ use tenantry_vault::scram;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
 
 use crate::Lifecycle;
 use crate::deps::Deps;
@@ -47,11 +46,7 @@ pub(crate) struct Known {
     /// journal, where a crash took the last lines, and has to look.
     newborn: bool,
     rows: Mutex<Option<Rows>>,
-    verifiers: Mutex<Option<Verifying>>,
 }
-
-/// The verifiers of the logins' passwords, worked out beside the clone: one takes thousands of rounds.
-type Verifying = JoinHandle<Result<Vec<(LoginRole, String)>, StepError>>;
 
 impl Known {
     /// Of an operation that this process began, with the rows that it wrote.
@@ -59,7 +54,6 @@ impl Known {
         Self {
             newborn: true,
             rows: Mutex::new(rows),
-            verifiers: Mutex::default(),
         }
     }
 
@@ -104,60 +98,30 @@ impl Making<'_> {
         })
     }
 
-    /// Clones the template into a closed database that carries our mark.
+    /// Clones the template into a closed database, and beside that, in a session of its own, makes the
+    /// three logins, whose passwords the catalog has, sealed, since the row was written. Either can be
+    /// there without the other.
     pub(crate) async fn clone(&self, template: &Origin) -> Result<(), StepError> {
         if self.find().await?.is_none() {
             self.record(template).await?;
         }
-        *self.known.verifiers.lock().await = Some(self.verify().await?);
         let first = names::spare(self.database);
         if self.current_name().await? != first {
             return Ok(());
         }
+        // Before the second one: its opening ends the sessions of former drivers.
         let mut admin = self.session.admin().await?;
-        tenantry_cluster::databases::create_closed(
-            &mut admin,
-            &first,
-            &names::template(template.id),
-            &self.mark(),
-        )
-        .await
-        .map_err(cluster_failure)
-    }
-
-    /// Walls the database off and opens it: from here on the admin can enter it, and nobody else.
-    pub(crate) async fn open(&self) -> Result<(), StepError> {
-        let name = self.current_name().await?;
-        let mut admin = self.session.admin().await?;
-        tenantry_cluster::databases::prepare(&mut admin, &name, &self.mark())
-            .await
-            .map_err(cluster_failure)?;
-        tenantry_cluster::databases::open(&mut admin, &name)
-            .await
-            .map_err(cluster_failure)
-    }
-
-    /// Makes the three logins, whose passwords the catalog has, sealed, since the row was written;
-    /// and, beside that, writes into the database which one it is. Each in a session of its own, and
-    /// each can be repeated without the other.
-    pub(crate) async fn logins(&self, template: &Origin) -> Result<(), StepError> {
-        let name = self.current_name().await?;
-        let (made, written) = tokio::join!(
-            self.make_logins(&name),
-            self.write_identity(&name, template)
-        );
-        made.and(written)
+        let (template, mark) = (names::template(template.id), self.mark());
+        let clone = tenantry_cluster::databases::clone_closed(&mut admin, &first, &template, &mark);
+        let (cloned, made) = tokio::join!(clone, self.make_logins(&first));
+        cloned.map_err(cluster_failure).and(made)
     }
 
     async fn make_logins(&self, database: &DbName) -> Result<(), StepError> {
-        let begun = self.known.verifiers.lock().await.take();
-        let verifying = match begun {
-            Some(verifying) => verifying,
-            None => self.verify().await?,
-        };
-        let verifiers = verifying
-            .await
-            .map_err(|error| place::vault_failure(&error))??;
+        let verifiers = self.verify();
+        let second = self.session.second(self.lease);
+        let (verifiers, second) = tokio::join!(verifiers, second);
+        let (verifiers, mut second) = (verifiers?, second?);
         let names = names::login_names(database);
         let new: Vec<_> = verifiers
             .into_iter()
@@ -168,31 +132,62 @@ impl Making<'_> {
                 mark: self.mark(),
             })
             .collect();
+        tenantry_cluster::logins::create_all(&mut second, &new)
+            .await
+            .map_err(cluster_failure)?;
+        self.session.leave_second(second).await;
+        Ok(())
+    }
+
+    /// Whether the database is still the closed clone, under its first name; then its logins are there.
+    pub(crate) async fn incomplete(&self) -> Result<bool, StepError> {
+        let name = self.current_name().await?;
+        if name != names::spare(self.database) {
+            return Ok(false);
+        }
+        if !self.known.newborn {
+            // A crash of the cluster may have taken them, whatever the journal says.
+            self.make_logins(&name).await?;
+        }
+        Ok(true)
+    }
+
+    /// Walls the database off, lets its logins in and opens it. It keeps its name.
+    pub(crate) async fn grant(&self) -> Result<(), StepError> {
+        if !self.incomplete().await? {
+            return Ok(());
+        }
+        let name = names::spare(self.database);
         let mut admin = self.session.admin().await?;
-        tenantry_cluster::logins::create_for(&mut admin, database, &new)
+        tenantry_cluster::databases::complete(&mut admin, &name, &name, &self.mark())
             .await
             .map_err(cluster_failure)
     }
 
-    /// The session is gone when this returns: a rename waits for whoever is in the database.
-    async fn write_identity(&self, database: &DbName, template: &Origin) -> Result<(), StepError> {
+    /// Writes into the database which one it is. The session is still in it: who renames the database
+    /// next has to [`AdminConn::end`] it.
+    pub(crate) async fn write_identity(
+        &self,
+        database: &DbName,
+        template: &Origin,
+    ) -> Result<AdminConn, StepError> {
         let mut inside = self.session.inside(self.lease, database).await?;
-        let written = tenantry_cluster::identity::replace(
+        tenantry_cluster::identity::replace(
             &mut inside,
             self.life.deps().installation,
             template.id,
             self.database,
             FIRST_EPOCH,
         )
-        .await;
-        inside.end().await;
-        written.map_err(cluster_failure)
+        .await
+        .map_err(cluster_failure)?;
+        Ok(inside)
     }
 
-    /// Begins to work out the verifiers.
-    async fn verify(&self) -> Result<Verifying, StepError> {
+    /// The verifiers of the logins' passwords: one takes thousands of rounds.
+    async fn verify(&self) -> Result<Vec<(LoginRole, String)>, StepError> {
         let (life, rows) = (self.life.clone(), self.rows().await?);
-        Ok(tokio::task::spawn_blocking(move || {
+        let verifying = tokio::task::spawn_blocking(move || {
             let deps = life.deps();
             let verifier = |login: &Login| {
                 let password = place::open_login(deps, login)?;
@@ -201,7 +196,10 @@ impl Making<'_> {
                 Ok((login.role, verifier))
             };
             rows.logins.iter().map(verifier).collect()
-        }))
+        });
+        verifying
+            .await
+            .map_err(|error| place::vault_failure(&error))?
     }
 
     /// The catalog's rows.

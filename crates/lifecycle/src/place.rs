@@ -179,8 +179,12 @@ pub(crate) enum Durability {
 /// Admin sessions of births that are over, for the next one: opening one is a tenth of a birth.
 pub(crate) type Idle = std::sync::Mutex<HashMap<ClusterId, Vec<(Instant, AdminConn)>>>;
 
+/// What a session is called that is left while its operation goes on: a later driver of that operation
+/// is not to end it when it is another's by then.
+const LEFT: &str = "tenantry/op/none";
+
 /// How many of them are kept per cluster, and how long.
-const IDLE: usize = 2;
+const IDLE: usize = 4;
 const IDLE_FOR: Duration = Duration::from_secs(30);
 
 /// Ends idle sessions that nobody needed for a while.
@@ -282,12 +286,46 @@ impl Session {
             .map_err(|_| missing("The operation has no admin session."))
     }
 
+    /// A second admin session, for what is done beside a long statement of the first.
+    pub(crate) async fn second(&self, lease: &Lease) -> Result<AdminConn, StepError> {
+        let name = application_name(lease.operation(), lease.fence());
+        if self.durability == Durability::Last
+            && let Some(conn) = taken_over(&self.life, self.cluster.id, &name).await
+        {
+            lease.assert_held().await?;
+            return Ok(conn);
+        }
+        admin_session(self.life.deps(), &self.cluster, lease, self.durability).await
+    }
+
+    fn keep_idle(&self, conn: AdminConn) {
+        if self.durability == Durability::Last
+            && let Ok(mut idle) = self.life.0.idle.lock()
+        {
+            let sessions = idle.entry(self.cluster.id).or_default();
+            if sessions.len() < IDLE {
+                sessions.push((Instant::now(), conn));
+            }
+        }
+    }
+
+    /// Leaves a second session, whose statements are all over, to the next operation.
+    pub(crate) async fn leave_second(&self, mut conn: AdminConn) {
+        if conn.take_over(LEFT).await.is_ok() {
+            self.keep_idle(conn);
+        }
+    }
+
     /// An admin session inside a tenant's database, for its identity and nothing else.
     pub(crate) async fn inside(
         &self,
         lease: &Lease,
         database: &DbName,
     ) -> Result<AdminConn, StepError> {
+        if lease.fence() > FIRST_FENCE {
+            // The opening of the first one ends the sessions of former drivers.
+            drop(self.admin().await?);
+        }
         let admin = admin_for(self.life.deps(), &self.cluster, self.durability)?;
         let name = application_name(lease.operation(), lease.fence());
         let conn = admin
@@ -301,16 +339,8 @@ impl Session {
     /// Leaves the session to the next operation. Only when this one is over and well: then no
     /// statement of it can still be under way.
     pub(crate) async fn leave(&self) {
-        let Some(conn) = self.conn.lock().await.take() else {
-            return;
-        };
-        if self.durability == Durability::Last
-            && let Ok(mut idle) = self.life.0.idle.lock()
-        {
-            let sessions = idle.entry(self.cluster.id).or_default();
-            if sessions.len() < IDLE {
-                sessions.push((Instant::now(), conn));
-            }
+        if let Some(conn) = self.conn.lock().await.take() {
+            self.keep_idle(conn);
         }
     }
 }
