@@ -14,6 +14,7 @@ use tenantry_vault::scram;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::Lifecycle;
 use crate::deps::Deps;
@@ -98,9 +99,11 @@ impl Making<'_> {
         })
     }
 
-    /// Clones the template into a closed database, and beside that, in a session of its own, makes the
-    /// three logins, whose passwords the catalog has, sealed, since the row was written. Either can be
-    /// there without the other.
+    /// Clones the template into a closed database, and makes the three logins, whose passwords the
+    /// catalog has, sealed, since the row was written. Either can be there without the other.
+    ///
+    /// The logins are made beside the clone where a second session is at hand before that is done, and
+    /// otherwise after it: a birth that holds one session never fails for want of another.
     pub(crate) async fn clone(&self, template: &Origin) -> Result<(), StepError> {
         if self.find().await?.is_none() {
             self.record(template).await?;
@@ -112,31 +115,49 @@ impl Making<'_> {
         // Before the second one: its opening ends the sessions of former drivers.
         let mut admin = self.session.admin().await?;
         let (template, mark) = (names::template(template.id), self.mark());
-        let clone = tenantry_cluster::databases::clone_closed(&mut admin, &first, &template, &mark);
-        let (cloned, made) = tokio::join!(clone, self.make_logins(&first));
-        cloned.map_err(cluster_failure).and(made)
+        let over = CancellationToken::new();
+        let clone = async {
+            let _over = over.clone().drop_guard();
+            tenantry_cluster::databases::clone_closed(&mut admin, &first, &template, &mark).await
+        };
+        let beside = Box::pin(self.make_logins_beside(&first, &over));
+        let (cloned, made) = tokio::join!(clone, beside);
+        cloned.map_err(cluster_failure)?;
+        match made? {
+            None => Ok(()),
+            Some(left) => create_logins(&mut admin, &left).await,
+        }
     }
 
-    async fn make_logins(&self, database: &DbName) -> Result<(), StepError> {
-        let verifiers = self.verify();
-        let second = self.session.second(self.lease);
-        let (verifiers, second) = tokio::join!(verifiers, second);
-        let (verifiers, mut second) = (verifiers?, second?);
-        let names = names::login_names(database);
-        let new: Vec<_> = verifiers
-            .into_iter()
-            .map(|(role, verifier)| NewLogin {
-                name: name_of(&names, role),
-                kind: kind_of(role).0,
-                verifier,
-                mark: self.mark(),
-            })
-            .collect();
-        tenantry_cluster::logins::create_all(&mut second, &new)
-            .await
-            .map_err(cluster_failure)?;
+    /// Makes the logins in a second session, if one is there before the first one's work is over;
+    /// otherwise gives what there is to be made.
+    async fn make_logins_beside(
+        &self,
+        database: &DbName,
+        over: &CancellationToken,
+    ) -> Result<Option<Vec<NewLogin>>, StepError> {
+        let new = async { self.new_logins(database).await };
+        let second = over.run_until_cancelled(Box::pin(self.session.second(self.lease)));
+        let (new, second) = tokio::join!(new, second);
+        let (new, second) = (new?, second.transpose()?.flatten());
+        let Some(mut second) = second else {
+            return Ok(Some(new));
+        };
+        create_logins(second.admin(), &new).await?;
         self.session.leave_second(second).await;
-        Ok(())
+        Ok(None)
+    }
+
+    async fn new_logins(&self, database: &DbName) -> Result<Vec<NewLogin>, StepError> {
+        let names = names::login_names(database);
+        let verifiers = self.verify().await?.into_iter();
+        let new = verifiers.map(|(role, verifier)| NewLogin {
+            name: name_of(&names, role),
+            kind: kind_of(role).0,
+            verifier,
+            mark: self.mark(),
+        });
+        Ok(new.collect())
     }
 
     /// Whether the database is still the closed clone, under its first name; then its logins are there.
@@ -147,7 +168,9 @@ impl Making<'_> {
         }
         if !self.known.newborn {
             // A crash of the cluster may have taken them, whatever the journal says.
-            self.make_logins(&name).await?;
+            let new = self.new_logins(&name).await?;
+            let mut admin = self.session.admin().await?;
+            create_logins(&mut admin, &new).await?;
         }
         Ok(true)
     }
@@ -253,7 +276,7 @@ impl Making<'_> {
     /// Drops the database, then its logins (a login with a grant cannot be dropped), then their rows.
     pub(crate) async fn discard(&self) -> Result<(), StepError> {
         let deps = self.life.deps();
-        let mut admin = self.session.admin().await?;
+        let mut admin = self.session.alone(self.lease).await?;
         // The rows go for good, so nothing may come back in a crash.
         admin.wait_for_disk().await.map_err(cluster_failure)?;
         discard_named(&mut admin, &self.bases, &self.mark()).await?;
@@ -346,6 +369,12 @@ pub(crate) fn name_of(names: &Logins, role: LoginRole) -> RoleName {
         LoginRole::Router => names.router.clone(),
         LoginRole::User => names.user.clone(),
     }
+}
+
+async fn create_logins(admin: &mut AdminConn, new: &[NewLogin]) -> Result<(), StepError> {
+    tenantry_cluster::logins::create_all(admin, new)
+        .await
+        .map_err(cluster_failure)
 }
 
 fn kind_of(role: LoginRole) -> (LoginKind, u32) {
