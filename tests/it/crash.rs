@@ -367,7 +367,8 @@ async fn out_of_reach(dev: &Dev, tenant: &Tenant, fault: &str) {
 #[tokio::test]
 async fn a_dead_workers_operation_is_taken_up_within_seconds() {
     let mut dev = Dev::prepared(
-        tenantry_testkit::Options::default().env("TENANTRY_FAULT", "create/open:after-effect=kill"),
+        tenantry_testkit::Options::default()
+            .env("TENANTRY_FAULT", "create/claim:after-effect=kill"),
     );
     dev.run();
     assert!(
@@ -377,13 +378,13 @@ async fn a_dead_workers_operation_is_taken_up_within_seconds() {
     dev.wait_for_end(Duration::from_secs(30));
     dev.run_with_env(&[]);
     let began = Instant::now();
-    all_ended(&dev, "create/open").await;
+    all_ended(&dev, "create/claim").await;
     let took = began.elapsed();
     // A lease is 10 s at most; the rest is this machine's.
     assert!(took < Duration::from_secs(25), "{took:?}");
     let made = create(&dev.operator(), "acme").await.expect("an answer");
     assert!(matches!(made.status, 200 | 201), "{made}");
-    complete(&dev, "create/open", "acme", &made.json()).await;
+    complete(&dev, "create/claim", "acme", &made.json()).await;
 }
 
 #[tokio::test]

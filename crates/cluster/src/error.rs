@@ -70,6 +70,13 @@ impl ClusterError {
         }
     }
 
+    /// Whether the server, or what it grants the admin login, has no place for one more session.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Unavailable { source: Some(source), .. }
+            if source.as_database_error().and_then(|error| error.code()).as_deref() == Some("53300"))
+    }
+
     pub(crate) fn late(reason: impl Into<String>) -> Self {
         Self::Unavailable {
             reason: reason.into(),

@@ -76,6 +76,7 @@ struct Inner {
     /// Operations that a driver here has left, and whether they are done.
     finished: tokio::sync::broadcast::Sender<(tenantry_types::OperationId, bool)>,
     slots: Arc<tokio::sync::Semaphore>,
+    seconds: Arc<tokio::sync::Semaphore>,
     templates: template::Known,
     idle: place::Idle,
     spare_taken: tokio::sync::Notify,
@@ -105,6 +106,7 @@ impl Lifecycle {
             holder,
             finished: tokio::sync::broadcast::channel(1024).0,
             slots: Arc::new(tokio::sync::Semaphore::new(deps_at_once)),
+            seconds: Arc::new(tokio::sync::Semaphore::new(place::SECONDS)),
             templates: template::Known::default(),
             idle: place::Idle::default(),
             spare_taken: tokio::sync::Notify::new(),

@@ -14,7 +14,7 @@ use tenantry_vault::scram;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::Lifecycle;
 use crate::deps::Deps;
@@ -47,11 +47,7 @@ pub(crate) struct Known {
     /// journal, where a crash took the last lines, and has to look.
     newborn: bool,
     rows: Mutex<Option<Rows>>,
-    verifiers: Mutex<Option<Verifying>>,
 }
-
-/// The verifiers of the logins' passwords, worked out beside the clone: one takes thousands of rounds.
-type Verifying = JoinHandle<Result<Vec<(LoginRole, String)>, StepError>>;
 
 impl Known {
     /// Of an operation that this process began, with the rows that it wrote.
@@ -59,7 +55,6 @@ impl Known {
         Self {
             newborn: true,
             rows: Mutex::new(rows),
-            verifiers: Mutex::default(),
         }
     }
 
@@ -104,95 +99,118 @@ impl Making<'_> {
         })
     }
 
-    /// Clones the template into a closed database that carries our mark.
+    /// Clones the template into a closed database, and makes the three logins, whose passwords the
+    /// catalog has, sealed, since the row was written. Either can be there without the other.
+    ///
+    /// The logins are made beside the clone where a second session is at hand before that is done, and
+    /// otherwise after it: a birth that holds one session never fails for want of another.
     pub(crate) async fn clone(&self, template: &Origin) -> Result<(), StepError> {
         if self.find().await?.is_none() {
             self.record(template).await?;
         }
-        *self.known.verifiers.lock().await = Some(self.verify().await?);
         let first = names::spare(self.database);
         if self.current_name().await? != first {
             return Ok(());
         }
+        // Before the second one: its opening ends the sessions of former drivers.
         let mut admin = self.session.admin().await?;
-        tenantry_cluster::databases::create_closed(
-            &mut admin,
-            &first,
-            &names::template(template.id),
-            &self.mark(),
-        )
-        .await
-        .map_err(cluster_failure)
-    }
-
-    /// Walls the database off and opens it: from here on the admin can enter it, and nobody else.
-    pub(crate) async fn open(&self) -> Result<(), StepError> {
-        let name = self.current_name().await?;
-        let mut admin = self.session.admin().await?;
-        tenantry_cluster::databases::prepare(&mut admin, &name, &self.mark())
-            .await
-            .map_err(cluster_failure)?;
-        tenantry_cluster::databases::open(&mut admin, &name)
-            .await
-            .map_err(cluster_failure)
-    }
-
-    /// Makes the three logins, whose passwords the catalog has, sealed, since the row was written;
-    /// and, beside that, writes into the database which one it is. Each in a session of its own, and
-    /// each can be repeated without the other.
-    pub(crate) async fn logins(&self, template: &Origin) -> Result<(), StepError> {
-        let name = self.current_name().await?;
-        let (made, written) = tokio::join!(
-            self.make_logins(&name),
-            self.write_identity(&name, template)
-        );
-        made.and(written)
-    }
-
-    async fn make_logins(&self, database: &DbName) -> Result<(), StepError> {
-        let begun = self.known.verifiers.lock().await.take();
-        let verifying = match begun {
-            Some(verifying) => verifying,
-            None => self.verify().await?,
+        let (template, mark) = (names::template(template.id), self.mark());
+        let over = CancellationToken::new();
+        let clone = async {
+            let _over = over.clone().drop_guard();
+            tenantry_cluster::databases::clone_closed(&mut admin, &first, &template, &mark).await
         };
-        let verifiers = verifying
-            .await
-            .map_err(|error| place::vault_failure(&error))??;
+        let beside = Box::pin(self.make_logins_beside(&first, &over));
+        let (cloned, made) = tokio::join!(clone, beside);
+        cloned.map_err(cluster_failure)?;
+        match made? {
+            None => Ok(()),
+            Some(left) => create_logins(&mut admin, &left).await,
+        }
+    }
+
+    /// Makes the logins in a second session, if one is there before the first one's work is over;
+    /// otherwise gives what there is to be made.
+    async fn make_logins_beside(
+        &self,
+        database: &DbName,
+        over: &CancellationToken,
+    ) -> Result<Option<Vec<NewLogin>>, StepError> {
+        let new = async { self.new_logins(database).await };
+        let second = over.run_until_cancelled(Box::pin(self.session.second(self.lease)));
+        let (new, second) = tokio::join!(new, second);
+        let (new, second) = (new?, second.transpose()?.flatten());
+        let Some(mut second) = second else {
+            return Ok(Some(new));
+        };
+        create_logins(second.admin(), &new).await?;
+        self.session.leave_second(second).await;
+        Ok(None)
+    }
+
+    async fn new_logins(&self, database: &DbName) -> Result<Vec<NewLogin>, StepError> {
         let names = names::login_names(database);
-        let new: Vec<_> = verifiers
-            .into_iter()
-            .map(|(role, verifier)| NewLogin {
-                name: name_of(&names, role),
-                kind: kind_of(role).0,
-                verifier,
-                mark: self.mark(),
-            })
-            .collect();
+        let verifiers = self.verify().await?.into_iter();
+        let new = verifiers.map(|(role, verifier)| NewLogin {
+            name: name_of(&names, role),
+            kind: kind_of(role).0,
+            verifier,
+            mark: self.mark(),
+        });
+        Ok(new.collect())
+    }
+
+    /// Whether the database is still the closed clone, under its first name; then its logins are there.
+    pub(crate) async fn incomplete(&self) -> Result<bool, StepError> {
+        let name = self.current_name().await?;
+        if name != names::spare(self.database) {
+            return Ok(false);
+        }
+        if !self.known.newborn {
+            // A crash of the cluster may have taken them, whatever the journal says.
+            let new = self.new_logins(&name).await?;
+            let mut admin = self.session.admin().await?;
+            create_logins(&mut admin, &new).await?;
+        }
+        Ok(true)
+    }
+
+    /// Walls the database off, lets its logins in and opens it. It keeps its name.
+    pub(crate) async fn grant(&self) -> Result<(), StepError> {
+        if !self.incomplete().await? {
+            return Ok(());
+        }
+        let name = names::spare(self.database);
         let mut admin = self.session.admin().await?;
-        tenantry_cluster::logins::create_for(&mut admin, database, &new)
+        tenantry_cluster::databases::complete(&mut admin, &name, &name, &self.mark())
             .await
             .map_err(cluster_failure)
     }
 
-    /// The session is gone when this returns: a rename waits for whoever is in the database.
-    async fn write_identity(&self, database: &DbName, template: &Origin) -> Result<(), StepError> {
+    /// Writes into the database which one it is. The session is still in it: who renames the database
+    /// next has to [`AdminConn::end`] it.
+    pub(crate) async fn write_identity(
+        &self,
+        database: &DbName,
+        template: &Origin,
+    ) -> Result<AdminConn, StepError> {
         let mut inside = self.session.inside(self.lease, database).await?;
-        let written = tenantry_cluster::identity::replace(
+        tenantry_cluster::identity::replace(
             &mut inside,
             self.life.deps().installation,
             template.id,
             self.database,
             FIRST_EPOCH,
         )
-        .await;
-        inside.end().await;
-        written.map_err(cluster_failure)
+        .await
+        .map_err(cluster_failure)?;
+        Ok(inside)
     }
 
-    /// Begins to work out the verifiers.
-    async fn verify(&self) -> Result<Verifying, StepError> {
+    /// The verifiers of the logins' passwords: one takes thousands of rounds.
+    async fn verify(&self) -> Result<Vec<(LoginRole, String)>, StepError> {
         let (life, rows) = (self.life.clone(), self.rows().await?);
-        Ok(tokio::task::spawn_blocking(move || {
+        let verifying = tokio::task::spawn_blocking(move || {
             let deps = life.deps();
             let verifier = |login: &Login| {
                 let password = place::open_login(deps, login)?;
@@ -201,7 +219,10 @@ impl Making<'_> {
                 Ok((login.role, verifier))
             };
             rows.logins.iter().map(verifier).collect()
-        }))
+        });
+        verifying
+            .await
+            .map_err(|error| place::vault_failure(&error))?
     }
 
     /// The catalog's rows.
@@ -255,7 +276,7 @@ impl Making<'_> {
     /// Drops the database, then its logins (a login with a grant cannot be dropped), then their rows.
     pub(crate) async fn discard(&self) -> Result<(), StepError> {
         let deps = self.life.deps();
-        let mut admin = self.session.admin().await?;
+        let mut admin = self.session.alone(self.lease).await?;
         // The rows go for good, so nothing may come back in a crash.
         admin.wait_for_disk().await.map_err(cluster_failure)?;
         discard_named(&mut admin, &self.bases, &self.mark()).await?;
@@ -348,6 +369,12 @@ pub(crate) fn name_of(names: &Logins, role: LoginRole) -> RoleName {
         LoginRole::Router => names.router.clone(),
         LoginRole::User => names.user.clone(),
     }
+}
+
+async fn create_logins(admin: &mut AdminConn, new: &[NewLogin]) -> Result<(), StepError> {
+    tenantry_cluster::logins::create_all(admin, new)
+        .await
+        .map_err(cluster_failure)
 }
 
 fn kind_of(role: LoginRole) -> (LoginKind, u32) {

@@ -192,7 +192,7 @@ async fn templates(work: &Migrate) -> Result<(), StepError> {
 
 async fn renew_template(work: &Migrate, cluster: &Cluster) -> Result<(), StepError> {
     let mut admin =
-        place::admin_session(work.life.deps(), cluster, &work.lease, Durability::Each).await?;
+        place::admin_session(&work.life, cluster, &work.lease, Durability::Each).await?;
     template::ensure(&work.life, cluster, &mut admin).await?;
     template::drop_others(&work.life, cluster, &mut admin).await?;
     admin.close().await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tenantry_catalog::clusters::{self, Cluster};
 use tenantry_catalog::logins::{Login, LoginRole};
-use tenantry_cluster::{Address, Admin, AdminConn, sessions};
+use tenantry_cluster::{Address, Admin, AdminConn, ClusterError, sessions};
 use tenantry_router::Target;
 use tenantry_types::{ClusterId, DatabaseId, DbName, ErrorKind, OperationId, RoleName, Secret};
 use tenantry_vault::{Place, Sealed};
@@ -48,14 +48,15 @@ fn application_name(operation: OperationId, fence: i64) -> String {
 /// opened whether the lease is still held: so no two drivers change a cluster at the same time,
 /// not even when one of them slept through the end of its lease.
 pub(crate) async fn admin_session(
-    deps: &Deps,
+    life: &Lifecycle,
     cluster: &Cluster,
     lease: &Lease,
     durability: Durability,
 ) -> Result<AdminConn, StepError> {
-    let admin = admin_for(deps, cluster, durability)?;
+    let admin = admin_for(life.deps(), cluster, durability)?;
     let name = application_name(lease.operation(), lease.fence());
-    let mut conn = admin.connect(&name).await.map_err(cluster_failure)?;
+    let opened = with_a_place(life, cluster.id, PATIENCE, || admin.connect(&name)).await;
+    let mut conn = opened.map_err(cluster_failure)?;
     lease.assert_held().await?;
     if lease.fence() > 1 {
         let prefix = format!("tenantry/op/{}/", lease.operation());
@@ -131,7 +132,7 @@ pub(crate) fn target(
     }
 }
 
-pub(crate) fn cluster_failure(error: tenantry_cluster::ClusterError) -> StepError {
+pub(crate) fn cluster_failure(error: ClusterError) -> StepError {
     let kind = error.kind();
     let message = match kind {
         ErrorKind::Unavailable => "The database server cannot be used right now; try again later.",
@@ -179,8 +180,21 @@ pub(crate) enum Durability {
 /// Admin sessions of births that are over, for the next one: opening one is a tenth of a birth.
 pub(crate) type Idle = std::sync::Mutex<HashMap<ClusterId, Vec<(Instant, AdminConn)>>>;
 
+/// What a session is called that is left while its operation goes on: a later driver of that operation
+/// is not to end it when it is another's by then.
+const LEFT: &str = "tenantry/op/none";
+
+/// The name of no session.
+const NONE: &str = "";
+
+/// How long a birth that is under way waits for a place on the server, and one that was not begun.
+const PATIENCE: Duration = Duration::from_secs(10);
+const IMPATIENCE: Duration = Duration::from_secs(3);
+/// Between two looks for one.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// How many of them are kept per cluster, and how long.
-const IDLE: usize = 2;
+const IDLE: usize = 4;
 const IDLE_FOR: Duration = Duration::from_secs(30);
 
 /// Ends idle sessions that nobody needed for a while.
@@ -195,6 +209,48 @@ pub(crate) async fn end_idle(life: &Lifecycle) {
     for (_, session) in old {
         session.close().await;
     }
+}
+
+/// Opens a session; where the server has no place for it, idle ones give theirs up, and others that
+/// work are waited for.
+async fn with_a_place<F>(
+    life: &Lifecycle,
+    cluster: ClusterId,
+    patience: Duration,
+    open: impl Fn() -> F,
+) -> Result<AdminConn, ClusterError>
+where
+    F: Future<Output = Result<AdminConn, ClusterError>>,
+{
+    let until = Instant::now() + patience;
+    loop {
+        match open().await {
+            Err(error) if error.is_full() && Instant::now() < until => {
+                end_idle_on(life, cluster).await;
+                tokio::time::sleep(AGAIN).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Ends all idle sessions on a cluster.
+async fn end_idle_on(life: &Lifecycle, cluster: ClusterId) {
+    let idle = life.0.idle.lock().ok();
+    let idle = idle.and_then(|mut idle| idle.remove(&cluster));
+    for (_, session) in idle.into_iter().flatten() {
+        session.close().await;
+    }
+}
+
+/// How many births of a process may have a second session at a time. More than that at once keep the
+/// server's processors busy as it is, and what they hold are places of tenants.
+pub(crate) const SECONDS: usize = 2;
+
+/// A second admin session of a birth.
+pub(crate) struct Second {
+    conn: AdminConn,
+    _place: OwnedSemaphorePermit,
 }
 
 /// The admin session that the steps of one operation share: opened when first needed, one at a time.
@@ -223,10 +279,16 @@ impl Session {
         let slot = life.0.slots.clone().acquire_owned().await.ok();
         let conn = match durability {
             Durability::Each => admin.connect(&name).await?,
-            Durability::Last => match taken_over(life, cluster.id, &name).await {
-                Some(conn) => conn,
-                None => admin.relaxed().connect(&name).await?,
-            },
+            Durability::Last => {
+                let admin = admin.relaxed();
+                with_a_place(life, cluster.id, IMPATIENCE, || async {
+                    match taken_over(life, cluster.id, &name).await {
+                        Some(conn) => Ok(conn),
+                        None => admin.connect(&name).await,
+                    }
+                })
+                .await?
+            }
         };
         Ok(Self {
             life: life.clone(),
@@ -274,36 +336,61 @@ impl Session {
                 .lease
                 .as_ref()
                 .ok_or_else(|| missing("The operation holds no lease."))?;
-            let session =
-                admin_session(self.life.deps(), &self.cluster, lease, self.durability).await?;
+            let session = admin_session(&self.life, &self.cluster, lease, self.durability).await?;
             *slot = Some(session);
         }
         MutexGuard::try_map(slot, Option::as_mut)
             .map_err(|_| missing("The operation has no admin session."))
     }
 
-    /// An admin session inside a tenant's database, for its identity and nothing else.
-    pub(crate) async fn inside(
+    /// [`Session::admin`], once no other session of the operation is open. A step that failed may have
+    /// lost its connection to one that the server still works for: what that makes would come after
+    /// the undoing.
+    pub(crate) async fn alone(
         &self,
         lease: &Lease,
-        database: &DbName,
-    ) -> Result<AdminConn, StepError> {
-        let admin = admin_for(self.life.deps(), &self.cluster, self.durability)?;
-        let name = application_name(lease.operation(), lease.fence());
-        let conn = admin
-            .enter(database, &name)
+    ) -> Result<MappedMutexGuard<'_, AdminConn>, StepError> {
+        let mut admin = self.admin().await?;
+        let of_this = format!("tenantry/op/{}/", lease.operation());
+        sessions::terminate_by_application(&mut admin, &of_this, NONE)
             .await
             .map_err(cluster_failure)?;
-        lease.assert_held().await?;
-        Ok(conn)
+        Ok(admin)
     }
 
-    /// Leaves the session to the next operation. Only when this one is over and well: then no
-    /// statement of it can still be under way.
-    pub(crate) async fn leave(&self) {
-        let Some(conn) = self.conn.lock().await.take() else {
-            return;
+    /// A second admin session, for what is done beside a long statement of the first; none where too
+    /// many births have one, or the server gives none. It may take a while to open: whoever has nothing
+    /// left to do beside drops this.
+    pub(crate) async fn second(&self, lease: &Lease) -> Result<Option<Second>, StepError> {
+        let Ok(place) = self.life.0.seconds.clone().try_acquire_owned() else {
+            return Ok(None);
         };
+        let name = application_name(lease.operation(), lease.fence());
+        let idle = match self.durability {
+            Durability::Last => taken_over(&self.life, self.cluster.id, &name).await,
+            Durability::Each => None,
+        };
+        let conn = match idle {
+            Some(conn) => {
+                lease.assert_held().await?;
+                conn
+            }
+            None => match admin_session(&self.life, &self.cluster, lease, self.durability).await {
+                Ok(conn) => conn,
+                Err(StepError::Failed(failure)) => {
+                    tracing::debug!(operation = %lease.operation(), cause = failure.cause, "no second session");
+                    return Ok(None);
+                }
+                Err(interrupted) => return Err(interrupted),
+            },
+        };
+        Ok(Some(Second {
+            conn,
+            _place: place,
+        }))
+    }
+
+    fn keep_idle(&self, conn: AdminConn) {
         if self.durability == Durability::Last
             && let Ok(mut idle) = self.life.0.idle.lock()
         {
@@ -312,6 +399,57 @@ impl Session {
                 sessions.push((Instant::now(), conn));
             }
         }
+    }
+
+    /// Leaves a second session, whose statements are all over, to the next operation.
+    pub(crate) async fn leave_second(&self, second: Second) {
+        let mut conn = second.conn;
+        if conn.take_over(LEFT).await.is_ok() {
+            self.keep_idle(conn);
+        }
+    }
+
+    /// An admin session inside a tenant's database, for its identity and nothing else.
+    pub(crate) async fn inside(
+        &self,
+        lease: &Lease,
+        database: &DbName,
+    ) -> Result<AdminConn, StepError> {
+        if lease.fence() > FIRST_FENCE {
+            // The opening of the first one ends the sessions of former drivers.
+            drop(self.admin().await?);
+        }
+        let admin = admin_for(self.life.deps(), &self.cluster, self.durability)?;
+        let name = application_name(lease.operation(), lease.fence());
+        let entered = with_a_place(&self.life, self.cluster.id, PATIENCE, || async {
+            let entered = admin.enter(database, &name).await;
+            if entered.as_ref().is_err_and(ClusterError::is_full) {
+                // Of several that wait for a place none may hold one meanwhile.
+                if let Some(conn) = self.conn.lock().await.take() {
+                    conn.close().await;
+                }
+            }
+            entered
+        })
+        .await;
+        let conn = entered.map_err(cluster_failure)?;
+        lease.assert_held().await?;
+        Ok(conn)
+    }
+
+    /// Leaves the session to the next operation. Only when this one is over and well: then no
+    /// statement of it can still be under way.
+    pub(crate) async fn leave(&self) {
+        if let Some(conn) = self.conn.lock().await.take() {
+            self.keep_idle(conn);
+        }
+    }
+}
+
+impl Second {
+    /// Its connection.
+    pub(crate) fn admin(&mut self) -> &mut AdminConn {
+        &mut self.conn
     }
 }
 

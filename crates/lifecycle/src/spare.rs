@@ -28,7 +28,7 @@ const EVERY: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// The names of the steps, in order.
-pub const STEPS: &[&str] = &["template", "clone", "open", "logins", "stock"];
+pub const STEPS: &[&str] = &["template", "clone", "grant", "identity", "stock"];
 
 /// The operation `spare`.
 pub struct Spare {
@@ -65,13 +65,13 @@ impl Kind for Spare {
                 undo: Some(|work| Box::pin(discard(work))),
             },
             Step {
-                name: "open",
-                run: |work| Box::pin(open(work)),
+                name: "grant",
+                run: |work| Box::pin(grant(work)),
                 undo: None,
             },
             Step {
-                name: "logins",
-                run: |work| Box::pin(logins(work)),
+                name: "identity",
+                run: |work| Box::pin(identity(work)),
                 undo: None,
             },
             Step {
@@ -141,14 +141,18 @@ async fn clone(work: &Spare) -> Result<(), StepError> {
     work.making(&params).clone(&origin).await
 }
 
-async fn open(work: &Spare) -> Result<(), StepError> {
+async fn grant(work: &Spare) -> Result<(), StepError> {
     let (params, _) = work.origin().await?;
-    work.making(&params).open().await
+    work.making(&params).grant().await
 }
 
-async fn logins(work: &Spare) -> Result<(), StepError> {
+/// The session is gone when this returns: the rename for a tenant waits for whoever is in the database.
+async fn identity(work: &Spare) -> Result<(), StepError> {
     let (params, origin) = work.origin().await?;
-    work.making(&params).logins(&origin).await
+    let name = names::spare(params.database_id);
+    let inside = work.making(&params).write_identity(&name, &origin).await?;
+    inside.end().await;
+    Ok(())
 }
 
 /// From here on it can be taken. Once more is fine: a tenant may have it by then, and a new name.

@@ -266,20 +266,32 @@ impl Connector {
         self.bounded(login(options)).await
     }
 
-    /// A connection outside of the budget, with a password in clear.
-    pub(crate) async fn open_with(
+    /// Logs in outside of the budget, with a password in clear. Whoever calls it lets nobody have the
+    /// session before [`Connector::prove`] was asked.
+    pub(crate) async fn knock(
         &self,
         address: &Address,
         database: &DbName,
-        login: &RoleName,
+        name: &RoleName,
         password: &Secret,
-        expected: Expected,
-    ) -> Result<Fresh, OpenError> {
+    ) -> Result<PgConnection, OpenError> {
         let options = self
-            .options(address, database, login, password)
+            .options(address, database, name, password)
             .application_name(&self.reserve_name)
             .options(PROOF);
-        self.bounded(unbudgeted(options, expected)).await
+        self.bounded(login(options)).await
+    }
+
+    /// Asks a session that [`Connector::knock`] opened which database it is in.
+    pub(crate) async fn prove(
+        &self,
+        conn: PgConnection,
+        expected: Expected,
+    ) -> Result<Fresh, OpenError> {
+        let asking = asked(conn, expected);
+        // Nobody counts it: dropped, it ends.
+        self.bounded(async { asking.await.map_err(|(error, _)| error) })
+            .await
     }
 
     pub(crate) fn expected(&self, place: &Place) -> Expected {
@@ -350,12 +362,22 @@ async fn proven(
     options: PgConnectOptions,
     expected: Expected,
 ) -> Result<Fresh, (OpenError, Option<PgConnection>)> {
-    let mut conn = login(options).await.map_err(|error| (error, None))?;
+    let conn = login(options).await.map_err(|error| (error, None))?;
+    asked(conn, expected)
+        .await
+        .map_err(|(error, conn)| (error, Some(conn)))
+}
+
+/// The identity is asked for before anything else is sent.
+async fn asked(
+    mut conn: PgConnection,
+    expected: Expected,
+) -> Result<Fresh, (OpenError, PgConnection)> {
     let asking = identity::read_with_backend(&mut conn).instrument(spans::prove());
     let found = match asking.await {
         Ok(found) => found,
         Err(TenantDbError::IdentityUnreadable(_)) => None,
-        Err(error) => return Err((OpenError::Unavailable(Box::new(error)), Some(conn))),
+        Err(error) => return Err((OpenError::Unavailable(Box::new(error)), conn)),
     };
     let right = |found: &Identity| {
         found.installation == expected.installation
@@ -369,7 +391,7 @@ async fn proven(
         }),
         other => {
             let found = other.map(|(found, _)| found);
-            Err((OpenError::WrongDatabase { expected, found }, Some(conn)))
+            Err((OpenError::WrongDatabase { expected, found }, conn))
         }
     }
 }

@@ -58,6 +58,15 @@ pub struct ProvenConn {
     expected: Expected,
 }
 
+/// A session of which nobody knows yet which database it is in. All that can be done with it is to
+/// ask. Dropped, it ends.
+pub struct UnprovenConn {
+    conn: PgConnection,
+    address: Address,
+    database: DbName,
+    login: RoleName,
+}
+
 impl ProveError {
     /// The kind of the failure.
     #[must_use]
@@ -87,6 +96,38 @@ impl From<OpenError> for ProveError {
             OpenError::Unavailable(source) => Self::Unavailable(source),
             OpenError::Sealed(source) => Self::Unavailable(Box::new(source)),
         }
+    }
+}
+
+impl UnprovenConn {
+    /// Proves which database answers.
+    ///
+    /// # Errors
+    /// By variant, see [`ProveError`].
+    pub async fn prove(
+        self,
+        router: &Router,
+        expected: &Expected,
+    ) -> Result<ProvenConn, ProveError> {
+        let connector = &router.inner.connector;
+        let Fresh { conn, backend } = connector.prove(self.conn, *expected).await?;
+        Ok(ProvenConn {
+            conn,
+            backend,
+            address: self.address,
+            database: self.database,
+            login: self.login,
+            expected: *expected,
+        })
+    }
+}
+
+impl fmt::Debug for UnprovenConn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnprovenConn")
+            .field("database", &self.database)
+            .field("login", &self.login)
+            .finish_non_exhaustive()
     }
 }
 
@@ -131,6 +172,15 @@ impl Router {
         target: &Target,
         expected: &Expected,
     ) -> Result<ProvenConn, ProveError> {
+        self.knock(target).await?.prove(self, expected).await
+    }
+
+    /// Logs in with a password in clear, and asks nothing yet: for a database whose identity is being
+    /// written meanwhile.
+    ///
+    /// # Errors
+    /// By variant, see [`ProveError`].
+    pub async fn knock(&self, target: &Target) -> Result<UnprovenConn, ProveError> {
         let Target {
             address,
             database,
@@ -138,16 +188,12 @@ impl Router {
             password,
         } = target;
         let connector = &self.inner.connector;
-        let Fresh { conn, backend } = connector
-            .open_with(address, database, login, password, *expected)
-            .await?;
-        Ok(ProvenConn {
+        let conn = connector.knock(address, database, login, password).await?;
+        Ok(UnprovenConn {
             conn,
-            backend,
             address: address.clone(),
             database: database.clone(),
             login: login.clone(),
-            expected: *expected,
         })
     }
 

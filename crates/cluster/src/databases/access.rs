@@ -158,28 +158,28 @@ async fn closed_to_public(conn: &mut AdminConn, name: &DbName) -> Result<(), Clu
     }
 }
 
-fn still_public(name: &DbName) -> ClusterError {
+pub(super) fn still_public(name: &DbName) -> ClusterError {
     ClusterError::Unsuitable(format!(
         "the database {name} is still open to PUBLIC after REVOKE"
     ))
 }
 
-fn no_public(name: &DbName) -> String {
+pub(super) fn no_public(name: &DbName) -> String {
     format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC")
 }
 
-fn owner_create(name: &DbName) -> String {
+pub(super) fn owner_create(name: &DbName) -> String {
     format!(
         "GRANT CREATE, TEMPORARY ON DATABASE {name} TO {}",
         groups::OWNER
     )
 }
 
-fn opening(name: &DbName) -> String {
+pub(super) fn opening(name: &DbName) -> String {
     format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 }
 
-pub(crate) fn connect(name: &DbName, logins: &[RoleName]) -> String {
+pub(super) fn connect(name: &DbName, logins: &[RoleName]) -> String {
     format!("GRANT CONNECT ON DATABASE {name} TO {}", list_of(logins))
 }
 

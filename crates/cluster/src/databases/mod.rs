@@ -5,16 +5,18 @@
 //! (they live in shared catalogs), so each clone is walled off anew.
 
 mod access;
+mod complete;
 mod proof;
 mod rename;
 
 pub use access::{
     admit, close, grant_connect, grant_owner_create, open, prepare, revoke_connect, revoke_public,
 };
+pub use complete::complete;
 pub use rename::{rename, rename_with_logins};
 use tenantry_types::{DbName, InstallationId};
 
-pub(crate) use self::access::{connect, prepare_open};
+pub(crate) use self::access::prepare_open;
 use self::proof::{missing, ours, state};
 use crate::alter::alter;
 use crate::fence::end_sessions_in;
@@ -35,34 +37,46 @@ pub struct Found {
 
 /// Clones `template` into a database that accepts no connections, and marks it.
 ///
-/// Name it [`crate::names::spare`] or [`crate::names::template`]: an unmarked database of another name is never
-/// taken for our own unfinished one.
-///
 /// # Errors
-/// [`ClusterError::NotOurs`] when a database of this name exists that is not the one of this mark;
-/// [`ClusterError::Unavailable`] when the template stays in use.
+/// As [`clone_closed`].
 pub async fn create_closed(
     conn: &mut AdminConn,
     name: &DbName,
     template: &DbName,
     mark: &Mark,
 ) -> Result<(), ClusterError> {
+    clone_closed(conn, name, template, mark).await?;
+    self::mark(conn, name, mark).await
+}
+
+/// Clones `template` into a database that accepts no connections. [`complete`] marks it with all else
+/// that it needs.
+///
+/// Name it [`crate::names::spare`] or [`crate::names::template`]: an unmarked database of another name is never
+/// taken for our own unfinished one.
+///
+/// # Errors
+/// [`ClusterError::NotOurs`] when a database of this name exists that is not the one of this mark;
+/// [`ClusterError::Unavailable`] when the template stays in use.
+pub async fn clone_closed(
+    conn: &mut AdminConn,
+    name: &DbName,
+    template: &DbName,
+    mark: &Mark,
+) -> Result<(), ClusterError> {
     // Mostly there is none; a look before would be a round trip for nothing.
-    if !clone(conn, name, template).await? {
-        match state(conn, name).await? {
-            Some(found) if !found.is_ours(name, mark) => {
-                return Err(ClusterError::NotOurs(name.to_string()));
-            }
-            Some(found) if found.torn => {
-                alter(conn, format!("DROP DATABASE IF EXISTS {name}")).await?;
-                clone(conn, name, template).await?;
-            }
-            Some(found) if found.comment.is_some() => return Ok(()),
-            Some(_) => {}
-            None => return Err(missing(name)),
-        }
+    if clone(conn, name, template).await? {
+        return Ok(());
     }
-    alter(conn, comment(name, mark)).await
+    match state(conn, name).await? {
+        Some(found) if !found.is_ours(name, mark) => Err(ClusterError::NotOurs(name.to_string())),
+        Some(found) if found.torn => {
+            alter(conn, format!("DROP DATABASE IF EXISTS {name}")).await?;
+            clone(conn, name, template).await.map(drop)
+        }
+        Some(_) => Ok(()),
+        None => Err(missing(name)),
+    }
 }
 
 /// Writes the mark, where the database is [`create_closed`]'s.

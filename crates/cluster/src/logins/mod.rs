@@ -15,7 +15,6 @@ pub use drop::{Dropped, drop, sweep, tombstones};
 use tenantry_types::{DbName, RoleName};
 
 use crate::alter::{alter, taken};
-use crate::databases::connect;
 use crate::{AdminConn, ClusterError, Mark, groups};
 
 /// What a login is for, which decides its group.
@@ -104,30 +103,6 @@ pub async fn create_all(conn: &mut AdminConn, logins: &[NewLogin]) -> Result<(),
     if sql.is_empty() {
         return Ok(());
     }
-    alter(conn, sql.join(";")).await
-}
-
-/// [`create_all`] for the logins of one database, with all that lets them work there: owners get
-/// their role in it ([`set_role_in_database`]) and each gets CONNECT on it, in the same transaction.
-///
-/// # Errors
-/// As [`create`]; then none of it was done.
-pub async fn create_for(
-    conn: &mut AdminConn,
-    database: &DbName,
-    logins: &[NewLogin],
-) -> Result<(), ClusterError> {
-    let mut sql = create_statements(conn, logins).await?;
-    if sql.is_empty() {
-        return Ok(());
-    }
-    for login in logins {
-        if login.kind == LoginKind::Owner {
-            sql.push(role_in_database(&login.name, database));
-        }
-    }
-    let names: Vec<RoleName> = logins.iter().map(|login| login.name.clone()).collect();
-    sql.push(connect(database, &names));
     alter(conn, sql.join(";")).await
 }
 
@@ -236,7 +211,7 @@ pub async fn set_role_in_database(
     alter(conn, role_in_database(owner, database)).await
 }
 
-fn role_in_database(owner: &RoleName, database: &DbName) -> String {
+pub(crate) fn role_in_database(owner: &RoleName, database: &DbName) -> String {
     let group = groups::OWNER;
     format!("ALTER ROLE {owner} IN DATABASE {database} SET role = {group}")
 }
@@ -261,6 +236,17 @@ pub(crate) async fn present(
     let found = conn.all(query.bind(wanted)).await?;
     let there = |name: &&RoleName| found.iter().any(|(found,)| found == name.as_str());
     Ok(names.iter().filter(there).cloned().collect())
+}
+
+/// Whether all of these logins are there and carry the mark.
+pub(crate) async fn all_carry(
+    conn: &mut AdminConn,
+    names: &[RoleName],
+    mark: &Mark,
+) -> Result<bool, ClusterError> {
+    let found = states(conn, names).await?;
+    let carries = |name| found.of(name).is_some_and(|state| state.carries(mark));
+    Ok(names.iter().all(carries))
 }
 
 /// The statements that give logins other names, for those that do not have them yet.

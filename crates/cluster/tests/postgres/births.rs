@@ -20,6 +20,7 @@ crate::tests! {
     a_free_name_is_one_that_no_database_and_no_login_has,
     the_identity_is_written_once_and_belongs_to_one_database,
     a_clone_replaces_the_identity_of_its_template_and_no_other,
+    a_clone_is_completed_whole_or_not_at_all,
 }
 
 /// Runs alone, as it is about what one machine can do.
@@ -369,4 +370,102 @@ async fn a_clone_replaces_the_identity_of_its_template_and_no_other(world: World
     )
     .await;
     assert_eq!(id, clone.as_uuid());
+}
+
+async fn a_clone_is_completed_whole_or_not_at_all(world: World) {
+    let (mark, other) = (world.mark(), world.mark());
+    let mut conn = world.conn().await;
+    let from = names::spare(mark.database);
+    let (logins, taken) = (names::login_names(&from), world.tenant().await);
+    let to = db(&format!("tenant_whole_{}", world.number()));
+    databases::clone_closed(&mut conn, &from, &world.template, &mark)
+        .await
+        .expect("cloned");
+    let refused = |outcome: Result<(), ClusterError>, kind: &str| {
+        let why = match &outcome {
+            Err(ClusterError::NotOurs(_)) => "not ours",
+            Err(ClusterError::NameTaken(_)) => "taken",
+            _ => "",
+        };
+        assert_eq!(why, kind, "{outcome:?}");
+    };
+    // Two of its logins are there.
+    let new = [
+        world.new_login(&logins.owner, LoginKind::Owner, mark),
+        world.new_login(&logins.router, LoginKind::Router, mark),
+        world.new_login(&logins.user, LoginKind::User, mark),
+    ];
+    logins::create_all(&mut conn, &new[..2]).await.expect("two");
+    refused(
+        databases::complete(&mut conn, &from, &to, &mark).await,
+        "not ours",
+    );
+    // The third is another's.
+    let foreign = world.new_login(&logins.user, LoginKind::User, other);
+    logins::create(&mut conn, &foreign).await.expect("made");
+    refused(
+        databases::complete(&mut conn, &from, &to, &mark).await,
+        "not ours",
+    );
+    logins::drop(&mut conn, &logins.user, &other)
+        .await
+        .expect("dropped");
+    logins::create_all(&mut conn, &new).await.expect("all");
+    // Under another's mark, unmarked and open, and to a name that is taken.
+    refused(
+        databases::complete(&mut conn, &from, &to, &other).await,
+        "not ours",
+    );
+    databases::open(&mut conn, &from).await.expect("opened");
+    refused(
+        databases::complete(&mut conn, &from, &to, &mark).await,
+        "not ours",
+    );
+    databases::close(&mut conn, &from).await.expect("closed");
+    refused(
+        databases::complete(&mut conn, &from, &taken.db, &mark).await,
+        "taken",
+    );
+    assert_eq!(
+        databases::mark_of(&mut conn, &from).await.expect("asked"),
+        None
+    );
+    let mut superuser = world.superuser("postgres").await;
+    let untouched = format!(
+        "SELECT NOT datallowconn AND datacl IS NULL FROM pg_database WHERE datname = '{}'",
+        from.as_str()
+    );
+    assert!(one::<bool>(&mut superuser, &untouched).await);
+    // At last, and once more under its name, as a spare is.
+    databases::complete(&mut conn, &from, &to, &mark)
+        .await
+        .expect("completed");
+    let mut inside = world.admin.enter(&to, "test").await.expect("open");
+    identity::write(&mut inside, mark.installation, mark.database, 1)
+        .await
+        .expect("written");
+    inside.end().await;
+    for login in names::login_names(&to).all() {
+        world.login(&to, &login).await.expect("may connect");
+    }
+    let mut owner = world
+        .login(&to, &names::login_names(&to).owner)
+        .await
+        .expect("in");
+    assert_eq!(
+        one::<String>(&mut owner, "SELECT current_user::text").await,
+        "tenantry_owner"
+    );
+    databases::complete(&mut conn, &to, &to, &mark)
+        .await
+        .expect("repeated");
+    let found = databases::list(&mut conn, mark.installation)
+        .await
+        .expect("listed");
+    let found = found.iter().find(|found| found.mark == mark);
+    let found = found.expect("marked");
+    assert!(
+        found.open && !found.public && found.name == to.as_str(),
+        "{found:?}"
+    );
 }

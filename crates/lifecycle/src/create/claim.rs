@@ -1,4 +1,4 @@
-//! The second half of a birth: the spare database becomes the tenant's.
+//! The second half of a birth: the database becomes the tenant's.
 
 use chrono::Duration;
 use tenantry_catalog::births;
@@ -8,14 +8,15 @@ use tenantry_router::{Expected, ProveError, ProvenConn, Target};
 use tenantry_tenantdb::seed;
 use tenantry_types::{DatabaseId, DbName, Email, ErrorKind, Slug};
 
-use super::Create;
+use super::{Create, Params};
 use crate::answer::{self, Answer};
 use crate::deps::{Deps, Naming};
 use crate::engine::StepError;
 use crate::making::{FIRST_EPOCH, Rows, name_of, name_refused};
 use crate::place::{self, cluster_failure};
 
-/// Gives the database and its logins the tenant's name.
+/// Gives the database and its logins the tenant's name; before that, in the same transaction, a fresh
+/// clone gets all that a spare has.
 pub(super) async fn claim(work: &Create) -> Result<(), StepError> {
     let base = rename(work).await?;
     let names = names::login_names(&base);
@@ -46,11 +47,19 @@ async fn rename(work: &Create) -> Result<DbName, StepError> {
         let base = choose_base(work).await?;
         let params = work.params.lock().await.clone();
         let spare = names::spare(params.database_id);
-        let mark = work.making(&params)?.mark();
+        let making = work.making(&params)?;
+        let mark = making.mark();
+        let clone = !work.from_spare;
+        if clone && !making.incomplete().await? {
+            return Ok(base);
+        }
         let mut admin = work.session.admin().await?;
-        match tenantry_cluster::databases::rename_with_logins(&mut admin, &spare, &base, &mark)
-            .await
-        {
+        let named = if clone {
+            tenantry_cluster::databases::complete(&mut admin, &spare, &base, &mark).await
+        } else {
+            tenantry_cluster::databases::rename_with_logins(&mut admin, &spare, &base, &mark).await
+        };
+        match named {
             Ok(()) => return Ok(base),
             Err(ClusterError::NameTaken(_)) => {
                 drop(admin);
@@ -67,7 +76,7 @@ async fn rename(work: &Create) -> Result<DbName, StepError> {
 }
 
 /// Logs in as the tenant's router login, proves the way, writes the first rows, and keeps the
-/// connection for the router.
+/// connection for the router. A fresh clone gets its identity beside the login.
 ///
 /// Its commit is the cluster's one that waits for the disk ([`place::Durability::Last`]).
 pub(super) async fn seed(work: &Create) -> Result<(), StepError> {
@@ -85,9 +94,7 @@ pub(super) async fn seed(work: &Create) -> Result<(), StepError> {
         database_id: params.database_id,
         epoch: FIRST_EPOCH,
     };
-    let mut proven = prove(deps, &target, &expected)
-        .await
-        .map_err(prove_failure)?;
+    let mut proven = way(work, &params, &target, &expected).await?;
     let first = match (admin, params.admin_id) {
         (Some(admin), Some(user_id)) => Some(seed::Admin {
             user_id,
@@ -96,7 +103,6 @@ pub(super) async fn seed(work: &Create) -> Result<(), StepError> {
         }),
         _ => None,
     };
-    work.lease.assert_held().await?;
     seed::seed(&mut proven, first.as_ref(), &deps.clock, &deps.entropy)
         .await
         .map_err(tenantdb_failure)?;
@@ -203,20 +209,46 @@ pub(super) async fn free_base(
     names::free_base(admin, wanted).await
 }
 
-/// Proves the way; on a server that is busy more than once, as all that is left are a few rows.
-async fn prove(
-    deps: &Deps,
+/// Opens the way and proves it; on a server that is busy more than once, as all that is left are a few
+/// rows. The lease was held at a moment when the way was open, or when the identity was written, which
+/// nobody else's is proven without.
+async fn way(
+    work: &Create,
+    params: &Params,
     target: &Target,
     expected: &Expected,
-) -> Result<ProvenConn, ProveError> {
-    let mut tries = 3;
-    loop {
-        tries -= 1;
-        match deps.router.prove(target, expected).await {
-            Err(error) if tries > 0 && error.kind() == ErrorKind::Unavailable => {}
-            proven => return proven,
+) -> Result<ProvenConn, StepError> {
+    let router = &work.life.deps().router;
+    let identity = async {
+        if work.from_spare {
+            return Ok(());
+        }
+        let making = work.making(params)?;
+        let inside = making
+            .write_identity(&target.database, params.template()?)
+            .await?;
+        // Nothing waits for the end of it.
+        work.life.0.running.spawn(inside.close());
+        Ok::<_, StepError>(())
+    };
+    let (written, knocked) = tokio::join!(identity, router.knock(target));
+    written?;
+    let mut proven = match knocked {
+        Ok(conn) => conn.prove(router, expected).await,
+        Err(error) => Err(error),
+    };
+    for _ in 0..2 {
+        match &proven {
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                proven = router.prove(target, expected).await;
+            }
+            _ => break,
         }
     }
+    if work.from_spare {
+        work.lease.assert_held().await?;
+    }
+    proven.map_err(prove_failure)
 }
 
 fn prove_failure(error: ProveError) -> StepError {

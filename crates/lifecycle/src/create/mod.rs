@@ -151,9 +151,7 @@ pub(crate) struct SealedAdmin {
 }
 
 /// The names of the steps of a creation, in order.
-pub const STEPS: &[&str] = &[
-    "reserve", "template", "clone", "open", "logins", "claim", "seed", "activate",
-];
+pub const STEPS: &[&str] = &["reserve", "template", "clone", "claim", "seed", "activate"];
 
 /// The password hash of the first person, worked out beside the other steps.
 type Hashing = JoinHandle<Result<PasswordHash, HashError>>;
@@ -196,16 +194,6 @@ impl Kind for Create {
                 undo: None,
             },
             Step {
-                name: "open",
-                run: |work| Box::pin(open(work)),
-                undo: None,
-            },
-            Step {
-                name: "logins",
-                run: |work| Box::pin(logins(work)),
-                undo: None,
-            },
-            Step {
                 name: "claim",
                 run: |work| Box::pin(claim::claim(work)),
                 undo: None,
@@ -225,7 +213,7 @@ impl Kind for Create {
     }
 
     fn skips(&self, step: &str) -> bool {
-        self.from_spare && matches!(step, "template" | "clone" | "open" | "logins")
+        self.from_spare && matches!(step, "template" | "clone")
     }
 
     /// Our own router forgets at once that there was nothing at this name; others within a moment.
@@ -252,16 +240,6 @@ async fn template(work: &Create) -> Result<(), StepError> {
 async fn clone(work: &Create) -> Result<(), StepError> {
     let params = work.params.lock().await.clone();
     work.making(&params)?.clone(params.template()?).await
-}
-
-async fn open(work: &Create) -> Result<(), StepError> {
-    let params = work.params.lock().await.clone();
-    work.making(&params)?.open().await
-}
-
-async fn logins(work: &Create) -> Result<(), StepError> {
-    let params = work.params.lock().await.clone();
-    work.making(&params)?.logins(params.template()?).await
 }
 
 #[cfg(test)]

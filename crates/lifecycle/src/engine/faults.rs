@@ -137,7 +137,7 @@ mod tests {
                 .strike("create", "clone", Point::BeforeEffect)
                 .is_ok()
         );
-        assert!(faults.strike("create", "open", Point::AfterEffect).is_ok());
+        assert!(faults.strike("create", "claim", Point::AfterEffect).is_ok());
         assert!(faults.strike("delete", "clone", Point::AfterEffect).is_ok());
         assert!("create/clone=fail".parse::<Faults>().is_err());
     }

@@ -30,6 +30,7 @@ pub struct World {
     pub clock: Clock,
     entropy: Entropy,
     superuser: Secret,
+    admin: (String, Secret),
 }
 
 /// All that exists: what must be the same before and after something that failed.
@@ -71,6 +72,7 @@ impl World {
             clock: Clock::adjustable(),
             entropy,
             superuser,
+            admin: (admin_login.clone(), admin_password.clone()),
         };
         let mut conn = world.superuser("postgres").await;
         for sql in ["CREATE DATABASE catalog"] {
@@ -166,6 +168,24 @@ impl World {
 
     pub async fn superuser(&self, database: &str) -> PgConnection {
         PgConnection::connect_with(&self.options(database))
+            .await
+            .expect("a connection")
+    }
+
+    /// The cluster's admin login.
+    pub fn admin_login(&self) -> &str {
+        &self.admin.0
+    }
+
+    /// A session of it, under this name.
+    pub async fn admin(&self, application_name: &str) -> PgConnection {
+        let (login, password) = &self.admin;
+        let options = self
+            .options("postgres")
+            .username(login)
+            .password(password.expose())
+            .application_name(application_name);
+        PgConnection::connect_with(&options)
             .await
             .expect("a connection")
     }
