@@ -2,12 +2,12 @@
 //! give it up. Each decision is in the audit trail, in the transaction that takes it.
 
 use tenantry_catalog::operations::{self, Decision, Operation, Status};
-use tenantry_types::OperationId;
+use tenantry_types::{OperationId, Reason};
 
 use crate::asker::Asker;
 use crate::engine::{Failure, Kind, OnFailure};
 use crate::error::StartError;
-use crate::{Create, Delete, Lifecycle, Migrate, Purge, Spare, Undelete};
+use crate::{Create, Delete, Lifecycle, Migrate, Purge, Resume, Spare, Suspend, Undelete};
 
 /// What came of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ fn can_turn_back(kind: &str) -> bool {
         (Delete::NAME, Delete::ON_FAILURE),
         (Purge::NAME, Purge::ON_FAILURE),
         (Undelete::NAME, Undelete::ON_FAILURE),
+        (Suspend::NAME, Suspend::ON_FAILURE),
+        (Resume::NAME, Resume::ON_FAILURE),
         (Migrate::NAME, Migrate::ON_FAILURE),
     ];
     KINDS
@@ -50,7 +52,7 @@ impl Lifecycle {
     pub async fn cancel(
         &self,
         id: OperationId,
-        reason: Option<&str>,
+        reason: Option<&Reason>,
         asker: &Asker,
     ) -> Result<Decided, StartError> {
         let mut tx = self.deps().catalog.begin().await?;
@@ -67,7 +69,9 @@ impl Lifecycle {
         }
         self.note(&mut tx, &operation, "operation.cancel", reason, asker)
             .await?;
-        match operations::ask_to_cancel(&mut tx, id, &asker.name, reason).await? {
+        match operations::ask_to_cancel(&mut tx, id, &asker.name, reason.map(Reason::as_str))
+            .await?
+        {
             Decision::Taken => {}
             Decision::Unknown => return Err(StartError::UnknownOperation),
             Decision::Not(Status::Undoing) => return Ok(Decided::Already),
@@ -116,7 +120,7 @@ impl Lifecycle {
     pub async fn abandon(
         &self,
         id: OperationId,
-        reason: &str,
+        reason: &Reason,
         asker: &Asker,
     ) -> Result<(), StartError> {
         let mut tx = self.deps().catalog.begin().await?;
@@ -157,9 +161,10 @@ impl Lifecycle {
         conn: &mut sqlx::PgConnection,
         operation: &Operation,
         action: &str,
-        reason: Option<&str>,
+        reason: Option<&Reason>,
         asker: &Asker,
     ) -> Result<(), StartError> {
+        let reason = reason.map(Reason::as_str);
         let detail = serde_json::json!({ "operationId": operation.id, "kind": operation.kind });
         self.audit(conn, asker, action, operation.tenant_id, reason, detail)
             .await

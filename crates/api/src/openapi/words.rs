@@ -81,7 +81,7 @@ words! {
     });
     Reason = json!({
         "type": "string", "minLength": 1, "maxLength": 500, "pattern": REASON,
-        "description": "Why, in words for the tenant's people: one line, without characters that change a text's direction.",
+        "description": "Why, in words for people: one line, without characters that change a text's direction. It is kept in the audit trail.",
         "examples": ["The invoice of March is not paid."],
     });
     Plan = json!({
@@ -158,11 +158,6 @@ words! {
         "type": "string", "minLength": 1, "maxLength": 40, "pattern": VISIBLE_LINE,
         "description": "What an operation does.",
         "examples": ["create"],
-    });
-    Reason = json!({
-        "type": "string", "minLength": 1, "maxLength": 200, "pattern": VISIBLE_LINE,
-        "description": "Why, in one line for people. It is kept in the audit trail.",
-        "examples": ["wrong region"],
     });
     OperatorName = json!({
         "type": "string", "minLength": 1, "maxLength": 100, "pattern": VISIBLE_LINE,

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use tenantry_lifecycle::{Finished, WaitError};
 use tenantry_types::{ErrorKind, OperationId};
 
-use super::reason::Reason;
+use super::reason::OptionalReason;
 use super::show::{self, View};
 use crate::app::App;
 use crate::context::{Operator, Path};
@@ -21,7 +21,7 @@ use crate::setup::progress::{self, Accepted};
 #[utoipa::path(
     post, path = "/setup/operations/{operation}/cancel", tag = "operations", operation_id = "cancelOperation",
     params(("operation" = words::OperationId, Path, description = "The operation's id.")),
-    request_body = Option<Reason>,
+    request_body = Option<OptionalReason>,
     responses(
         (status = 200, description = "It has failed with `OPERATION_CANCELLED`, and nothing of it is left.", body = View),
         (
@@ -39,11 +39,11 @@ pub(crate) async fn handle(
     operator: Operator,
     State(app): State<App>,
     Path(id): Path<OperationId>,
-    OptionalBody(body): OptionalBody<Reason>,
+    OptionalBody(body): OptionalBody<OptionalReason>,
 ) -> Result<Response, Problem> {
     let reason = body.and_then(|body| body.reason);
     app.lifecycle
-        .cancel(id, reason.as_deref(), &operator.asker())
+        .cancel(id, reason.as_ref(), &operator.asker())
         .await?;
     match app.lifecycle.wait(id, app.config.request_timeout).await {
         Ok(Finished::Failed(_)) => {

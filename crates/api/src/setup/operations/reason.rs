@@ -1,24 +1,23 @@
 //! Why somebody decides something about an operation: one line for people, kept in the audit trail.
 
+use tenantry_types::Reason;
 use utoipa::ToSchema;
 
-use crate::fields::{Fields, FromFields, line};
+use crate::fields::{Fields, FromFields};
 use crate::openapi::words;
-
-const MOST: usize = 200;
 
 /// Why an operation is to end short of its goal.
 #[derive(ToSchema)]
 #[schema(as = OperationReason, examples(json!({ "reason": "wrong region" })))]
-pub(crate) struct Reason {
+pub(crate) struct OptionalReason {
     #[schema(value_type = Option<words::Reason>)]
-    pub(super) reason: Option<String>,
+    pub(super) reason: Option<Reason>,
 }
 
-impl FromFields for Reason {
+impl FromFields for OptionalReason {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         Some(Self {
-            reason: fields.optional("reason", |text| line(text, 1, MOST)),
+            reason: fields.optional("reason", Reason::parse),
         })
     }
 }
@@ -28,13 +27,13 @@ impl FromFields for Reason {
 #[schema(as = AbandonReason, examples(json!({ "reason": "the server is gone for good" })))]
 pub(crate) struct RequiredReason {
     #[schema(value_type = words::Reason)]
-    pub(super) reason: String,
+    pub(super) reason: Reason,
 }
 
 impl FromFields for RequiredReason {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         Some(Self {
-            reason: fields.required("reason", |text| line(text, 1, MOST))?,
+            reason: fields.required("reason", Reason::parse)?,
         })
     }
 }
