@@ -19,7 +19,9 @@ mod lease;
 mod list;
 mod standing;
 
-pub use control::{Decision, abandon, ask_to_cancel, remember_standing, retry};
+pub use control::{
+    ABANDONED, Decision, abandon, ask_to_cancel, given_up, remember_standing, retry,
+};
 pub use lease::{claim_next, hold, release, renew};
 pub use list::{Cursor, Filter, InvalidCursor, Page, page};
 pub use standing::{Stuck, abandoned, open_by_status, parked};

@@ -136,7 +136,7 @@ impl Lifecycle {
         )
         .await?;
         let failure = Failure {
-            code: "OPERATION_ABANDONED".to_owned(),
+            code: operations::ABANDONED.to_owned(),
             message: format!("The operation was given up by {}: {reason}", asker.name),
             retryable: false,
             cause: String::new(),

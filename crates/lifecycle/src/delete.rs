@@ -180,10 +180,15 @@ impl Lifecycle {
         }
         let purge = wanted.purges();
         // An operation that waits for a person gives way: there will be nothing left to repair.
-        let unfinished = if purge {
+        let superseded = if purge {
             operations::supersede_parked(&mut tx, tenant_id, id).await?
         } else {
             None
+        };
+        // What a creation left that a person gave up is as much the tenant's as what one left that waits.
+        let unfinished = match superseded {
+            Some(parked) if parked.kind == Create::NAME => Some(parked),
+            _ => operations::given_up(&mut tx, tenant_id, Create::NAME).await?,
         };
         let purge_at = if purge {
             now
@@ -268,8 +273,8 @@ impl Delete {
 }
 
 impl Params {
-    /// Where the tenant's data is. `unfinished` is a creation that waits for a person: what it made
-    /// has no tenant yet.
+    /// Where the tenant's data is. `unfinished` is a creation that waits for a person, or that one gave
+    /// up: what it made has no tenant yet.
     pub(crate) async fn of(
         conn: &mut PgConnection,
         tenant: &Tenant,

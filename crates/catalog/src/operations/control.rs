@@ -2,12 +2,15 @@
 
 use serde_json::Value;
 use sqlx::PgConnection;
-use tenantry_types::OperationId;
+use tenantry_types::{OperationId, TenantId};
 
-use super::Status;
+use super::{Operation, Status, by_id};
 use crate::CatalogError;
 use crate::error::Row;
 use crate::{change_log, tenants};
+
+/// The code in the error of an operation that was given up.
+pub const ABANDONED: &str = "OPERATION_ABANDONED";
 
 /// What became of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +113,31 @@ pub async fn abandon(
     .execute(&mut *conn)
     .await?;
     decided(conn, id, done.rows_affected()).await
+}
+
+/// The newest operation of a kind that was given up for a tenant: what it left half-way may still be there.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn given_up(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    kind: &str,
+) -> Result<Option<Operation>, CatalogError> {
+    let id = sqlx::query_scalar!(
+        "SELECT id FROM operations
+         WHERE tenant_id = $1 AND kind = $2 AND status = 'failed' AND error ->> 'code' = $3
+         ORDER BY id DESC LIMIT 1",
+        tenant.as_uuid(),
+        kind,
+        ABANDONED,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    match id {
+        Some(id) => by_id(conn, id.into()).await,
+        None => Ok(None),
+    }
 }
 
 /// Keeps how a tenant stood when its operation was parked, for [`retry`].

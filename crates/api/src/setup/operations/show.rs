@@ -164,11 +164,17 @@ pub(super) enum Secrets {
     Kept,
 }
 
+/// The most seconds that one may wait for an operation's end.
+const LONGEST_WAIT: u64 = 60;
+
 pub(crate) struct Patience(Option<Duration>);
 
 impl FromFields for Patience {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let seconds = fields.number("wait", 0, 60);
+        let seconds = fields.optional("wait", |text| match text.parse() {
+            Ok(seconds @ 0..=LONGEST_WAIT) => Ok(seconds),
+            _ => Err(format!("must be a whole number from 0 to {LONGEST_WAIT}")),
+        });
         Some(Self(seconds.map(Duration::from_secs)))
     }
 }
