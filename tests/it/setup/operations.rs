@@ -84,7 +84,7 @@ fn events(text: &str) -> Vec<(String, String, Value)> {
         .collect()
 }
 
-/// Tried: with the journal read from its beginning each time, lines come twice.
+/// Tried: with the journal read from its beginning each time, the second stream tells all of it again.
 #[tokio::test]
 async fn its_events_come_in_order_and_go_on_behind_the_last_one() {
     let dev = shared();

@@ -2,9 +2,9 @@
 
 use chrono::Duration;
 use serde_json::json;
-use tenantry_catalog::journal::{self, Event};
+use tenantry_catalog::journal::{self, Advanced, Event};
 use tenantry_catalog::operation_secrets;
-use tenantry_catalog::operations::{self, Status};
+use tenantry_catalog::operations::{self, Decision, Status};
 use tenantry_vault::{Place, Sealed};
 
 use crate::world::{Db, LONG};
@@ -49,10 +49,12 @@ pub async fn a_turn_says_what_is_done_before_what_begins(db: Db) {
     let id = db.operation(&mut conn, None, LONG).await.expect("begun");
     for (done, started) in [(None, Some("a")), (Some("a"), Some("b")), (Some("b"), None)] {
         let written = journal::advance(&mut conn, id, 1, done, started).await;
-        assert!(written.expect("written"));
+        assert_eq!(written.expect("written"), Advanced::Held);
     }
+    let asked = operations::ask_to_cancel(&mut conn, id, "ann", None).await;
+    assert_eq!(asked.expect("asked"), Decision::Taken);
     let started = journal::advance(&mut conn, id, 1, None, Some("c")).await;
-    assert!(started.expect("written"));
+    assert_eq!(started.expect("written"), Advanced::CancelAsked);
     let ended = operations::complete(&mut conn, id, 1, "c", &json!({"n": 1})).await;
     assert!(ended.expect("written"));
     let lines = journal::of(&mut conn, id).await.expect("read");
@@ -80,7 +82,9 @@ pub async fn a_turn_says_what_is_done_before_what_begins(db: Db) {
     );
     // What has ended has no more turns.
     let late = journal::advance(&mut conn, id, 1, None, Some("d")).await;
-    assert!(!late.expect("asked"));
+    assert_eq!(late.expect("asked"), Advanced::Lost);
+    let asked = operations::ask_to_cancel(&mut conn, id, "ann", None).await;
+    assert_eq!(asked.expect("asked"), Decision::Not(Status::Done));
 }
 
 pub async fn secrets_are_taken_once_and_the_answer_outlives_the_operation(db: Db) {
