@@ -310,7 +310,7 @@ pub async fn standing(
     Ok(standing)
 }
 
-/// Lets a tenant stand as [`standing`] told. `false`: no such tenant.
+/// Lets a tenant stand as [`standing()`] told. `false`: no such tenant.
 ///
 /// # Errors
 /// When the catalog does not answer.

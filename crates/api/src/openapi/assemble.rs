@@ -225,9 +225,10 @@ fn finish(operation: &mut Value) {
     }
     if let Some(parameters) = operation["parameters"].as_array_mut() {
         // `Option` says that it may be left out; null cannot be sent.
-        for parameter in parameters.iter_mut() {
-            not_null(&mut parameter["schema"]);
-        }
+        let schemas = parameters
+            .iter_mut()
+            .filter_map(|one| one.get_mut("schema"));
+        schemas.for_each(not_null);
         parameters.push(json!({ "$ref": "#/components/parameters/RequestId" }));
     }
     if operation["requestBody"].is_object() {

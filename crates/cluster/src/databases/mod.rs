@@ -49,7 +49,7 @@ pub async fn create_closed(
     self::mark(conn, name, mark).await
 }
 
-/// Clones `template` into a database that accepts no connections. [`complete`] marks it with all else
+/// Clones `template` into a database that accepts no connections. [`complete()`] marks it with all else
 /// that it needs.
 ///
 /// Name it [`crate::names::spare`] or [`crate::names::template`]: an unmarked database of another name is never
