@@ -24,16 +24,29 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// How often it is said that nothing has happened.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// One event of the stream.
+#[derive(ToSchema)]
+#[schema(as = OperationEvent)]
+#[expect(dead_code, reason = "describes what `axum` writes")]
+pub(crate) struct Sent {
+    /// `step`, or `end`, which is the last one.
+    #[schema(example = "step")]
+    event: String,
+    /// Of a step the number of its line.
+    #[schema(required = false, nullable = false, example = "4")]
+    id: Option<String>,
+    /// JSON. Of `step`: `step`, `event` (`started`, `done`, `failed`, `undo_started`, `undone`,
+    /// `undo_failed`) and `at`. Of `end`: `status`, and `code` and `message` where it did not reach its goal.
+    #[schema(example = r#"{"step":"clone","event":"done","at":"2026-03-01T12:00:00.250782Z"}"#)]
+    data: String,
+}
+
 /// The data of an event `step`: one line of the journal.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = OperationStepEvent)]
-pub(crate) struct StepEvent {
+struct StepEvent {
     step: String,
-    /// What happened to it: `started`, `done`, `failed`, `undo_started`, `undone`, `undo_failed`.
-    #[schema(value_type = String, example = "done")]
     event: journal::Event,
-    #[schema(value_type = words::Timestamp)]
     at: Timestamp,
 }
 
@@ -55,11 +68,10 @@ struct End {
     get, path = "/setup/operations/{operation}/events", tag = "operations", operation_id = "followOperation",
     params(
         ("operation" = words::OperationId, Path, description = "The operation's id."),
-        ("last-event-id" = Option<i32>, Header, description = "The last line that was received.", minimum = 0),
+        ("last-event-id" = Option<String>, Header, description = "The last line that was received; what is none is passed over.", example = "4"),
     ),
     responses((
-        status = 200, description = "Events; the data of `step` are these.",
-        content_type = "text/event-stream", body = StepEvent,
+        status = 200, description = "The events.", content_type = "text/event-stream", body = Sent,
     )),
     extensions(("x-problems" = json!(["OPERATION_NOT_FOUND"]))),
 )]

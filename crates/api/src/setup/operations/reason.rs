@@ -10,7 +10,7 @@ use crate::openapi::words;
 #[derive(ToSchema)]
 #[schema(as = OperationReason, examples(json!({ "reason": "wrong region" })))]
 pub(crate) struct OptionalReason {
-    #[schema(value_type = Option<words::Reason>)]
+    #[schema(value_type = words::Reason, required = false)]
     pub(super) reason: Option<Reason>,
 }
 
