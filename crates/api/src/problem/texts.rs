@@ -272,6 +272,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         503,
         "All connections of this tenant are in use. Try again shortly.",
     ),
+    (
+        "TENANT_MOVED",
+        308,
+        "The tenant has another host now; send the same request there.",
+    ),
     ("TENANT_NOT_FOUND", 404, "There is no such tenant."),
     (
         "TENANT_NOT_NAMED",
@@ -282,11 +287,6 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "TENANT_NOT_READY",
         503,
         "The tenant is not ready yet. Try again shortly.",
-    ),
-    (
-        "TENANT_MOVED",
-        308,
-        "The tenant has another host now; send the same request there.",
     ),
     ("TENANT_SUSPENDED", 403, "The tenant is suspended."),
     (
@@ -351,13 +351,12 @@ mod tests {
     }
 
     #[test]
-    fn each_status_is_one_of_an_error() {
+    fn each_status_is_one_of_an_error_or_of_a_redirect() {
         for (code, known, _) in TEXTS {
             let status = status(code).expect("a status");
-            assert!(
-                status.as_u16() == *known && (status.is_client_error() || status.is_server_error()),
-                "{code}"
-            );
+            let told = status.is_client_error() || status.is_server_error();
+            let moved = *code == "TENANT_MOVED" && status == StatusCode::PERMANENT_REDIRECT;
+            assert!(status.as_u16() == *known && (told || moved), "{code}");
         }
     }
 

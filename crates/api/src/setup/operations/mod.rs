@@ -4,7 +4,6 @@ pub(crate) mod abandon;
 pub(crate) mod cancel;
 pub(crate) mod events;
 pub(crate) mod list;
+pub(crate) mod reason;
 pub(crate) mod retry;
 pub(crate) mod show;
-
-mod reason;
