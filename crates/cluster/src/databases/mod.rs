@@ -45,7 +45,10 @@ pub async fn create_closed(
     template: &DbName,
     mark: &Mark,
 ) -> Result<(), ClusterError> {
-    clone_closed(conn, name, template, mark).await?;
+    if made(conn, name, template, mark).await? {
+        // Nobody else's, whatever its name.
+        return alter(conn, comment(name, mark)).await;
+    }
     self::mark(conn, name, mark).await
 }
 
@@ -64,17 +67,27 @@ pub async fn clone_closed(
     template: &DbName,
     mark: &Mark,
 ) -> Result<(), ClusterError> {
+    made(conn, name, template, mark).await.map(drop)
+}
+
+/// Clones, and answers whether it had to: otherwise the database is there, and ours.
+async fn made(
+    conn: &mut AdminConn,
+    name: &DbName,
+    template: &DbName,
+    mark: &Mark,
+) -> Result<bool, ClusterError> {
     // Mostly there is none; a look before would be a round trip for nothing.
     if clone(conn, name, template).await? {
-        return Ok(());
+        return Ok(true);
     }
     match state(conn, name).await? {
         Some(found) if !found.is_ours(name, mark) => Err(ClusterError::NotOurs(name.to_string())),
         Some(found) if found.torn => {
             alter(conn, format!("DROP DATABASE IF EXISTS {name}")).await?;
-            clone(conn, name, template).await.map(drop)
+            clone(conn, name, template).await
         }
-        Some(_) => Ok(()),
+        Some(_) => Ok(false),
         None => Err(missing(name)),
     }
 }
