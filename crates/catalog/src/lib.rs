@@ -26,6 +26,7 @@ mod error;
 pub mod idempotency;
 pub mod installation;
 pub mod journal;
+pub mod keys;
 pub mod logins;
 mod migrate;
 pub mod operation_secrets;

@@ -49,6 +49,23 @@ pub async fn close_within(
     logins: &[RoleName],
     patience: Duration,
 ) -> Result<(), ClusterError> {
+    shut(conn, Some(database), logins, patience).await
+}
+
+/// [`close`] for logins alone: whoever else is in the database stays.
+///
+/// # Errors
+/// As [`close`].
+pub async fn expel(conn: &mut AdminConn, logins: &[RoleName]) -> Result<(), ClusterError> {
+    shut(conn, None, logins, PATIENCE).await
+}
+
+async fn shut(
+    conn: &mut AdminConn,
+    database: Option<&DbName>,
+    logins: &[RoleName],
+    patience: Duration,
+) -> Result<(), ClusterError> {
     let deadline = Instant::now() + patience;
     let names: Vec<String> = logins.iter().map(|name| name.as_str().to_owned()).collect();
     loop {
@@ -66,7 +83,7 @@ pub async fn close_within(
     until_quiet(conn, &names, database, deadline).await
 }
 
-/// Lets the logins in again; those that do not exist are passed over.
+/// Lets the logins in again; those that do not exist or were retired ([`logins::retire`]) are passed over.
 ///
 /// # Errors
 /// When the cluster refuses.
@@ -79,7 +96,7 @@ pub(crate) async fn end_sessions_in(
     conn: &mut AdminConn,
     database: &DbName,
 ) -> Result<(), ClusterError> {
-    until_quiet(conn, &[], database, Instant::now() + PATIENCE).await
+    until_quiet(conn, &[], Some(database), Instant::now() + PATIENCE).await
 }
 
 /// NOLOGIN for all, in one transaction, and out with the guests.
@@ -137,7 +154,7 @@ fn is_held(error: &ClusterError) -> bool {
 async fn until_quiet(
     conn: &mut AdminConn,
     logins: &[String],
-    database: &DbName,
+    database: Option<&DbName>,
     deadline: Instant,
 ) -> Result<(), ClusterError> {
     let mut quiet = 0;
@@ -159,12 +176,13 @@ async fn until_quiet(
 async fn end(
     conn: &mut AdminConn,
     logins: &[String],
-    database: &DbName,
+    database: Option<&DbName>,
 ) -> Result<i64, ClusterError> {
     let sql =
         format!("SELECT count(*), count(*) FILTER (WHERE pg_terminate_backend(a.pid)) {SESSIONS}");
     let query = sqlx::query_as::<_, (i64, i64)>(sqlx::AssertSqlSafe(sql));
-    let query = query.bind(logins.to_vec()).bind(database.as_str());
+    let query = query.bind(logins.to_vec());
+    let query = query.bind(database.map(|name| name.as_str().to_owned()));
     let (open, _) = conn.one(query).await?;
     Ok(open)
 }

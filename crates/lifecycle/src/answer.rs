@@ -181,7 +181,12 @@ pub(crate) fn seal(
         .map_err(|error| place::vault_failure(&error))
 }
 
-fn open(deps: &Deps, operation: OperationId, sealed: &Sealed) -> Result<Answer, StartError> {
+/// Opens it again.
+pub(crate) fn open(
+    deps: &Deps,
+    operation: OperationId,
+    sealed: &Sealed,
+) -> Result<Answer, StartError> {
     let text = deps
         .admin_keys
         .open(&Place::operation_secret(operation, ANSWER), sealed)

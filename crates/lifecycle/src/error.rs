@@ -2,7 +2,7 @@
 
 use tenantry_catalog::CatalogError;
 use tenantry_cluster::ClusterError;
-use tenantry_types::{ErrorKind, OperationId};
+use tenantry_types::{ErrorKind, OperationId, Timestamp};
 
 /// Why an operation did not begin. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,9 @@ pub enum StartError {
     /// The tenant is not in a state in which this can be done.
     #[error("{0}")]
     WrongState(&'static str),
+    /// The product's login before the one it has now is good for a while yet.
+    #[error("the login before this one is valid until {0}")]
+    OverlapRunning(Timestamp),
     /// The idempotency key was used with another request.
     #[error("this Idempotency-Key was used with another request")]
     KeyReused,
@@ -73,6 +76,7 @@ impl StartError {
             | Self::AliasTaken
             | Self::InProgress(_)
             | Self::WrongState(_)
+            | Self::OverlapRunning(_)
             | Self::KeyReused => ErrorKind::Conflict,
             Self::Cluster(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
@@ -95,6 +99,7 @@ impl StartError {
             Self::DomainTaken => "DOMAIN_TAKEN",
             Self::InProgress(_) => "OPERATION_IN_PROGRESS",
             Self::WrongState(_) => "WRONG_STATE",
+            Self::OverlapRunning(_) => "OVERLAP_RUNNING",
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::Cluster(error) => error.code(),
             Self::Catalog(error) => error.code(),

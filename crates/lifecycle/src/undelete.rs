@@ -121,7 +121,7 @@ impl Undelete {
     }
 }
 
-/// Lets the tenant's logins in again.
+/// Lets the tenant's logins in again, those that were rotated out excepted.
 async fn unfence(work: &Ending) -> Result<(), StepError> {
     let mut admin = work.session.admin().await?;
     for name in work.params.names()? {

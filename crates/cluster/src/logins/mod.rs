@@ -10,8 +10,10 @@
 //! other logins members of itself; [`crate::fence::close`] takes such guests out.
 
 mod drop;
+mod retire;
 
 pub use drop::{Dropped, drop, sweep, tombstones};
+pub use retire::{retire, sessions_of};
 use tenantry_types::{DbName, RoleName};
 
 use crate::alter::{alter, taken};
@@ -194,12 +196,13 @@ pub async fn disable(conn: &mut AdminConn, names: &[RoleName]) -> Result<(), Clu
     switch(conn, &there, "NOLOGIN").await
 }
 
-/// Lets logins open sessions again; those that do not exist are passed over.
+/// Lets logins open sessions again; those that do not exist or were retired are passed over.
 ///
 /// # Errors
 /// When the cluster refuses.
 pub async fn enable(conn: &mut AdminConn, names: &[RoleName]) -> Result<(), ClusterError> {
     let there = present(conn, names).await?;
+    let there = retire::still_used(conn, there).await?;
     switch(conn, &there, "LOGIN").await
 }
 

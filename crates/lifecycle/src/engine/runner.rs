@@ -69,14 +69,16 @@ pub async fn drive<K: Kind>(
         return drive.backwards::<K>(work, &trail, failure).await;
     }
     match drive.forwards::<K>(work, &trail).await {
-        Err(StepError::Failed(failure)) => match K::ON_FAILURE {
-            OnFailure::Undo => {
+        Err(StepError::Failed(failure)) => {
+            let now = drive.trail().await?;
+            if K::ON_FAILURE == OnFailure::Undo && !K::NO_WAY_BACK.is_some_and(|step| now.begun(step))
+            {
                 drive.status(Status::Undoing, &failure).await?;
-                let trail = drive.trail().await?;
-                drive.backwards::<K>(work, &trail, failure).await
+                drive.backwards::<K>(work, &now, failure).await
+            } else {
+                drive.again_or_park(&failure, trail.failures).await
             }
-            OnFailure::Retry => drive.again_or_park(&failure, trail.failures).await,
-        },
+        }
         other => other,
     }
 }
