@@ -222,17 +222,15 @@ pub async fn swap(
             .execute(conn)
             .await
         }
-        Column::RouterLogin => {
-            sqlx::query!(
-                "UPDATE router_login SET key_id = $1, sealed = $2 WHERE key_id = $3 AND sealed = $4",
-                anew.key_id,
-                anew.bytes,
-                was.key_id,
-                was.bytes,
-            )
-            .execute(conn)
-            .await
-        }
+        Column::RouterLogin => sqlx::query!(
+            "UPDATE router_login SET key_id = $1, sealed = $2 WHERE key_id = $3 AND sealed = $4",
+            anew.key_id,
+            anew.bytes,
+            was.key_id,
+            was.bytes,
+        )
+        .execute(conn)
+        .await,
     }?;
     Ok(done.rows_affected() == 1)
 }

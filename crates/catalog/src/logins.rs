@@ -181,7 +181,9 @@ pub async fn take_over(
         successor.role.as_str(),
         successor.former.as_str(),
         successor.former_sealed.map(|sealed| sealed.key_id.as_str()),
-        successor.former_sealed.map(|sealed| sealed.bytes.as_slice()),
+        successor
+            .former_sealed
+            .map(|sealed| sealed.bytes.as_slice()),
         successor.disable_at,
     )
     .execute(&mut *conn)

@@ -41,7 +41,13 @@ impl Logins {
     #[must_use]
     pub fn all(&self) -> [RoleName; 5] {
         let [owner, router, user] = self.first();
-        [owner, router, user, self.router_2.clone(), self.user_2.clone()]
+        [
+            owner,
+            router,
+            user,
+            self.router_2.clone(),
+            self.user_2.clone(),
+        ]
     }
 
     /// The router's name that is not this one.

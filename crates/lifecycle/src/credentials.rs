@@ -281,10 +281,10 @@ impl Lifecycle {
         let cluster = clusters::by_id(&mut conn, params.logins.cluster_id)
             .await?
             .ok_or(StartError::NoCluster)?;
-        let name = |name: &str| {
-            RoleName::parse(name).map_err(|error| StartError::Vault(Box::new(error)))
-        };
-        let (db_username, previous_username) = (name(&params.logins.to)?, name(&params.logins.from)?);
+        let name =
+            |name: &str| RoleName::parse(name).map_err(|error| StartError::Vault(Box::new(error)));
+        let (db_username, previous_username) =
+            (name(&params.logins.to)?, name(&params.logins.from)?);
         let db_name = DbName::parse(&params.logins.database)
             .map_err(|error| StartError::Vault(Box::new(error)))?;
         // Last: some of it is told once, and nothing may fail after that.
@@ -412,12 +412,7 @@ async fn issue(work: &Credentials) -> Result<(), StepError> {
     let (succession, params) = (&work.work, &work.params);
     let (deps, database) = (succession.deps(), params.logins.database_id);
     let operation = succession.lease.operation();
-    let (password, to) = (succession.password().await?, succession.to()?);
-    let answer = Answer {
-        db_password: password.expose().to_owned(),
-        admin_password: None,
-    };
-    let sealed = answer::seal(deps, operation, &answer)?;
+    let to = succession.to()?;
     let kept = chrono::Duration::from_std(deps.settings.answers_kept)
         .unwrap_or(chrono::Duration::hours(24));
     let mut tx = deps.catalog.begin().await?;
@@ -437,7 +432,13 @@ async fn issue(work: &Credentials) -> Result<(), StepError> {
         former_sealed: None,
         disable_at: Some(params.valid_until),
     };
+    let answer = Answer {
+        db_password: succession.password(&mut tx).await?.expose().to_owned(),
+        admin_password: None,
+    };
+    let sealed = answer::seal(deps, operation, &answer)?;
     logins::take_over(&mut tx, &successor).await?;
+    operation_secrets::remove_working(&mut tx, operation).await?;
     let until = Some(deps.clock.now() + kept);
     operation_secrets::put(&mut tx, operation, ANSWER, &sealed, until).await?;
     tx.commit().await?;

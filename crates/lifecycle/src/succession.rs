@@ -179,17 +179,20 @@ impl Succession {
     }
 
     /// The new password, as the operation keeps it.
-    pub(crate) async fn password(&self) -> Result<Secret, StepError> {
+    pub(crate) async fn password(&self, conn: &mut PgConnection) -> Result<Secret, StepError> {
         let operation = self.lease.operation();
-        let mut conn = self.deps().catalog.acquire().await?;
-        let sealed = operation_secrets::get(&mut conn, operation, PASSWORD)
+        let sealed = operation_secrets::get(conn, operation, PASSWORD)
             .await?
             .ok_or_else(|| place::missing("The operation has lost its password."))?;
-        drop(conn);
         self.deps()
             .admin_keys
             .open(&Place::operation_secret(operation, PASSWORD), &sealed)
             .map_err(|error| place::vault_failure(&error))
+    }
+
+    async fn kept(&self) -> Result<Secret, StepError> {
+        let mut conn = self.deps().catalog.acquire().await?;
+        self.password(&mut conn).await
     }
 
     /// Makes the new login beside the old one.
@@ -198,7 +201,7 @@ impl Succession {
             self.retire(&self.to()?).await?;
         }
         let (kind, iterations) = making::kind_of(self.role);
-        let password = self.password().await?;
+        let password = self.kept().await?;
         let salt = self.deps().entropy.bytes::<16>();
         let verifier =
             tokio::task::spawn_blocking(move || scram::verifier(&password, salt, iterations))
@@ -218,7 +221,12 @@ impl Succession {
 
     /// Takes the new login back: nobody was sent to it.
     pub(crate) async fn unmake(&self) -> Result<(), StepError> {
-        self.retire(&self.to()?).await
+        self.retire(&self.to()?).await?;
+        let mut tx = self.deps().catalog.begin().await?;
+        crate::worker::guard(&mut tx, &self.lease).await?;
+        operation_secrets::remove_working(&mut tx, self.lease.operation()).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Logs in as the new login and sees that the right database answers.
@@ -228,7 +236,7 @@ impl Succession {
             self.session.cluster(),
             self.database()?,
             self.to()?,
-            self.password().await?,
+            self.kept().await?,
         );
         let expected = Expected {
             installation: deps.installation,

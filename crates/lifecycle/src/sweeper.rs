@@ -53,7 +53,10 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
     let outlived = logins::due_for_disabling(&mut conn, now, PURGES).await?;
     drop(conn);
     for tenant in outlived {
-        match life.retire_when_due(tenant, Asker::product("overlap ended")).await {
+        match life
+            .retire_when_due(tenant, Asker::product("overlap ended"))
+            .await
+        {
             Ok(_) | Err(StartError::InProgress(_) | StartError::UnknownTenant) => {}
             Err(error) => {
                 tracing::warn!(%tenant, code = error.code(), "a former login whose overlap has ended could not be disabled; trying again");

@@ -114,6 +114,13 @@ macro_rules! sealing_keys {
                 self.0.rewrap(entropy, place, sealed)
             }
 
+            /// The ids of all keys, first that of the one that seals.
+            #[must_use]
+            pub fn ids(&self) -> Vec<KeyId> {
+                let all = std::iter::once(&self.0.active).chain(&self.0.older);
+                all.map(|key| key.id.clone()).collect()
+            }
+
             /// The id of the key that seals.
             #[must_use]
             pub fn active(&self) -> &KeyId {

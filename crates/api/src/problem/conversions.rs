@@ -53,6 +53,10 @@ impl From<StartError> for Problem {
         let (kind, code) = (error.kind(), error.code());
         match error {
             StartError::InProgress(id) => Self::new(kind, code).operation(id),
+            StartError::OverlapRunning(until) => Self::new(kind, code).detail(format!(
+                "The login before the present one is still good, until {}. Wait until then, or end it with `endPrevious`.",
+                until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+            )),
             StartError::WrongState(why) => Self::new(kind, code).detail(sentence(why)),
             error => of(kind, code, error),
         }

@@ -71,7 +71,8 @@ pub async fn drive<K: Kind>(
     match drive.forwards::<K>(work, &trail).await {
         Err(StepError::Failed(failure)) => {
             let now = drive.trail().await?;
-            if K::ON_FAILURE == OnFailure::Undo && !K::NO_WAY_BACK.is_some_and(|step| now.begun(step))
+            if K::ON_FAILURE == OnFailure::Undo
+                && !K::NO_WAY_BACK.is_some_and(|step| now.begun(step))
             {
                 drive.status(Status::Undoing, &failure).await?;
                 drive.backwards::<K>(work, &now, failure).await

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::json;
 use tenantry_catalog::change_log;
 use tenantry_catalog::logins::{self, LoginRole, Successor};
+use tenantry_catalog::operation_secrets;
 use tenantry_catalog::operations::Operation;
 use tenantry_catalog::tenants::TenantRef;
 use tenantry_cluster::names;
@@ -180,7 +181,7 @@ impl Rotate {
 /// From this commit on routers are led to the new login.
 async fn switch(work: &Succession) -> Result<(), StepError> {
     let (deps, database) = (work.deps(), work.params.database_id);
-    let (password, to) = (work.password().await?, work.to()?);
+    let to = work.to()?;
     let mut tx = deps.catalog.begin().await?;
     crate::worker::guard(&mut tx, &work.lease).await?;
     let rows = logins::lock(&mut tx, database).await?;
@@ -189,6 +190,7 @@ async fn switch(work: &Succession) -> Result<(), StepError> {
     if current.name == to {
         return Ok(());
     }
+    let password = work.password(&mut tx).await?;
     let former = place::open_login(deps, current)?;
     let former = place::seal_login(deps, database, LoginRole::RouterOld, &former)?;
     let sealed = place::seal_login(deps, database, LoginRole::Router, &password)?;
@@ -202,6 +204,7 @@ async fn switch(work: &Succession) -> Result<(), StepError> {
         disable_at: None,
     };
     logins::take_over(&mut tx, &successor).await?;
+    operation_secrets::remove_working(&mut tx, work.lease.operation()).await?;
     change_log::append(&mut tx, work.tenant_id, change_log::Kind::Rotated).await?;
     tx.commit().await?;
     Ok(())

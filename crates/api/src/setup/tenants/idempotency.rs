@@ -12,10 +12,10 @@ use crate::app::App;
 use crate::problem::Problem;
 
 /// The key of a request that may be sent again: 1 to 255 visible ASCII characters.
-pub(crate) struct IdempotencyKey(pub(super) Option<String>);
+pub(crate) struct IdempotencyKey(pub(crate) Option<String>);
 
 /// Whether the client would rather not wait.
-pub(crate) struct RespondAsync(pub(super) bool);
+pub(crate) struct RespondAsync(pub(crate) bool);
 
 impl FromRequestParts<App> for IdempotencyKey {
     type Rejection = Problem;
@@ -38,7 +38,7 @@ impl FromRequestParts<App> for RespondAsync {
 /// Keyed with the operator's token, because a request may hold a password: whoever reads the catalog
 /// must not be able to try passwords against the hash. A key belongs to one operator, and so to one
 /// token.
-pub(super) fn request_hash(token: &Secret, request: &Value) -> [u8; 32] {
+pub(crate) fn request_hash(token: &Secret, request: &Value) -> [u8; 32] {
     #[expect(
         clippy::expect_used,
         reason = "HMAC takes a key of any length (RFC 2104, 2)"

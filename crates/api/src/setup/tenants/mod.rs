@@ -3,11 +3,13 @@
 pub(crate) mod aliases;
 pub(crate) mod create;
 pub(crate) mod created;
+pub(crate) mod credentials;
 pub(crate) mod delete;
 pub(crate) mod disconnect;
 pub(crate) mod domains;
 pub(crate) mod explain;
 pub(crate) mod list;
+pub(crate) mod rotate_credentials;
 pub(crate) mod show;
 pub(crate) mod undelete;
 

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod create;
+mod credentials;
 mod delete;
 mod domains;
 mod explain;
@@ -41,6 +42,8 @@ pub enum Tenants {
     Delete(delete::Delete),
     /// Bring a deleted tenant back
     Undelete(undelete::Undelete),
+    /// Issue another database login to your product; the present one stays good for a while
+    Credentials(credentials::Credentials),
     /// The host names that lead to a tenant: its subdomain and domains of its own
     #[command(subcommand)]
     Domains(domains::Domains),
@@ -62,6 +65,7 @@ impl Tenants {
             Self::Explain(command) => command.run(global).await,
             Self::Delete(command) => command.run(global).await,
             Self::Undelete(command) => command.run(global).await,
+            Self::Credentials(command) => command.run(global).await,
             Self::Domains(command) => command.run(global).await,
             Self::Aliases(command) => command.run(global).await,
         }
@@ -111,7 +115,7 @@ fn print_begun(answer: &Value) -> Result<()> {
 }
 
 /// The failure of an operation that did not reach its goal.
-fn ended_as(status: &str, operation: &Value, id: &str) -> Failure {
+pub(super) fn ended_as(status: &str, operation: &Value, id: &str) -> Failure {
     let why = operation.pointer("/error/message").and_then(Value::as_str);
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     Failure::new(
