@@ -144,7 +144,6 @@ fn creation_is_measured_and_nothing_is_left() {
     assert_eq!(left_behind(&folder), Vec::<String>::new());
 }
 
-/// Tried with a drain of nothing and requests cut at a rotation: it ends with what they were answered.
 #[test]
 fn rotation_is_measured_under_load_and_nothing_is_left() {
     let dev = place();

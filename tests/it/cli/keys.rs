@@ -88,9 +88,8 @@ fn refused(told: Cli, code: &str) -> String {
         .to_owned()
 }
 
-/// Tried with `swap` that does not ask for what it read, with a count that leaves out `logins` (the key is
-/// retired, and the tenants are served no more), and without `held_by_routers` (the key is promoted before
-/// the running router has it).
+/// Tried with a count that leaves out `logins`: fewer secrets are told than there are; and without
+/// `held_by_routers`: the key is promoted before the running router has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_changed_while_tenants_are_made_and_the_old_one_goes_when_nothing_needs_it() {
     let mut kept = Kept::new();
@@ -213,7 +212,7 @@ async fn a_key_is_changed_while_tenants_are_made_and_the_old_one_goes_when_nothi
     );
 }
 
-/// Tried with the output in the message.
+/// Tried with the output in the message of a command that fails.
 #[tokio::test]
 async fn the_keys_may_come_from_a_command_which_tells_nobody_what_it_printed() {
     let kept = Kept::new();

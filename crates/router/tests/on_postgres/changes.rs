@@ -526,10 +526,9 @@ pub async fn a_rotated_login_ends_no_lease_although_another_change_follows(home:
     assert_eq!(by, tenant.logins.router.as_str());
     held.release();
     eventually("no session of the former login is left", async || {
-        tenantry_cluster::logins::sessions_of(&mut admin, &tenant.logins.router)
-            .await
-            .expect("counted")
-            == 0
+        let mut admin = home.admin().connect("test").await.expect("in");
+        let left = tenantry_cluster::logins::sessions_of(&mut admin, &tenant.logins.router).await;
+        left.expect("counted") == 0
     })
     .await;
     router.shutdown().await;

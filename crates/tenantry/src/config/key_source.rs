@@ -249,8 +249,7 @@ mod tests {
         assert_eq!(names, 1, "nothing beside it");
     }
 
-    /// Tried: with the output in the message, the last assertion fails; with `child.kill` in the place of
-    /// the group's end, the one that sleeps is waited for.
+    /// Tried with what it printed in the message of a command that failed.
     #[test]
     fn a_command_prints_the_keys_within_its_time_and_what_it_prints_is_told_nobody() {
         let keys = keys();

@@ -127,7 +127,7 @@ pub const KEYS: &[Key] = &[
     key("router.listen", Switch, "true", "Whether to listen for notifications of changes; off behind a pooler in transaction mode."),
     key("router.away", Duration, "5m", "How long known tenants are served without the central database."),
     key("router.drain_deadline", Duration, "3s", "How long a fenced tenant's running requests may finish."),
-    key("rotation.every", Duration, "none: only when somebody asks", "How old the login may become that routers use for a tenant, before it is rotated by itself; less up to a tenth, so that not all are at once.").example("30d"),
+    key("rotation.every", Text, "none: only when somebody asks", "How old the login may become that routers use for a tenant, before it is rotated by itself; less up to a tenth, so that not all are at once.").example("30d"),
     key("rotation.jitter", Duration, "10m", "Over how long scheduled rotations that are due together are spread."),
     key("rotation.wait", Duration, "5m", "How long requests that hold a connection of the former login may go on, before it is ended; also how long a router without the central database is."),
     key("rotation.at_once", Number, "4", "How many tenants are rotated at once when all are."),

@@ -102,8 +102,8 @@ async fn the_same_key_gives_the_same_login() {
     other.problem(409, "IDEMPOTENCY_KEY_REUSED");
 }
 
-/// Tried with `retire_when_due` not called by the sweeper: it is good for ever; with `retire` that only
-/// takes LOGIN: the session goes on.
+/// Tried with `retire_when_due` not called by the sweeper: it is good for ever; and with `expel` left out of
+/// the retirement: the session goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_overlap_the_former_login_is_refused_and_its_sessions_are_ended_over_a_restart() {
     let mut dev = Dev::start();
