@@ -36,7 +36,6 @@ async fn tenant(db: &Db, slug: &str) -> (TenantId, DatabaseId) {
     (tenant, database)
 }
 
-/// Tried with `sealed = $6` left out of the statement: what was changed is overwritten.
 pub async fn a_secret_is_sealed_anew_unless_somebody_has_changed_it(db: Db) {
     let (_, database) = tenant(&db, "acme").await;
     tenant(&db, "globex").await;
@@ -122,7 +121,6 @@ pub async fn a_secret_is_sealed_anew_unless_somebody_has_changed_it(db: Db) {
     assert!(same.expect("it opens").is_none(), "nothing to do");
 }
 
-/// Tried with `rotation_begun_at` not looked at: it is due again at once.
 pub async fn a_rotation_is_due_by_the_age_of_the_login_and_not_again_at_once(db: Db) {
     let (old, database) = tenant(&db, "old").await;
     let (young, _) = tenant(&db, "young").await;

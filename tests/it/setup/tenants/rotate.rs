@@ -87,7 +87,6 @@ impl Load {
     }
 }
 
-/// Tried with the old login left as it is: it lets in.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_notices_and_the_former_login_lets_nobody_in() {
     let dev = Dev::start();
@@ -170,8 +169,6 @@ async fn no_request_notices_and_the_former_login_lets_nobody_in() {
     assert!((told - 6.0).abs() < f64::EPSILON, "{told}");
 }
 
-/// Tried with the steps `routers` and `drain` doing nothing: the rotation does not wait, and the request is
-/// ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_holds_a_connection_of_the_former_login_ends_first() {
     let dev = Dev::start();
@@ -244,7 +241,6 @@ async fn only_a_tenant_that_is_served_is_rotated() {
     assert_eq!(dev.pg().texts("postgres", &sql).await, [""; 0]);
 }
 
-/// Tried without the role in the way: none fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_are_rotated_by_the_command_line_and_a_broken_one_stops_nobody() {
     let dev = Dev::start();
