@@ -9,6 +9,16 @@ use tenantry_testkit::{Cli, Dev, Options};
 
 /// The smallest sizes that still go through everything.
 const PROVISION: &[&str] = &["bench", "provision", "--creations", "1"];
+const ROTATE: &[&str] = &[
+    "bench",
+    "rotate",
+    "--tenants",
+    "2",
+    "--rotations",
+    "2",
+    "--clients",
+    "2",
+];
 const ROUTE: &[&str] = &[
     "bench",
     "route",
@@ -151,6 +161,23 @@ fn suspension_is_measured_and_nothing_is_left() {
             assert!(side["p50Ms"].is_f64() && side["p99Ms"].is_f64(), "{side:#}");
         }
     }
+    assert!(!folder.exists(), "its folder is gone");
+    assert_eq!(left_behind(&folder), Vec::<String>::new());
+}
+
+#[test]
+fn rotation_is_measured_under_load_and_nothing_is_left() {
+    let dev = place();
+    let folder = dev.folder().join("bench");
+    let arguments = [ROTATE, &["--smoke", "--pairs", "2", "--output", "json"]].concat();
+    let report = bench(&dev, &arguments, &folder).expect(0).json();
+    keys_of_a_report(&report, "rotate", &["rotate/tenant"]);
+    let settings = &report["settings"];
+    assert_eq!(
+        (&settings["rotated"], &settings["requestsFailed"]),
+        (&4.into(), &0.into())
+    );
+    assert!(settings["requestsServed"].as_u64() > Some(0), "{report:#}");
     assert!(!folder.exists(), "its folder is gone");
     assert_eq!(left_behind(&folder), Vec::<String>::new());
 }

@@ -15,6 +15,7 @@ mod context;
 mod cookies;
 mod dispatch;
 mod docs;
+mod duration;
 mod fields;
 mod form;
 mod health;

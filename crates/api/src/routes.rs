@@ -64,6 +64,14 @@ fn all() -> Vec<Route> {
             "/setup/tenants/{tenant}/disconnect",
             setup::tenants::disconnect::handle,
         ),
+        post(
+            "/setup/tenants/{tenant}/rotate-credentials",
+            setup::tenants::rotate_credentials::handle,
+        ),
+        post(
+            "/setup/tenants/{tenant}/credentials",
+            setup::tenants::credentials::create::handle,
+        ),
         get(
             "/setup/tenants/{tenant}/domains",
             setup::tenants::domains::list::handle,
@@ -114,6 +122,7 @@ fn all() -> Vec<Route> {
             setup::operations::abandon::handle,
         ),
         post("/setup/rollouts", setup::rollouts::create::handle),
+        post("/setup/rotations", setup::rotations::create::handle),
         post("/setup/operators", setup::operators::create::handle),
         get("/setup/operators", setup::operators::list::handle),
         delete(

@@ -38,6 +38,8 @@ words! {
         Disconnect = "disconnect",
         /// A cluster's budget, or somebody's share of it, is another one.
         Budget = "budget",
+        /// Its router login is another one; the former goes on until its connections came back.
+        Rotated = "rotated",
     }
 }
 

@@ -27,6 +27,7 @@ pub mod idempotency;
 pub mod idempotent_answers;
 pub mod installation;
 pub mod journal;
+pub mod keys;
 pub mod logins;
 mod migrate;
 pub mod operation_secrets;

@@ -28,7 +28,8 @@ const SESSIONS: &str = "FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.use
 /// Whom the fence is about.
 struct Fenced<'a> {
     logins: Vec<String>,
-    database: &'a DbName,
+    /// None: the logins alone, in whatever database they are.
+    database: Option<&'a DbName>,
     /// Logins whose sessions may stay.
     spared: Vec<String>,
 }
@@ -60,7 +61,7 @@ pub async fn close_but(
 ) -> Result<(), ClusterError> {
     let fenced = Fenced {
         logins: texts(logins),
-        database,
+        database: Some(database),
         spared: texts(std::slice::from_ref(spared)),
     };
     shut(conn, logins, &fenced, PATIENCE).await
@@ -78,10 +79,23 @@ pub async fn close_within(
 ) -> Result<(), ClusterError> {
     let fenced = Fenced {
         logins: texts(logins),
-        database,
+        database: Some(database),
         spared: Vec::new(),
     };
     shut(conn, logins, &fenced, patience).await
+}
+
+/// [`close`] for logins alone: whoever else is in the database stays.
+///
+/// # Errors
+/// As [`close`].
+pub async fn expel(conn: &mut AdminConn, logins: &[RoleName]) -> Result<(), ClusterError> {
+    let fenced = Fenced {
+        logins: texts(logins),
+        database: None,
+        spared: Vec::new(),
+    };
+    shut(conn, logins, &fenced, PATIENCE).await
 }
 
 async fn shut(
@@ -110,7 +124,7 @@ fn texts(logins: &[RoleName]) -> Vec<String> {
     logins.iter().map(|name| name.as_str().to_owned()).collect()
 }
 
-/// Lets the logins in again; those that do not exist are passed over.
+/// Lets the logins in again; those that do not exist or were retired ([`logins::retire`]) are passed over.
 ///
 /// # Errors
 /// When the cluster refuses.
@@ -125,7 +139,7 @@ pub(crate) async fn end_sessions_in(
 ) -> Result<(), ClusterError> {
     let fenced = Fenced {
         logins: Vec::new(),
-        database,
+        database: Some(database),
         spared: Vec::new(),
     };
     until_quiet(conn, &fenced, Instant::now() + PATIENCE).await
@@ -210,7 +224,7 @@ async fn end(conn: &mut AdminConn, fenced: &Fenced<'_>) -> Result<i64, ClusterEr
     let query = sqlx::query_as::<_, (i64, i64)>(sqlx::AssertSqlSafe(sql));
     let query = query
         .bind(fenced.logins.clone())
-        .bind(fenced.database.as_str())
+        .bind(fenced.database.map(DbName::as_str).map(str::to_owned))
         .bind(fenced.spared.clone());
     let (open, _) = conn.one(query).await?;
     Ok(open)

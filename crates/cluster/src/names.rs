@@ -6,15 +6,19 @@ use tenantry_types::{DatabaseId, DbName, InvalidIdent, RoleName, Slug};
 
 use crate::{AdminConn, ClusterError};
 
-/// The three logins of one tenant's database.
+/// The names that the logins of one tenant's database may have.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Logins {
     /// Runs migrations.
     pub owner: RoleName,
     /// Ours: what the router connects as.
     pub router: RoleName,
+    /// What it connects as after a rotation; the next one goes back to `router`.
+    pub router_2: RoleName,
     /// Handed to the product with its password.
     pub user: RoleName,
+    /// What the product is handed when it asks for another one; the next is `user` again.
+    pub user_2: RoleName,
 }
 
 /// How a tenant's database is named.
@@ -27,10 +31,23 @@ pub enum Naming<'a> {
 }
 
 impl Logins {
-    /// All three.
+    /// The three that a database is born with.
     #[must_use]
-    pub fn all(&self) -> [RoleName; 3] {
+    pub fn first(&self) -> [RoleName; 3] {
         [self.owner.clone(), self.router.clone(), self.user.clone()]
+    }
+
+    /// All that there may be: who closes a door closes all of them, whatever was rotated.
+    #[must_use]
+    pub fn all(&self) -> [RoleName; 5] {
+        let [owner, router, user] = self.first();
+        [
+            owner,
+            router,
+            user,
+            self.router_2.clone(),
+            self.user_2.clone(),
+        ]
     }
 
     /// Those by which the tenant is used: all but the owner's, which is only ours and only for
@@ -40,6 +57,22 @@ impl Logins {
         let all = self.all().into_iter();
         all.filter(|login| *login != self.owner).collect()
     }
+
+    /// The router's name that is not this one.
+    #[must_use]
+    pub fn other_router(&self, current: &RoleName) -> RoleName {
+        other(current, &self.router, &self.router_2)
+    }
+
+    /// The product's name that is not this one.
+    #[must_use]
+    pub fn other_user(&self, current: &RoleName) -> RoleName {
+        other(current, &self.user, &self.user_2)
+    }
+}
+
+fn other(current: &RoleName, first: &RoleName, second: &RoleName) -> RoleName {
+    if current == first { second } else { first }.clone()
 }
 
 /// `tenant_<slug>`, hyphens as `_`.
@@ -69,14 +102,17 @@ pub fn builder(id: DatabaseId) -> RoleName {
     role(format!("tnt_build_{}", id.as_uuid().simple()))
 }
 
-/// The logins of a database: its name followed by `_owner`, `_router`, `_user`.
+/// The logins of a database: its name followed by `_owner`, `_router`, `_user`, and by `_router_2` and
+/// `_user_2` for those that take their place.
 #[must_use]
 pub fn login_names(base: &DbName) -> Logins {
     let base = base.as_str();
     Logins {
         owner: role(format!("{base}_owner")),
         router: role(format!("{base}_router")),
+        router_2: role(format!("{base}_router_2")),
         user: role(format!("{base}_user")),
+        user_2: role(format!("{base}_user_2")),
     }
 }
 
@@ -113,7 +149,7 @@ pub async fn free_base(conn: &mut AdminConn, naming: Naming<'_>) -> Result<DbNam
         .chain(numbered)
         .find(|name| {
             let used = |tail: &str| taken.contains(&format!("{name}{tail}"));
-            !["", "_owner", "_router", "_user", "_router_2"]
+            !["", "_owner", "_router", "_user", "_router_2", "_user_2"]
                 .into_iter()
                 .any(used)
         });
@@ -154,7 +190,7 @@ mod tests {
             login_names(&numbered)
                 .all()
                 .iter()
-                .all(|name| name.as_str().len() < 61)
+                .all(|name| name.as_str().len() < 64)
         );
     }
 }

@@ -142,8 +142,9 @@ impl Lifecycle {
         let Some(operation) = operations::by_id(&mut conn, id).await? else {
             return Ok(None);
         };
-        let steps = journal::of(&mut conn, id)
-            .await?
+        let journal = journal::of(&mut conn, id).await?;
+        let cancellable = Self::is_cancellable(&operation, &journal);
+        let steps = journal
             .into_iter()
             .map(|entry| StepView {
                 step: entry.step,
@@ -154,7 +155,7 @@ impl Lifecycle {
             .collect();
         Ok(Some(OperationView {
             id,
-            cancellable: Self::is_cancellable(&operation),
+            cancellable,
             asked_by: operation.asked_by,
             request_id: operation.request_id,
             kind: operation.kind,
@@ -193,7 +194,12 @@ pub(crate) fn seal(
         .map_err(|error| place::vault_failure(&error))
 }
 
-fn open(deps: &Deps, operation: OperationId, sealed: &Sealed) -> Result<Answer, StartError> {
+/// Opens it again.
+pub(crate) fn open(
+    deps: &Deps,
+    operation: OperationId,
+    sealed: &Sealed,
+) -> Result<Answer, StartError> {
     let text = deps
         .admin_keys
         .open(&Place::operation_secret(operation, ANSWER), sealed)

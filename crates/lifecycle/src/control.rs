@@ -1,13 +1,17 @@
 //! What a person decides about an operation that is on its way or stuck: cancel it, try it again,
 //! give it up. Each decision is in the audit trail, in the transaction that takes it.
 
+use tenantry_catalog::journal;
 use tenantry_catalog::operations::{self, Decision, Operation, Status};
 use tenantry_types::{OperationId, Reason};
 
 use crate::asker::Asker;
 use crate::engine::{Failure, Kind, OnFailure};
 use crate::error::StartError;
-use crate::{Create, Delete, Lifecycle, Migrate, Purge, Resume, Spare, Suspend, Undelete};
+use crate::{
+    Create, Credentials, Delete, Lifecycle, Migrate, Purge, Resume, RetireCredentials, Rotate,
+    RotateAll, Spare, Suspend, Undelete,
+};
 
 /// What came of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,36 +22,58 @@ pub enum Decided {
     Already,
 }
 
-/// Whether an operation of a kind can turn back half-way. The others keep their promise: a deletion that
-/// was answered must not come undone.
-fn can_turn_back(kind: &str) -> bool {
-    const KINDS: &[(&str, OnFailure)] = &[
-        (Create::NAME, Create::ON_FAILURE),
-        (Spare::NAME, Spare::ON_FAILURE),
-        (Delete::NAME, Delete::ON_FAILURE),
-        (Purge::NAME, Purge::ON_FAILURE),
-        (Undelete::NAME, Undelete::ON_FAILURE),
-        (Suspend::NAME, Suspend::ON_FAILURE),
-        (Resume::NAME, Resume::ON_FAILURE),
-        (Migrate::NAME, Migrate::ON_FAILURE),
+/// From which step on an operation of a kind goes to its end whatever is asked; `None` for the kinds
+/// that never turn back: a deletion that was answered must not come undone.
+fn way_back(kind: &str) -> Option<WayBack> {
+    fn of<K: Kind>() -> (&'static str, OnFailure, Option<&'static str>) {
+        (K::NAME, K::ON_FAILURE, K::NO_WAY_BACK)
+    }
+    let kinds = [
+        of::<Create>(),
+        of::<Spare>(),
+        of::<Delete>(),
+        of::<Purge>(),
+        of::<Undelete>(),
+        of::<Suspend>(),
+        of::<Resume>(),
+        of::<Migrate>(),
+        of::<Rotate>(),
+        of::<RotateAll>(),
+        of::<Credentials>(),
+        of::<RetireCredentials>(),
     ];
-    KINDS
-        .iter()
-        .any(|(name, on_failure)| *name == kind && *on_failure == OnFailure::Undo)
+    let (.., until) = kinds
+        .into_iter()
+        .find(|(name, on_failure, _)| *name == kind && *on_failure == OnFailure::Undo)?;
+    Some(WayBack { until })
+}
+
+/// The way back of a kind of operation.
+struct WayBack {
+    /// Once this step is begun there is none.
+    until: Option<&'static str>,
+}
+
+impl WayBack {
+    fn is_open(&self, journal: &[journal::Entry]) -> bool {
+        !journal
+            .iter()
+            .any(|entry| Some(entry.step.as_str()) == self.until)
+    }
 }
 
 impl Lifecycle {
     /// Whether this operation could be cancelled now.
-    #[must_use]
-    pub fn is_cancellable(operation: &Operation) -> bool {
-        operation.status == Status::Running && can_turn_back(&operation.kind)
+    pub(crate) fn is_cancellable(operation: &Operation, journal: &[journal::Entry]) -> bool {
+        operation.status == Status::Running
+            && way_back(&operation.kind).is_some_and(|way| way.is_open(journal))
     }
 
     /// Asks an operation to turn back at its next step's border; what it has done is undone. Wait for it
     /// to know: it may be through before it sees this.
     ///
     /// # Errors
-    /// [`StartError::NotCancellable`] for a kind that has no way back, [`StartError::Ended`] for one
+    /// [`StartError::NotCancellable`] for a kind that has no way back, or one that is past it, [`StartError::Ended`] for one
     /// that is over or stuck.
     pub async fn cancel(
         &self,
@@ -59,9 +85,14 @@ impl Lifecycle {
         let operation = operations::by_id(&mut tx, id)
             .await?
             .ok_or(StartError::UnknownOperation)?;
-        if !can_turn_back(&operation.kind) {
+        let Some(way) = way_back(&operation.kind) else {
             return Err(StartError::NotCancellable(
                 "an operation of this kind goes to its end: what it promises has no way back",
+            ));
+        };
+        if operation.status == Status::Running && !way.is_open(&journal::of(&mut tx, id).await?) {
+            return Err(StartError::NotCancellable(
+                "the operation is past the step from which there is no way back, and goes to its end",
             ));
         }
         if operation.status == Status::Undoing {

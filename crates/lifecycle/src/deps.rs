@@ -66,6 +66,14 @@ pub struct Settings {
     /// For how long its record must have been gone before a domain is served no more; zero: it is
     /// served whatever becomes of the record. Default 14 days.
     pub domain_lapse_after: Duration,
+    /// How old a tenant's router login may become before it is rotated; none: only when somebody asks.
+    pub rotation_every: Option<Duration>,
+    /// Over how long the scheduled rotations that are due at once are spread. Default 10 min.
+    pub rotation_jitter: Duration,
+    /// How long sessions of a router login that was rotated out may go on. Default 5 min.
+    pub rotation_wait: Duration,
+    /// How many tenants of a fleet are rotated at once. Default 4.
+    pub rotations_at_once: usize,
 }
 
 impl Default for Settings {
@@ -83,6 +91,10 @@ impl Default for Settings {
             dns_resolver: None,
             domain_recheck: Duration::from_secs(24 * 3600),
             domain_lapse_after: Duration::from_secs(14 * 24 * 3600),
+            rotation_every: None,
+            rotation_jitter: Duration::from_secs(600),
+            rotation_wait: Duration::from_secs(300),
+            rotations_at_once: 4,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use tenantry_catalog::CatalogError;
 use tenantry_cluster::ClusterError;
-use tenantry_types::{ErrorKind, OperationId};
+use tenantry_types::{ErrorKind, OperationId, Timestamp};
 
 /// Why an operation did not begin. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,9 @@ pub enum StartError {
     /// The operation has no way back.
     #[error("{0}")]
     NotCancellable(&'static str),
+    /// The product's login before the one it has now is good for a while yet.
+    #[error("the login before this one is valid until {0}")]
+    OverlapRunning(Timestamp),
     /// The idempotency key was used with another request.
     #[error("this Idempotency-Key was used with another request")]
     KeyReused,
@@ -92,6 +95,7 @@ impl StartError {
             | Self::WrongState(_)
             | Self::Ended(_)
             | Self::NotCancellable(_)
+            | Self::OverlapRunning(_)
             | Self::KeyReused => ErrorKind::Conflict,
             Self::Cluster(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
@@ -119,6 +123,7 @@ impl StartError {
             Self::UnknownOperation => "OPERATION_NOT_FOUND",
             Self::Ended(_) => "OPERATION_ENDED",
             Self::NotCancellable(_) => "OPERATION_NOT_CANCELLABLE",
+            Self::OverlapRunning(_) => "OVERLAP_RUNNING",
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::Cluster(error) => error.code(),
             Self::Catalog(error) => error.code(),

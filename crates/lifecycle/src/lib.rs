@@ -10,6 +10,7 @@ mod answer;
 mod asker;
 mod control;
 mod create;
+mod credentials;
 mod delete;
 mod deps;
 mod directory;
@@ -28,7 +29,9 @@ mod rename;
 mod repeated;
 mod resume;
 mod room;
+mod rotate;
 mod spare;
+mod succession;
 mod suspend;
 mod sweeper;
 mod template;
@@ -46,6 +49,10 @@ pub use control::Decided;
 pub use create::{
     AdminUser, ClusterChoice, Create, CreateTenant, PrimaryDomain, STEPS as CREATE_STEPS,
 };
+pub use credentials::{
+    Credentials, Issue, Issued, RETIRE_STEPS as RETIRE_CREDENTIALS_STEPS, RetireCredentials,
+    STEPS as CREDENTIALS_STEPS,
+};
 pub use delete::{Delete, Deletion, STEPS as DELETE_STEPS};
 pub use deps::{Deps, Naming, Settings};
 pub use disconnect::Disconnection;
@@ -56,6 +63,7 @@ pub use migrate::Migrate;
 pub use purge::{Purge, STEPS as PURGE_STEPS};
 pub use repeated::Repeated;
 pub use resume::{Resume, STEPS as RESUME_STEPS};
+pub use rotate::{Rotate, RotateAll, STEPS as ROTATE_STEPS};
 pub use spare::{STEPS as SPARE_STEPS, Spare};
 pub use suspend::{STEPS as SUSPEND_STEPS, Suspend, Turned};
 pub use undelete::{STEPS as UNDELETE_STEPS, Undelete};
@@ -116,7 +124,8 @@ impl Lifecycle {
     }
 
     /// Begins to take up operations whose driver died, to sweep what is due, to keep the directory, to
-    /// look for domains' records, and to free what dead routers hold of the clusters' budgets.
+    /// look for domains' records, to free what dead routers hold of the clusters' budgets, and to rotate
+    /// logins where that is scheduled.
     pub fn start_workers(&self) {
         self.0.running.spawn(worker::run(self.clone()));
         self.0.running.spawn(sweeper::run(self.clone()));
@@ -124,6 +133,7 @@ impl Lifecycle {
         self.0.running.spawn(directory::run(self.clone()));
         self.0.running.spawn(reaper::run(self.clone()));
         self.0.running.spawn(domains::run(self.clone()));
+        self.0.running.spawn(rotate::schedule::run(self.clone()));
     }
 
     /// Ends the workers: operations stop at their next step's border and are handed back, so that

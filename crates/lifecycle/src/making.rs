@@ -368,6 +368,9 @@ pub(crate) fn name_of(names: &Logins, role: LoginRole) -> RoleName {
         LoginRole::Owner => names.owner.clone(),
         LoginRole::Router => names.router.clone(),
         LoginRole::User => names.user.clone(),
+        // A database that is being made has none of these.
+        LoginRole::RouterOld => names.router_2.clone(),
+        LoginRole::UserOld => names.user_2.clone(),
     }
 }
 
@@ -377,10 +380,11 @@ async fn create_logins(admin: &mut AdminConn, new: &[NewLogin]) -> Result<(), St
         .map_err(cluster_failure)
 }
 
-fn kind_of(role: LoginRole) -> (LoginKind, u32) {
+/// What sort of login it is, and the iterations of its verifier.
+pub(crate) fn kind_of(role: LoginRole) -> (LoginKind, u32) {
     match role {
         LoginRole::Owner => (LoginKind::Owner, scram::ROUTER_ITERATIONS),
-        LoginRole::Router => (LoginKind::Router, scram::ROUTER_ITERATIONS),
-        LoginRole::User => (LoginKind::User, scram::USER_ITERATIONS),
+        LoginRole::Router | LoginRole::RouterOld => (LoginKind::Router, scram::ROUTER_ITERATIONS),
+        LoginRole::User | LoginRole::UserOld => (LoginKind::User, scram::USER_ITERATIONS),
     }
 }

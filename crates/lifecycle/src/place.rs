@@ -93,8 +93,12 @@ pub(crate) fn seal_login(
 ) -> Result<Sealed, StepError> {
     let place = Place::login(database, role.as_str());
     match role {
-        LoginRole::Router => deps.route_keys.seal(&deps.entropy, &place, password),
-        LoginRole::Owner | LoginRole::User => deps.admin_keys.seal(&deps.entropy, &place, password),
+        LoginRole::Router | LoginRole::RouterOld => {
+            deps.route_keys.seal(&deps.entropy, &place, password)
+        }
+        LoginRole::Owner | LoginRole::User | LoginRole::UserOld => {
+            deps.admin_keys.seal(&deps.entropy, &place, password)
+        }
     }
     .map_err(|error| vault_failure(&error))
 }
@@ -107,8 +111,10 @@ pub(crate) fn open_login(deps: &Deps, login: &Login) -> Result<Secret, StepError
         .ok_or_else(|| missing("The login's password was handed out and is not kept."))?;
     let place = Place::login(login.database_id, login.role.as_str());
     match login.role {
-        LoginRole::Router => deps.route_keys.open(&place, sealed),
-        LoginRole::Owner | LoginRole::User => deps.admin_keys.open(&place, sealed),
+        LoginRole::Router | LoginRole::RouterOld => deps.route_keys.open(&place, sealed),
+        LoginRole::Owner | LoginRole::User | LoginRole::UserOld => {
+            deps.admin_keys.open(&place, sealed)
+        }
     }
     .map_err(|error| vault_failure(&error))
 }
@@ -261,7 +267,7 @@ pub(crate) struct Session {
     lease: Option<Arc<Lease>>,
     conn: Mutex<Option<AdminConn>>,
     /// An operation that begins here counts against [`crate::deps::Settings::at_once`].
-    _slot: Option<OwnedSemaphorePermit>,
+    slot: std::sync::Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Session {
@@ -296,7 +302,7 @@ impl Session {
             durability,
             lease: None,
             conn: Mutex::new(Some(conn)),
-            _slot: slot,
+            slot: std::sync::Mutex::new(slot),
         })
     }
 
@@ -319,7 +325,7 @@ impl Session {
             durability,
             lease: Some(lease),
             conn: Mutex::new(None),
-            _slot: None,
+            slot: std::sync::Mutex::default(),
         }
     }
 
@@ -341,6 +347,21 @@ impl Session {
         }
         MutexGuard::try_map(slot, Option::as_mut)
             .map_err(|_| missing("The operation has no admin session."))
+    }
+
+    /// Counts no longer among those that are worked on: from here on the operation mostly waits.
+    pub(crate) fn rest(&self) {
+        self.slot
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+    }
+
+    /// Ends the session while it is not needed; the next who needs it opens another.
+    pub(crate) async fn let_go(&self) {
+        if let Some(conn) = self.conn.lock().await.take() {
+            conn.close().await;
+        }
     }
 
     /// [`Session::admin`], once no other session of the operation is open. A step that failed may have

@@ -270,19 +270,23 @@ async fn end_strays(
                 .filter(|name| !ours.contains(name.as_str())),
         );
         for (login, database) in logins {
-            let Some(sealed) = login.sealed else { continue };
+            if login.sealed.is_none() {
+                continue;
+            }
             let name = login.name.clone();
+            let password = match place::open_login(deps, &login) {
+                Ok(password) => password,
+                Err(error) => return Ok(Err(ProveError::Unavailable(Box::new(error)))),
+            };
             let login = RouterLogin {
-                cluster: cluster.id,
                 address: Address {
                     host: cluster.host.clone(),
                     port: cluster.port,
                     tls: cluster.tls,
                 },
-                database_id: login.database_id,
                 database,
                 login: login.name,
-                sealed,
+                password,
             };
             match deps.router.sessions_of(&login).await {
                 Ok(sessions) => {

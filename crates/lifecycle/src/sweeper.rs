@@ -1,12 +1,13 @@
-//! What time alone makes due: purges, answers that nobody read, old keys, old changes.
+//! What time alone makes due: purges, the end of a former login's overlap, answers that nobody read, old
+//! keys, old changes.
 //!
 //! Takes no input, may run anywhere and twice; what it begins is an operation like any other.
 
 use std::time::Duration;
 
 use tenantry_catalog::{
-    change_log, domains, idempotency, idempotent_answers, operation_secrets, operations, routers,
-    tenants,
+    change_log, domains, idempotency, idempotent_answers, logins, operation_secrets, operations,
+    routers, tenants,
 };
 use tenantry_types::metric;
 
@@ -16,7 +17,7 @@ use crate::error::StartError;
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(5);
-/// How many purges to begin per look.
+/// How many operations of a sort to begin per look.
 const PURGES: u32 = 20;
 
 pub(crate) async fn run(life: Lifecycle) {
@@ -52,7 +53,19 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
     let parked = operations::count_parked(&mut conn).await?;
     metrics::gauge!(metric::OPERATIONS_PARKED.name).set(parked as f64);
     let due = tenants::due_for_purge(&mut conn, now, PURGES).await?;
+    let outlived = logins::due_for_disabling(&mut conn, now, PURGES).await?;
     drop(conn);
+    for tenant in outlived {
+        match life
+            .retire_when_due(tenant, Asker::product("overlap ended"))
+            .await
+        {
+            Ok(_) | Err(StartError::InProgress(_) | StartError::UnknownTenant) => {}
+            Err(error) => {
+                tracing::warn!(%tenant, code = error.code(), "a former login whose overlap has ended could not be disabled; trying again");
+            }
+        }
+    }
     for tenant in due {
         match life
             .purge_when_due(tenant, Asker::product("grace period ended"))

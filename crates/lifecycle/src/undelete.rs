@@ -120,8 +120,8 @@ impl Undelete {
     }
 }
 
-/// Lets the tenant's logins in again; of one that was suspended when it was deleted, only the one that a
-/// suspended tenant has.
+/// Lets the tenant's logins in again, those that were rotated out excepted; of one that was suspended when
+/// it was deleted, only the one that a suspended tenant has.
 async fn unfence(work: &Ending) -> Result<(), StepError> {
     let mut conn = work.life.deps().catalog.acquire().await?;
     let tenant = tenants::by_id(&mut conn, work.tenant_id).await?;

@@ -14,7 +14,10 @@ use tracing::Instrument;
 use crate::asker::Asker;
 use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError, spans};
 use crate::error::StartError;
-use crate::{Create, Delete, Lifecycle, Migrate, Purge, Resume, Spare, Suspend, Undelete};
+use crate::{
+    Create, Credentials, Delete, Lifecycle, Migrate, Purge, Resume, RetireCredentials, Rotate,
+    RotateAll, Spare, Suspend, Undelete,
+};
 
 /// Looks for operations without a driver, at the start and by period.
 pub(crate) async fn run(life: Lifecycle) {
@@ -133,6 +136,42 @@ async fn take_up(life: &Lifecycle, operation: Operation) {
                 &operation,
                 &lease,
                 Migrate::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Rotate::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Rotate::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        RotateAll::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                RotateAll::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Credentials::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Credentials::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        RetireCredentials::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                RetireCredentials::resume(life, &operation, lease.clone()).await,
             )
             .await
         }
@@ -258,13 +297,17 @@ impl Lifecycle {
         let begun = Instant::now();
         let ended = engine::drive(&drive, status, error, &work).await;
         let done = matches!(ended, Ok(End::Done));
-        spans::ended(count_end::<K>(&ended, begun.elapsed()), &ended);
+        let outcome = count_end::<K>(&ended, begun.elapsed());
+        work.ended(outcome);
+        spans::ended(outcome, &ended);
         match ended {
             Ok(End::Done | End::Failed(_)) => {}
             Ok(End::Parked(failure)) => {
                 tracing::error!(operation = %lease.operation(), kind = K::NAME, code = failure.code,
                     "an operation waits for a person");
-                self.mark_parked(lease, &failure).await;
+                if !K::SERVED_WHEN_PARKED {
+                    self.mark_parked(lease, &failure).await;
+                }
             }
             Ok(End::Later(delay)) => lease.give_back(delay).await,
             // Nothing can be recorded: the lease ends by itself and another driver goes on.

@@ -215,20 +215,22 @@ impl ChangeLog {
         }
         match kind {
             Kind::Budget => {}
-            Kind::Migrated if living.is_retired() => {}
-            Kind::Migrated => places.drain(&living, Drain::Soft),
+            Kind::Migrated | Kind::Rotated if living.is_retired() => {}
+            Kind::Migrated | Kind::Rotated => places.drain(&living, Drain::Soft),
             Kind::Fenced | Kind::Purged | Kind::Disconnect => places.drain(&living, Drain::Cut),
             Kind::Created | Kind::Updated | Kind::Restored => {
                 // A new name or plan is no reason to end anything; a new place is.
-                let same = match self.cache.by_id(tenant).await {
-                    Ok(Some(entry)) => {
-                        entry.is_served()
-                            && entry.generation.as_ref().is_some_and(|g| g.id == living.id)
-                    }
-                    Ok(None) | Err(_) => false,
+                let now = match self.cache.by_id(tenant).await {
+                    Ok(Some(entry)) if entry.is_served() => entry.generation.clone(),
+                    Ok(_) | Err(_) => None,
                 };
-                if !same && !living.is_ending() {
-                    places.drain(&living, Drain::Cut);
+                let how = match now {
+                    Some(now) if now.id == living.id => return,
+                    Some(now) => Drain::of(&living, &now),
+                    None => Drain::Cut,
+                };
+                if !living.is_ending() {
+                    places.drain(&living, how);
                 }
             }
         }

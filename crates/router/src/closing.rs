@@ -150,6 +150,20 @@ impl Closer {
         }
     }
 
+    /// As [`Closer::log_in`], for one who only wants to see whose sessions there are: a login that has
+    /// just taken over from a retired one sees the same.
+    pub(crate) async fn look_in(&self, generation: &Generation) -> Result<PgConnection, OpenError> {
+        let own = &generation.place;
+        match (self.log_in(generation).await, generation.newest()) {
+            (Err(OpenError::Refused { .. }), Some(newest))
+                if newest.is_beside(own) && !newest.has_login_of(own) =>
+            {
+                self.connector.open_reserve(newest).await
+            }
+            (opened, _) => opened,
+        }
+    }
+
     /// A connection is over here, and on the server if that was seen.
     fn over(&self, open: Open, seen: bool) {
         if seen {

@@ -266,6 +266,19 @@ impl Connector {
         self.bounded(login(options)).await
     }
 
+    /// [`Connector::open_reserve`] with a password in clear: of a login that is no tenant's place any more.
+    pub(crate) async fn open_reserve_with(
+        &self,
+        address: &Address,
+        database: &DbName,
+        login_name: &RoleName,
+        password: &Secret,
+    ) -> Result<PgConnection, OpenError> {
+        let options = self.options(address, database, login_name, password);
+        self.bounded(login(options.application_name(&self.reserve_name)))
+            .await
+    }
+
     /// Logs in outside of the budget, with a password in clear. Whoever calls it lets nobody have the
     /// session before [`Connector::prove`] was asked.
     pub(crate) async fn knock(

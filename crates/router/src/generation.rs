@@ -30,11 +30,30 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Whether `next` is the same database, reached by another login, or by the same one whose password was
+    /// only sealed with another key: then what is open of this one leads where it should, and goes on.
+    /// With another password for the same login nobody knows why, and nothing goes on.
+    pub(crate) fn goes_on_beside(&self, next: &Self) -> bool {
+        let same_database = self.cluster_id == next.cluster_id
+            && self.address == next.address
+            && self.database_id == next.database_id
+            && self.epoch == next.epoch
+            && self.database == next.database;
+        let same_password = self.sealed == next.sealed;
+        same_database
+            && (self.login != next.login
+                || same_password
+                || self.sealed.key_id != next.sealed.key_id)
+    }
+
+    /// Whether they are on one server: each login there sees whose sessions there are.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.cluster_id == other.cluster_id && self.address == other.address
+    }
+
     /// Whether sessions of either may end those of the other: one login on one server.
     pub(crate) fn has_login_of(&self, other: &Self) -> bool {
-        self.cluster_id == other.cluster_id
-            && self.address == other.address
-            && self.login == other.login
+        self.is_beside(other) && self.login == other.login
     }
 }
 

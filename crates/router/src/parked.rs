@@ -200,7 +200,7 @@ async fn serving(
         let Some(first) = parked.first() else {
             continue;
         };
-        let mut conn: PgConnection = match closer.log_in(&first.slot.generation).await {
+        let mut conn: PgConnection = match closer.look_in(&first.slot.generation).await {
             Ok(conn) => conn,
             Err(OpenError::Refused { .. }) => continue,
             Err(error) if error.nobody_listens() => return View::NobodyListens,

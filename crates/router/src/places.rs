@@ -76,6 +76,16 @@ pub(crate) enum Drain {
     Soft,
 }
 
+impl Drain {
+    /// How a generation ends that another one takes over from.
+    pub(crate) fn of(former: &Generation, next: &Generation) -> Self {
+        match former.place.goes_on_beside(&next.place) {
+            true => Self::Soft,
+            false => Self::Cut,
+        }
+    }
+}
+
 impl Places {
     pub(crate) fn new(
         config: Arc<Config>,
@@ -108,7 +118,7 @@ impl Places {
             // The plan may have changed and the place not: its connections stay.
             cluster.set_cap(&placed.generation, cap);
             if let Some(former) = placed.replaced {
-                self.drain(&former, Drain::Cut);
+                self.drain(&former, Drain::of(&former, &placed.generation));
             }
             placed.generation
         });

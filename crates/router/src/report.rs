@@ -28,6 +28,8 @@ pub(crate) struct Reporter {
     pub(crate) cache: Arc<Cache>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) trouble: Arc<Trouble>,
+    /// The ids of the keys that this router opens passwords with.
+    pub(crate) keys: Vec<String>,
 }
 
 impl Reporter {
@@ -63,6 +65,7 @@ impl Reporter {
             tenants: self.cache.len(),
             clusters: clusters.collect(),
             troubled: self.troubled(),
+            route_keys: Some(self.keys.clone()),
         }
     }
 

@@ -156,6 +156,7 @@ impl Router {
             number
         };
 
+        let key_ids = keys.ids().iter().map(ToString::to_string).collect();
         let connector = Connector::new(keys, installation, config.connect_timeout, id);
         let connector = Arc::new(connector);
         let stop = CancellationToken::new();
@@ -199,6 +200,7 @@ impl Router {
             cache: Arc::clone(&cache),
             progress: Arc::clone(&progress),
             trouble: Arc::clone(&trouble),
+            keys: key_ids,
         };
         let registration = Arc::new(Registration {
             catalog,

@@ -8,13 +8,11 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use tenantry_types::{ClusterId, DatabaseId, DbName, RoleName, RouterId};
-use tenantry_vault::Sealed;
+use tenantry_types::{DbName, RoleName, RouterId, Secret};
 use tokio::time::timeout;
 
 use crate::Router;
 use crate::connect::Address;
-use crate::generation::Place;
 use crate::prove::ProveError;
 use crate::session;
 
@@ -24,18 +22,14 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// A router's login on a cluster.
 #[derive(Clone, Debug)]
 pub struct RouterLogin {
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// Its address.
+    /// The cluster's address.
     pub address: Address,
     /// The database that the login is for.
-    pub database_id: DatabaseId,
-    /// Its name.
     pub database: DbName,
     /// The login.
     pub login: RoleName,
-    /// Its password, sealed for routers.
-    pub sealed: Sealed,
+    /// Its password.
+    pub password: Secret,
 }
 
 /// What became of a login's sessions.
@@ -60,16 +54,15 @@ impl Router {
     /// By variant, see [`ProveError`]; the identity of the database is not asked for, as nothing of the
     /// tenant's is.
     pub async fn sessions_of(&self, login: &RouterLogin) -> Result<Sessions, ProveError> {
-        let place = Place {
-            cluster_id: login.cluster,
-            address: login.address.clone(),
-            database_id: login.database_id,
-            epoch: 0,
-            database: login.database.clone(),
-            login: login.login.clone(),
-            sealed: login.sealed.clone(),
-        };
-        let mut conn = self.inner.connector.open_reserve(&place).await?;
+        let connector = &self.inner.connector;
+        let mut conn = connector
+            .open_reserve_with(
+                &login.address,
+                &login.database,
+                &login.login,
+                &login.password,
+            )
+            .await?;
         let found = bounded(session::others(&mut conn)).await?;
         Ok(Sessions { conn, found })
     }

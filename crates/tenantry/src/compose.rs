@@ -314,6 +314,10 @@ fn lifecycle_settings(config: &Config) -> tenantry_lifecycle::Settings {
         dns_resolver: config.tenants.dns_resolver,
         domain_recheck: config.tenants.domain_recheck,
         domain_lapse_after: config.tenants.domain_lapse_after,
+        rotation_every: config.rotation.every,
+        rotation_jitter: config.rotation.jitter,
+        rotation_wait: config.rotation.wait,
+        rotations_at_once: config.rotation.at_once,
         ..tenantry_lifecycle::Settings::default()
     }
 }

@@ -45,7 +45,7 @@ pub struct KeyId(String);
 
 /// Why a setting is no keyring. Names the part that is wrong and never shows it: a setting with a
 /// mistake in it still holds keys, and they may stand where a name should.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Not three parts.
     #[error("key {0} of the list is not of the form purpose:keyid:key")]
@@ -71,6 +71,9 @@ pub enum KeyError {
     /// A purpose without a key.
     #[error("the list has no {0} key")]
     Missing(Purpose),
+    /// No key of this name.
+    #[error("there is no {0} key `{1}`")]
+    Unknown(Purpose, KeyId),
     /// A key that a router must not have.
     #[error(
         "key {0} of the list is of the purpose {1}: a router is given route keys and no others"
@@ -118,6 +121,67 @@ impl Keyring {
     #[must_use]
     pub fn route_setting(&self) -> Secret {
         self.setting_of(|purpose| purpose == Purpose::Route)
+    }
+
+    /// Its keys by name, in their order: the first of a purpose seals or signs, the others open or verify.
+    #[must_use]
+    pub fn names(&self) -> Vec<(Purpose, KeyId)> {
+        let name = |entry: &Entry| (entry.purpose, entry.id.clone());
+        self.entries.iter().map(name).collect()
+    }
+
+    /// The keyring with one more key of a purpose: before the others, so that it is the one that seals;
+    /// or, `standby`, after them, so that it only opens what another program has sealed with it.
+    ///
+    /// # Errors
+    /// [`KeyError::DuplicateId`] or [`KeyError::SecondDirectoryKey`].
+    pub fn with_new(
+        &self,
+        entropy: &Entropy,
+        purpose: Purpose,
+        id: KeyId,
+        standby: bool,
+    ) -> Result<Self, KeyError> {
+        let entry = Entry {
+            purpose,
+            id,
+            key: Zeroizing::new(entropy.bytes()),
+        };
+        entry.check_against(self.entries.len() + 1, &self.entries)?;
+        let mut entries = self.entries.clone();
+        match standby {
+            true => entries.push(entry),
+            false => entries.insert(0, entry),
+        }
+        Self::from_entries(entries)
+    }
+
+    /// The keyring with this key as the one of its purpose that seals.
+    ///
+    /// # Errors
+    /// [`KeyError::Unknown`].
+    pub fn promoting(&self, purpose: Purpose, id: &KeyId) -> Result<Self, KeyError> {
+        let (mut entries, at) = (self.entries.clone(), self.find(purpose, id)?);
+        let entry = entries.remove(at);
+        entries.insert(0, entry);
+        Self::from_entries(entries)
+    }
+
+    /// The keyring without a key: what was sealed with it opens no more.
+    ///
+    /// # Errors
+    /// [`KeyError::Unknown`], or [`KeyError::Missing`] when it is the only one of its purpose.
+    pub fn without(&self, purpose: Purpose, id: &KeyId) -> Result<Self, KeyError> {
+        let (mut entries, at) = (self.entries.clone(), self.find(purpose, id)?);
+        entries.remove(at);
+        Self::from_entries(entries)
+    }
+
+    fn find(&self, purpose: Purpose, id: &KeyId) -> Result<usize, KeyError> {
+        self.entries
+            .iter()
+            .position(|entry| entry.purpose == purpose && entry.id == *id)
+            .ok_or_else(|| KeyError::Unknown(purpose, id.clone()))
     }
 
     fn setting_of(&self, wanted: impl Fn(Purpose) -> bool) -> Secret {
@@ -241,7 +305,9 @@ impl Purpose {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The purpose of this word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         [Self::Route, Self::Admin, Self::Directory, Self::Signing]
             .into_iter()
             .find(|purpose| purpose.as_str() == text)

@@ -101,6 +101,33 @@ macro_rules! sealing_keys {
             pub fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Secret, OpenError> {
                 self.0.open(place, sealed)
             }
+
+            /// Seals what was sealed for this place with an older key anew under the active one; nothing
+            /// when it is sealed with that already.
+            ///
+            /// # Errors
+            /// When it does not open.
+            pub fn rewrap(
+                &self,
+                entropy: &Entropy,
+                place: &Place<'_>,
+                sealed: &Sealed,
+            ) -> Result<Option<Sealed>, OpenError> {
+                self.0.rewrap(entropy, place, sealed)
+            }
+
+            /// The ids of all keys, first that of the one that seals.
+            #[must_use]
+            pub fn ids(&self) -> Vec<KeyId> {
+                let all = std::iter::once(&self.0.active).chain(&self.0.older);
+                all.map(|key| key.id.clone()).collect()
+            }
+
+            /// The id of the key that seals.
+            #[must_use]
+            pub fn active(&self) -> &KeyId {
+                &self.0.active.id
+            }
         }
 
         impl fmt::Debug for $name {
@@ -131,7 +158,7 @@ impl Place<'_> {
         }
     }
 
-    /// `logins.sealed`; `role` is `owner` or `user` (admin keys) or `router` (route keys).
+    /// `logins.sealed`; `role` is `owner` or `user` (admin keys), or `router` or `router_old` (route keys).
     #[must_use]
     pub fn login(database: DatabaseId, role: &str) -> Self {
         Self {
@@ -254,6 +281,26 @@ impl SealingKeys {
                 table: place.table.to_owned(),
                 column: place.column.to_owned(),
             })
+    }
+
+    fn rewrap(
+        &self,
+        entropy: &Entropy,
+        place: &Place<'_>,
+        sealed: &Sealed,
+    ) -> Result<Option<Sealed>, OpenError> {
+        if sealed.key_id == self.active.id.as_str() {
+            return Ok(None);
+        }
+        let secret = self.open(place, sealed)?;
+        match self.seal(entropy, place, &secret) {
+            Ok(sealed) => Ok(Some(sealed)),
+            // What was sealed once is not longer now.
+            Err(SealError::TooLong) => Err(OpenError::Damaged {
+                table: place.table.to_owned(),
+                column: place.column.to_owned(),
+            }),
+        }
     }
 
     fn open_with(&self, key: &SealingKey, place: &Place<'_>, bytes: &[u8]) -> Option<Secret> {

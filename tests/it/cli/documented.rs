@@ -275,6 +275,12 @@ async fn every_document_has_the_keys_of_the_page() {
     let removed = json(&[&remove[..], &["--kind", "app-id", "web-shop"]].concat());
     check("tenantry tenants aliases remove", 0, &removed);
     check("tenantry migrate-all", 0, &json(&["migrate-all"]));
+    let issued = json(&["tenants", "credentials", "acme", "--overlap", "1h"]);
+    check("tenantry tenants credentials", 0, &issued);
+    let one = json(&["rotate-credentials", "acme"]);
+    check("tenantry rotate-credentials", 0, &one);
+    let all = json(&["rotate-credentials", "--all"]);
+    check("rotationOfAll", 0, &all);
     check(
         "tenantry operations show",
         0,
@@ -362,6 +368,23 @@ async fn every_document_has_the_keys_of_the_page() {
         0,
         &local(&["router-credentials"]),
     );
+    for verb in ["list", "rewrap"] {
+        let command = format!("tenantry keys {verb}");
+        check(&command, 0, &local(&["keys", verb]));
+    }
+    let add = ["keys", "add", "signing", "--standby"];
+    check("tenantry keys add", 0, &local(&add));
+    let keys = local(&add).json()["keys"]
+        .as_str()
+        .expect("keys")
+        .to_owned();
+    let with = [env[0], ("TENANTRY_KEYS", keys.as_str())];
+    for verb in ["promote", "retire"] {
+        let mut arguments = vec!["keys", verb, "signing", "k2", "--output", "json"];
+        arguments.extend((verb == "retire").then_some("--yes"));
+        let told = dev.cli_elsewhere(&arguments, &with);
+        check(&format!("tenantry keys {verb}"), 0, &told);
+    }
     let server = variables["TENANTRY_CATALOG_URL"]
         .rsplit_once('/')
         .expect("a URL")

@@ -4,6 +4,7 @@ mod commands;
 mod completions;
 mod documented;
 mod failures;
+mod keys;
 mod manual;
 mod status;
 mod terminal;

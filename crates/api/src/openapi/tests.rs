@@ -174,6 +174,8 @@ fn requests() -> Vec<Request> {
         body::<setup::operations::reason::RequiredReason>("AbandonReason"),
         body::<setup::operators::create::NewOperator>("NewOperator"),
         body::<setup::rollouts::create::Rollout>("NewRollout"),
+        body::<setup::rotations::create::NewRotation>("NewRotation"),
+        body::<setup::tenants::credentials::create::NewCredentials>("NewCredentials"),
         body::<crate::sign_in::Credentials>("Credentials"),
         body::<tenant::auth::redeem::Code>("SignInCode"),
         body::<tenant::auth::refresh::Token>("RefreshToken"),

@@ -56,6 +56,11 @@ words! {
         "description": "A moment in UTC (RFC 3339).",
         "examples": ["2026-03-14T09:26:53.589793Z"],
     });
+    Duration = json!({
+        "type": "string", "minLength": 2, "maxLength": 9, "pattern": "^[0-9]{1,8}[smhd]$",
+        "description": "How long: a whole number and `s`, `m`, `h` or `d`.",
+        "examples": ["24h"],
+    });
     Slug = json!({
         "type": "string", "minLength": 1, "maxLength": 40, "pattern": slug_pattern(),
         "description": "The short name of a tenant, and its subdomain: a DNS label of lower-case letters, digits and inner hyphens. Some names are reserved.",

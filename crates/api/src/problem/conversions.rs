@@ -77,6 +77,10 @@ impl From<StartError> for Problem {
                 "metadata",
                 "would have more than 16 KiB as JSON, together with what is there",
             ),
+            StartError::OverlapRunning(until) => Self::new(kind, code).detail(format!(
+                "The login before the present one is still good, until {}. Wait until then, or end it with `endPrevious`.",
+                until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+            )),
             StartError::WrongState(why)
             | StartError::Ended(why)
             | StartError::NotCancellable(why) => Self::new(kind, code).detail(sentence(why)),

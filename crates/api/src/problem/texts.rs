@@ -228,6 +228,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
     ),
     ("OPERATOR_NOT_FOUND", 404, "There is no such operator."),
     (
+        "OVERLAP_RUNNING",
+        409,
+        "The login before the present one is still good, as its overlap promised. Wait until that is over, or end it with `endPrevious`.",
+    ),
+    (
         "OVERLOADED",
         503,
         "Too many requests are being worked on. Try again shortly.",

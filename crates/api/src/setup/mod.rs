@@ -5,6 +5,7 @@ pub(crate) mod operations;
 pub(crate) mod operators;
 pub(crate) mod repeated;
 pub(crate) mod rollouts;
+pub(crate) mod rotations;
 pub(crate) mod routers;
 pub(crate) mod status;
 pub(crate) mod tenants;

@@ -23,6 +23,8 @@ pub struct Report {
     pub clusters: Vec<ClusterReport>,
     /// Tenants that wait or fail most.
     pub troubled: Vec<TenantTrouble>,
+    /// The ids of the keys that it opens passwords with; none from an older router.
+    pub route_keys: Option<Vec<String>>,
 }
 
 /// One cluster as a router sees it.

@@ -22,6 +22,7 @@ mod migrating;
 mod names;
 mod router_login;
 mod routes;
+mod sealing;
 mod shares;
 mod standing;
 mod tenants;
@@ -138,6 +139,10 @@ fn cases() -> Vec<(&'static str, Case)> {
             without_the_right_to_make_roles_there_is_none,
             a_router_is_its_logins_alone,
             a_login_that_could_write_the_table_gets_the_functions,
+        }
+        sealing {
+            a_secret_is_sealed_anew_unless_somebody_has_changed_it,
+            a_rotation_is_due_by_the_age_of_the_login_and_not_again_at_once,
         }
         shares {
             a_single_router_gets_all_of_it_when_it_wants_it,

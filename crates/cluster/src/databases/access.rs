@@ -179,7 +179,7 @@ pub(super) fn opening(name: &DbName) -> String {
     format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 }
 
-pub(super) fn connect(name: &DbName, logins: &[RoleName]) -> String {
+pub(crate) fn connect(name: &DbName, logins: &[RoleName]) -> String {
     format!("GRANT CONNECT ON DATABASE {name} TO {}", list_of(logins))
 }
 

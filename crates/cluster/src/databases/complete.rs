@@ -36,12 +36,12 @@ pub async fn complete(
         no_public(from),
         owner_create(from),
         logins::role_in_database(&old.owner, from),
-        connect(from, &old.all()),
+        connect(from, &old.first()),
         walled(from),
     ];
     if from != to {
         sql.push(format!("ALTER DATABASE {from} RENAME TO {to}"));
-        let pairs = old.all().into_iter().zip(new.all());
+        let pairs = old.first().into_iter().zip(new.first());
         sql.extend(pairs.map(|(old, new)| format!("ALTER ROLE {old} RENAME TO {new}")));
     }
     sql.push(opening(to));
@@ -61,7 +61,7 @@ fn proof(name: &DbName, logins: &Logins, mark: &Mark) -> String {
     } else {
         "false"
     };
-    let quoted = logins.all().map(|login| format!("'{}'", login.as_str()));
+    let quoted = logins.first().map(|login| format!("'{}'", login.as_str()));
     format!(
         "SELECT 1 / (
            (SELECT count(*) FROM pg_database
@@ -93,7 +93,7 @@ async fn why_unproven(
     let Some(found) = state(conn, name).await? else {
         return Ok(missing(name));
     };
-    let logins = names::login_names(name).all();
+    let logins = names::login_names(name).first();
     let ours = found.is_ours(name, mark) && !found.torn;
     Ok(if ours && logins::all_carry(conn, &logins, mark).await? {
         still_public(name)

@@ -16,7 +16,7 @@ pub use complete::complete;
 pub use rename::{rename, rename_with_logins};
 use tenantry_types::{DbName, InstallationId};
 
-pub(crate) use self::access::prepare_open;
+pub(crate) use self::access::{connect, prepare_open};
 use self::proof::{missing, ours, state};
 use crate::alter::alter;
 use crate::fence::end_sessions_in;

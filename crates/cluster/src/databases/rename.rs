@@ -38,7 +38,11 @@ pub async fn rename_with_logins(
 ) -> Result<(), ClusterError> {
     let mut sql = Vec::new();
     sql.extend(rename_statement(conn, from, to, mark).await?);
-    let (old, new) = (names::login_names(from).all(), names::login_names(to).all());
+    // Nothing was rotated yet: only what has never been a tenant's is renamed.
+    let (old, new) = (
+        names::login_names(from).first(),
+        names::login_names(to).first(),
+    );
     let pairs: Vec<_> = old.iter().zip(&new).collect();
     sql.extend(logins::rename_statements(conn, &pairs, mark).await?);
     if sql.is_empty() {

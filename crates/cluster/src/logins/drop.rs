@@ -129,10 +129,10 @@ async fn bury(
     Ok(tombstone)
 }
 
-/// `dropped_<32 hexadecimal digits of the database's id>_<owner, router, user or builder>`, with the
-/// role's number behind it where there is such a one already: 59 characters at the most.
+/// `dropped_<32 hexadecimal digits of the database's id>_<what the login's name ends with>`, with the
+/// role's number behind it where there is such a one already: 61 characters at the most.
 fn tombstone(name: &RoleName, mark: &Mark, oid: Option<i64>) -> Result<RoleName, ClusterError> {
-    let kind = ["owner", "router", "user"]
+    let kind = ["owner", "router", "user", "router_2", "user_2"]
         .into_iter()
         .find(|kind| name.as_str().ends_with(&format!("_{kind}")))
         .unwrap_or("builder");

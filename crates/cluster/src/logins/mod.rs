@@ -10,11 +10,14 @@
 //! other logins members of itself; [`crate::fence::close`] takes such guests out.
 
 mod drop;
+mod retire;
 
 pub use drop::{Dropped, drop, sweep, tombstones};
+pub use retire::{retire, sessions_of};
 use tenantry_types::{DbName, RoleName};
 
 use crate::alter::{alter, taken};
+use crate::databases::connect;
 use crate::{AdminConn, ClusterError, Mark, groups};
 
 /// What a login is for, which decides its group.
@@ -106,6 +109,30 @@ pub async fn create_all(conn: &mut AdminConn, logins: &[NewLogin]) -> Result<(),
     alter(conn, sql.join(";")).await
 }
 
+/// [`create_all`] for the logins of one database, with all that lets them work there: owners get
+/// their role in it ([`set_role_in_database`]) and each gets CONNECT on it, in the same transaction.
+///
+/// # Errors
+/// As [`create`]; then none of it was done.
+pub async fn create_for(
+    conn: &mut AdminConn,
+    database: &DbName,
+    logins: &[NewLogin],
+) -> Result<(), ClusterError> {
+    let mut sql = create_statements(conn, logins).await?;
+    if sql.is_empty() {
+        return Ok(());
+    }
+    for login in logins {
+        if login.kind == LoginKind::Owner {
+            sql.push(role_in_database(&login.name, database));
+        }
+    }
+    let names: Vec<RoleName> = logins.iter().map(|login| login.name.clone()).collect();
+    sql.push(connect(database, &names));
+    alter(conn, sql.join(";")).await
+}
+
 async fn create_statements(
     conn: &mut AdminConn,
     logins: &[NewLogin],
@@ -169,12 +196,13 @@ pub async fn disable(conn: &mut AdminConn, names: &[RoleName]) -> Result<(), Clu
     switch(conn, &there, "NOLOGIN").await
 }
 
-/// Lets logins open sessions again; those that do not exist are passed over.
+/// Lets logins open sessions again; those that do not exist or were retired are passed over.
 ///
 /// # Errors
 /// When the cluster refuses.
 pub async fn enable(conn: &mut AdminConn, names: &[RoleName]) -> Result<(), ClusterError> {
     let there = present(conn, names).await?;
+    let there = retire::still_used(conn, there).await?;
     switch(conn, &there, "LOGIN").await
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn sixteen_births_at_once_all_succeed(world: World) {
         databases::drop_forced(&mut conn, &tenant.db, &tenant.mark)
             .await
             .expect("dropped");
-        for login in tenant.logins.all() {
+        for login in tenant.logins.first() {
             for outcome in [Dropped::Gone, Dropped::Absent] {
                 let dropped = logins::drop(&mut conn, &login, &tenant.mark).await;
                 assert_eq!(dropped.expect("dropped"), outcome);
@@ -78,14 +78,14 @@ async fn each_step_of_a_birth_may_be_repeated(world: World) {
     databases::prepare(&mut conn, name, mark)
         .await
         .expect("prepared");
-    databases::grant_connect(&mut conn, name, &tenant.logins.all())
+    databases::grant_connect(&mut conn, name, &tenant.logins.first())
         .await
         .expect("granted");
     // As a restarted operation would: with another password.
     let mut login = world.new_login(&tenant.logins.user, LoginKind::User, *mark);
     login.verifier = scram::verifier(&Secret::new("another"), [9; 16], 1);
     logins::create(&mut conn, &login).await.expect("there");
-    databases::admit(&mut conn, name, &tenant.logins.all())
+    databases::admit(&mut conn, name, &tenant.logins.first())
         .await
         .expect("open");
     assert_eq!(
@@ -235,7 +235,7 @@ async fn a_rename_takes_database_and_logins_along_and_may_be_repeated(world: Wor
             .await
             .expect("was renamed");
     }
-    for login in new.all() {
+    for login in new.first() {
         let mut session = world
             .login(&to, &login)
             .await
@@ -335,7 +335,7 @@ async fn the_identity_is_written_once_and_belongs_to_one_database(world: World) 
     }
     let error = identity::write(&mut inside, mark.installation, world.mark().database, 3).await;
     assert!(matches!(error, Err(ClusterError::NotOurs(_))), "{error:?}");
-    for login in tenant.logins.all() {
+    for login in tenant.logins.first() {
         let mut session = world.login(&tenant.db, &login).await.expect("in");
         let text =
             "SELECT concat_ws('/', installation, database_id, epoch) FROM tenantry_self.identity";
@@ -445,7 +445,7 @@ async fn a_clone_is_completed_whole_or_not_at_all(world: World) {
         .await
         .expect("written");
     inside.end().await;
-    for login in names::login_names(&to).all() {
+    for login in names::login_names(&to).first() {
         world.login(&to, &login).await.expect("may connect");
     }
     let mut owner = world

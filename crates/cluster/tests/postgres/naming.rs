@@ -22,7 +22,7 @@ async fn a_login_that_others_name_in_their_databases_leaves_a_tombstone(world: W
         .await
         .expect("renamed");
     let logins = names::login_names(&base);
-    name_in_its_database(&world, &attacker, &logins.all()).await;
+    name_in_its_database(&world, &attacker, &logins.first()).await;
 
     let error = logins::drop(&mut conn, &logins.user, &victim.mark)
         .await
@@ -32,7 +32,7 @@ async fn a_login_that_others_name_in_their_databases_leaves_a_tombstone(world: W
         .await
         .expect("dropped");
     let id = victim.mark.database.as_uuid().simple();
-    for (login, kind) in logins.all().iter().zip(["owner", "router", "user"]) {
+    for (login, kind) in logins.first().iter().zip(["owner", "router", "user"]) {
         let tombstone = role(&format!("dropped_{id}_{kind}"));
         for (name, outcome) in [
             (login, Dropped::Tombstone(tombstone.clone())),

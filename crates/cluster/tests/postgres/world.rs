@@ -134,7 +134,7 @@ impl World {
         logins::set_role_in_database(&mut conn, &logins.owner, &db)
             .await
             .expect("role set");
-        databases::admit(&mut conn, &db, &logins.all())
+        databases::admit(&mut conn, &db, &logins.first())
             .await
             .expect("open");
         let mut inside = self.admin.enter(&db, "test").await.expect("inside");

@@ -97,7 +97,7 @@ impl Lifecycle {
     }
 
     /// What the same key began before, if it did and did not fail.
-    async fn replayed(&self, key: &Idempotency) -> Result<Option<Started>, StartError> {
+    pub(crate) async fn replayed(&self, key: &Idempotency) -> Result<Option<Started>, StartError> {
         let mut conn = self.deps().catalog.acquire().await?;
         let Some(found) = idempotency::find(&mut conn, key.operator, &key.key).await? else {
             return Ok(None);

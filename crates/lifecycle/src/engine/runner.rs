@@ -71,14 +71,17 @@ pub async fn drive<K: Kind>(
         return drive.backwards::<K>(work, &trail, failure).await;
     }
     match drive.forwards::<K>(work, &trail).await {
-        Err(StepError::Failed(failure)) => match K::ON_FAILURE {
-            OnFailure::Undo => {
+        Err(StepError::Failed(failure)) => {
+            let now = drive.trail().await?;
+            if K::ON_FAILURE == OnFailure::Undo
+                && !K::NO_WAY_BACK.is_some_and(|step| now.begun(step))
+            {
                 drive.status(Status::Undoing, &failure).await?;
-                let trail = drive.trail().await?;
-                drive.backwards::<K>(work, &trail, failure).await
+                drive.backwards::<K>(work, &now, failure).await
+            } else {
+                drive.again_or_park(&failure, trail.failures).await
             }
-            OnFailure::Retry => drive.again_or_park(&failure, trail.failures).await,
-        },
+        }
         other => other,
     }
 }
@@ -105,7 +108,7 @@ impl Drive<'_> {
             // One write says that the step before is reached and that this one begins, and reads
             // whether somebody wants it to turn back.
             let advanced = self.record_done(reached.take(), Some(step.name)).await?;
-            if advanced == Advanced::CancelAsked && K::ON_FAILURE == OnFailure::Undo {
+            if advanced == Advanced::CancelAsked && may_turn_back_at::<K>(step.name) {
                 return Err(StepError::Failed(Failure::cancelled()));
             }
             if let Err(error) = self.strike_around::<K>(work, step).await {
@@ -262,6 +265,13 @@ impl Drive<'_> {
         let error = serde_json::to_value(failure).ok();
         held(operations::finish(&mut conn, id, fence, status, None, error.as_ref()).await?)
     }
+}
+
+/// Whether an operation that is about to begin this step may still be cancelled. The step that has no way
+/// back stands in the journal as begun by then, and whoever reads that goes on to the end.
+fn may_turn_back_at<K: Kind>(step: &str) -> bool {
+    let place = |wanted: &str| K::steps().iter().position(|step| step.name == wanted);
+    K::ON_FAILURE == OnFailure::Undo && K::NO_WAY_BACK.is_none_or(|last| place(step) < place(last))
 }
 
 /// What was written counts only while the operation is ours.

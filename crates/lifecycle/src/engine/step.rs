@@ -11,6 +11,12 @@ pub trait Kind: Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// What happens when a step fails.
     const ON_FAILURE: OnFailure;
+    /// The step from whose beginning on there is no way back, where what fails before it is undone: from
+    /// here on a step that fails is tried again.
+    const NO_WAY_BACK: Option<&'static str> = None;
+    /// Whether the tenant is as well off when this operation waits for a person as it was before, and so
+    /// is served all the same.
+    const SERVED_WHEN_PARKED: bool = false;
 
     /// The steps in order. Names are unique within the kind and never change once shipped:
     /// an operation that a former version began is resumed by them.
@@ -27,6 +33,9 @@ pub trait Kind: Send + Sync + Sized + 'static {
     fn beside_the_end(&self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
+
+    /// Told how a drive ended, in the words of its metric.
+    fn ended(&self, _outcome: &'static str) {}
 
     /// What the finished operation tells the one who asked, without secrets.
     fn result(&self) -> serde_json::Value {

@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, reason = "a test says with a panic what is wrong")]
 
 mod places;
+mod rotations;
 mod spares;
 mod torn;
 mod world;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tenantry_catalog::change_log::{Kind, append};
 use tenantry_catalog::domains;
+use tenantry_catalog::logins::{self, LoginRole, Successor};
 use tenantry_catalog::tenants::TenantRef;
+use tenantry_cluster::logins::LoginKind;
 use tenantry_router::{AcquireError, Config, HostName, ResolveError};
 use tenantry_types::DomainName;
 use tokio::time::{Instant, timeout};
@@ -462,5 +464,72 @@ pub async fn an_update_keeps_connections_and_a_migration_retires_them(home: Home
         "its plans are of before the migration"
     );
     drop(next);
+    router.shutdown().await;
+}
+
+/// A lease of the former login goes on for longer than a fenced tenant's may, also where the row of the
+/// rotation and one of another change are read together.
+///
+/// Tried with `Drain::of` giving `Cut`: the query is ended.
+pub async fn a_rotated_login_ends_no_lease_although_another_change_follows(home: Home) {
+    let tenant = home.tenant("acme").await;
+    let config = Config {
+        drain_deadline: Duration::from_millis(50),
+        ..Home::config()
+    };
+    let router = home.router(config).await;
+    let mut held = conn(&router, &tenant).await;
+    let idle = conn(&router, &tenant).await;
+    idle.release();
+
+    let password = home.entropy.password();
+    let name = tenant.logins.router_2.clone();
+    let login = home.new_login(&name, LoginKind::Router, tenant.mark, &password);
+    let mut admin = home.admin().connect("test").await.expect("in");
+    tenantry_cluster::logins::create_for(&mut admin, &tenant.db, &[login])
+        .await
+        .expect("made");
+    let sealed = home.seal(&tenant, &password);
+    let successor = Successor {
+        database: tenant.database,
+        role: LoginRole::Router,
+        name: &name,
+        sealed: Some(&sealed),
+        former: LoginRole::RouterOld,
+        former_sealed: None,
+        disable_at: None,
+    };
+    let mut catalog = home.conn().await;
+    execute(&mut catalog, "BEGIN").await;
+    logins::take_over(&mut catalog, &successor)
+        .await
+        .expect("switched");
+    append(&mut catalog, tenant.id, Kind::Rotated)
+        .await
+        .expect("a change");
+    let number = append(&mut catalog, tenant.id, Kind::Updated)
+        .await
+        .expect("a change");
+    execute(&mut catalog, "COMMIT").await;
+
+    let long = "SELECT session_user::text FROM pg_sleep(1)";
+    let going_on = tokio::spawn(async move {
+        let login: String = one(&mut held, long).await;
+        (login, held)
+    });
+    router.wait_drained(number).await;
+    let mut next = conn(&router, &tenant).await;
+    let by: String = one(&mut next, "SELECT session_user::text").await;
+    assert_eq!(by, name.as_str());
+    next.release();
+    let (by, held) = going_on.await.expect("it was not ended");
+    assert_eq!(by, tenant.logins.router.as_str());
+    held.release();
+    eventually("no session of the former login is left", async || {
+        let mut admin = home.admin().connect("test").await.expect("in");
+        let left = tenantry_cluster::logins::sessions_of(&mut admin, &tenant.logins.router).await;
+        left.expect("counted") == 0
+    })
+    .await;
     router.shutdown().await;
 }

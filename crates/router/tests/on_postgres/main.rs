@@ -60,6 +60,7 @@ async fn on_real_databases() {
             a_name_given_to_another_tenant_is_not_kept_by_a_newer_entry,
             pruned_rows_drop_everything,
             an_update_keeps_connections_and_a_migration_retires_them,
+            a_rotated_login_ends_no_lease_although_another_change_follows,
         }
         away {
             known_tenants_are_served_without_the_catalog_for_a_while,

@@ -14,6 +14,7 @@ mod pairs;
 pub mod provision;
 mod report;
 mod room;
+pub mod rotate;
 pub mod route;
 pub mod suspend;
 mod world;

@@ -9,12 +9,14 @@ mod confirm;
 mod dev;
 mod follow;
 mod init;
+mod keys;
 mod man;
 mod migrate_all;
 mod openapi;
 mod operations;
 mod operators;
 mod probe;
+mod rotate_credentials;
 mod router_credentials;
 mod routers;
 mod serve;
@@ -132,6 +134,11 @@ pub enum Command {
     Tenants(tenants::Tenants),
     /// Bring every tenant, template and spare to the built-in migrations
     MigrateAll(migrate_all::MigrateAll),
+    /// Replace the login that routers use for a tenant, or for all; no request notices
+    RotateCredentials(rotate_credentials::RotateCredentials),
+    /// Add, list and retire the keys that seal secrets, and seal anew what older keys have sealed
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// List clusters and set their connection budgets
     #[command(subcommand)]
     Clusters(clusters::Clusters),
@@ -194,6 +201,8 @@ impl Command {
             Self::Catalog(command) => command.run(global).await,
             Self::Tenants(command) => command.run(global).await,
             Self::MigrateAll(command) => command.run(global).await,
+            Self::RotateCredentials(command) => command.run(global).await,
+            Self::Keys(command) => command.run(global).await,
             Self::Clusters(command) => command.run(global).await,
             Self::Operators(command) => command.run(global).await,
             Self::Status(command) => command.run(global).await,

@@ -1,9 +1,12 @@
 //! The central database and the keys.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 use tenantry_types::Secret;
 use tenantry_vault::Keyring;
 
+use super::key_source::KeySource;
 use crate::failure::{Failure, Result};
 
 /// Where the catalog is and what opens its secrets.
@@ -18,6 +21,10 @@ pub struct CatalogSettings {
     pub catalog_connections: u32,
     /// `keys`: none; required by `serve`, made by `init`.
     pub keys: Option<Secret>,
+    /// `keys_file`: none.
+    pub keys_file: Option<PathBuf>,
+    /// `keys_command`: none.
+    pub keys_command: Option<String>,
 }
 
 impl Default for CatalogSettings {
@@ -27,6 +34,8 @@ impl Default for CatalogSettings {
             router_catalog_url: None,
             catalog_connections: 16,
             keys: None,
+            keys_file: None,
+            keys_command: None,
         }
     }
 }
@@ -44,22 +53,34 @@ impl CatalogSettings {
         })
     }
 
+    /// Where the keys come from, if that is set.
+    ///
+    /// # Errors
+    /// When it is set twice: nobody would know which keys hold.
+    pub fn key_source(&self) -> Result<Option<KeySource>> {
+        let sources = [
+            self.keys.clone().map(KeySource::Setting),
+            self.keys_file.clone().map(KeySource::File),
+            self.keys_command.clone().map(KeySource::Command),
+        ];
+        let mut set = sources.into_iter().flatten();
+        match (set.next(), set.next()) {
+            (source, None) => Ok(source),
+            (_, Some(_)) => Err(Failure::usage(
+                "more than one of `keys`, `keys_file` and `keys_command` is set",
+            )
+            .next("set the one that holds the keys, and remove the others")),
+        }
+    }
+
     /// The keys, if there are any.
     ///
     /// # Errors
     /// When they are not readable.
     pub fn keyring(&self) -> Result<Option<Keyring>> {
-        self.keys
-            .as_ref()
-            .map(|text| {
-                Keyring::parse(text).map_err(|error| {
-                    Failure::usage(format!(
-                        "`keys` is not usable: {}",
-                        crate::failure::chain(&error)
-                    ))
-                    .next("set TENANTRY_KEYS to what `tenantry init` printed")
-                })
-            })
-            .transpose()
+        match self.key_source()? {
+            Some(source) => source.keyring().map(Some),
+            None => Ok(None),
+        }
     }
 }

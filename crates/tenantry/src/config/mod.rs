@@ -10,10 +10,12 @@ mod documents;
 mod duration;
 mod env;
 mod internal;
+mod key_source;
 mod keys;
 mod layers;
 mod limits;
 mod reference;
+mod rotation;
 mod router;
 mod sign_in;
 mod telemetry;
@@ -30,10 +32,12 @@ use crate::failure::Result;
 pub use catalog::CatalogSettings;
 pub use env::Variables;
 pub use internal::InternalSettings;
+pub use key_source::KeySource;
 pub use keys::KEYS;
 pub use layers::Overrides;
 pub use limits::LimitSettings;
 pub use reference::{example, reference};
+pub use rotation::RotationSettings;
 pub use router::RouterSettings;
 pub use sign_in::SignInSettings;
 pub use telemetry::{TelemetrySettings, of_process};
@@ -57,6 +61,8 @@ pub struct Config {
     pub sign_in: SignInSettings,
     /// Connections to tenants' databases.
     pub router: RouterSettings,
+    /// Rotation of the logins of those.
+    pub rotation: RotationSettings,
 }
 
 impl Config {
@@ -89,6 +95,7 @@ impl Config {
             sign_in: part::<SignInSettings>(&figment)?.checked(&limits)?,
             limits,
             router: part::<RouterSection>(&figment)?.router,
+            rotation: part::<RotationSection>(&figment)?.rotation,
         })
     }
 
@@ -109,6 +116,13 @@ impl Config {
 #[serde(default)]
 struct RouterSection {
     router: RouterSettings,
+}
+
+/// The `[rotation]` table.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RotationSection {
+    rotation: RotationSettings,
 }
 
 /// The `[telemetry]` table.

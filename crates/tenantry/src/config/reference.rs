@@ -107,6 +107,11 @@ fn tables() -> Vec<(String, &'static str, Vec<&'static Key>)> {
             "Connections to tenants' databases.",
             keys,
         ),
+        "rotation" => (
+            "`[rotation]`".to_owned(),
+            "Replacing the logins that routers use (docs/rotation.md).",
+            keys,
+        ),
         "telemetry" => (
             "`[telemetry]`".to_owned(),
             "Traces for OpenTelemetry (docs/tracing.md). The usual `OTEL_…` variables are read where a key is not set.",

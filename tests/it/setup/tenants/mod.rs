@@ -2,6 +2,7 @@
 
 mod aliases;
 mod create;
+mod credentials;
 mod delete;
 mod disconnect;
 mod domains;
@@ -9,6 +10,7 @@ mod explain;
 mod idempotency;
 mod list;
 mod rename;
+mod rotate;
 mod show;
 mod suspend;
 mod update;

@@ -19,6 +19,7 @@ use crate::fields::{Fields, FromFields};
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::setup::tenants::created;
+use crate::setup::tenants::credentials::issued;
 
 /// A durable change and how it goes.
 #[derive(Serialize, ToSchema)]
@@ -44,12 +45,14 @@ pub(crate) struct View {
     /// Whether it could be cancelled now.
     cancellable: bool,
     steps: Vec<Step>,
-    /// Of a rollout that runs: `total`, `done`, `migrated`, `current`, `failed`, `skipped`.
+    /// Of a rollout that runs: `total`, `done`, `migrated`, `current`, `failed`, `skipped`; of a rotation
+    /// of all tenants `rotated` in the place of the middle two.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object, required = false)]
     progress: Option<Value>,
-    /// What it came to, by its kind: of a creation what `POST /setup/tenants` answers, of a rollout one
-    /// line per database.
+    /// What it came to, by its kind: of a creation what `POST /setup/tenants` answers, of an issue of
+    /// credentials what `POST /setup/tenants/{tenant}/credentials` does, of a rollout one line per database, of a
+    /// rotation of all one per tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object, required = false)]
     result: Option<Value>,
@@ -179,8 +182,8 @@ impl FromFields for Patience {
     }
 }
 
-/// One operation. Of a creation that nobody waited for, the password is in `result` when it is read
-/// for the first time, and never again.
+/// One operation. Of a creation or an issue of credentials that nobody waited for, the password is in
+/// `result` when it is read for the first time, and never again.
 #[utoipa::path(
     get, path = "/setup/operations/{operation}", tag = "operations", operation_id = "getOperation",
     params(
@@ -248,11 +251,17 @@ pub(super) async fn view(app: &App, id: OperationId, secrets: Secrets) -> Result
 }
 
 async fn result_of(app: &App, operation: &OperationView) -> Result<Option<Value>, Problem> {
-    if operation.kind != "create" || operation.status != Status::Done {
-        return Ok(operation.result.clone());
-    }
-    match created::answer(app, operation.id, Telling::Once).await {
-        Ok(answer) => Ok(serde_json::to_value(answer).ok()),
+    let answer = match (operation.kind.as_str(), operation.status) {
+        ("create", Status::Done) => created::answer(app, operation.id, Telling::Once)
+            .await
+            .map(serde_json::to_value),
+        ("credentials", Status::Done) => issued::answer(app, operation.id, Telling::Once)
+            .await
+            .map(serde_json::to_value),
+        _ => return Ok(operation.result.clone()),
+    };
+    match answer {
+        Ok(answer) => Ok(answer.ok()),
         // The tenant was purged since; the operation remains.
         Err(problem) if problem.code() == "TENANT_NOT_FOUND" => Ok(operation.result.clone()),
         Err(problem) => Err(problem),

@@ -15,7 +15,7 @@ use crate::problem::Problem;
 pub(crate) struct IdempotencyKey(pub(crate) Option<String>);
 
 /// Whether the client would rather not wait.
-pub(crate) struct RespondAsync(pub(super) bool);
+pub(crate) struct RespondAsync(pub(crate) bool);
 
 impl FromRequestParts<App> for IdempotencyKey {
     type Rejection = Problem;

@@ -3,6 +3,7 @@
 pub(crate) mod aliases;
 pub(crate) mod create;
 pub(crate) mod created;
+pub(crate) mod credentials;
 pub(crate) mod delete;
 pub(crate) mod disconnect;
 pub(crate) mod domains;
@@ -10,6 +11,7 @@ pub(crate) mod explain;
 pub(crate) mod list;
 pub(crate) mod rename;
 pub(crate) mod resume;
+pub(crate) mod rotate_credentials;
 pub(crate) mod show;
 pub(crate) mod suspend;
 pub(crate) mod undelete;

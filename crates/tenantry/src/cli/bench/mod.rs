@@ -1,6 +1,7 @@
 //! `tenantry bench`: what the product costs, measured on this machine.
 
 mod provision;
+mod rotate;
 mod route;
 mod serve;
 mod suspend;
@@ -26,6 +27,8 @@ Examples:
 pub enum Bench {
     /// Creating a tenant, against the same statements sent by hand
     Provision(provision::Provision),
+    /// Replacing routers' logins under load, against the same statements by hand
+    Rotate(rotate::Rotate),
     /// Reaching a tenant's database, against one hard-wired pool
     Route(route::Route),
     /// Taking a tenant out of service on two routers under load
@@ -60,6 +63,7 @@ impl Bench {
     pub async fn run(self, global: &Global) -> Result<()> {
         match self {
             Self::Provision(command) => Box::pin(command.run(global)).await,
+            Self::Rotate(command) => Box::pin(command.run(global)).await,
             Self::Route(command) => Box::pin(command.run(global)).await,
             Self::Suspend(command) => Box::pin(command.run(global)).await,
             Self::Serve(command) => Box::pin(command.run()).await,

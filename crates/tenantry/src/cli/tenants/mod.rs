@@ -2,6 +2,7 @@
 
 mod aliases;
 mod create;
+mod credentials;
 mod delete;
 mod domains;
 mod explain;
@@ -54,6 +55,8 @@ pub enum Tenants {
     Suspend(suspend::Suspend),
     /// Serve a suspended tenant again
     Resume(resume::Resume),
+    /// Issue another database login to your product; the present one stays good for a while
+    Credentials(credentials::Credentials),
     /// The host names that lead to a tenant: its subdomain and domains of its own
     #[command(subcommand)]
     Domains(domains::Domains),
@@ -79,6 +82,7 @@ impl Tenants {
             Self::Rename(command) => command.run(global).await,
             Self::Suspend(command) => command.run(global).await,
             Self::Resume(command) => command.run(global).await,
+            Self::Credentials(command) => command.run(global).await,
             Self::Domains(command) => command.run(global).await,
             Self::Aliases(command) => command.run(global).await,
         }
@@ -132,7 +136,7 @@ fn print_begun(answer: &Value) -> Result<()> {
 }
 
 /// The failure of an operation that did not reach its goal.
-fn ended_as(status: &str, operation: &Value, id: &str) -> Failure {
+pub(super) fn ended_as(status: &str, operation: &Value, id: &str) -> Failure {
     let why = operation.pointer("/error/message").and_then(Value::as_str);
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     Failure::new(

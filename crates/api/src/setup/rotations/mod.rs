@@ -1,0 +1,3 @@
+//! Rotating the router logins of all tenants.
+
+pub(crate) mod create;
