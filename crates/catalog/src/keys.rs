@@ -5,7 +5,7 @@
 //! left it, and was sealed by him with the key that he takes for new ones.
 
 use sqlx::PgConnection;
-use tenantry_types::{ClusterId, DatabaseId, InstallationId, OperationId};
+use tenantry_types::{ClusterId, DatabaseId, InstallationId, OperationId, OperatorId};
 use tenantry_vault::{Place, Purpose, Sealed};
 use uuid::Uuid;
 
@@ -17,6 +17,8 @@ words! {
     pub enum Column {
         /// Clusters' admin logins, under the admin keys.
         Clusters = "clusters",
+        /// Answers of requests that came with an `Idempotency-Key`, under the admin keys.
+        IdempotentAnswers = "idempotent_answers",
         /// Passwords of logins: of routers' under the route keys, of others under the admin keys.
         Logins = "logins",
         /// What running operations remember, under the admin keys.
@@ -63,6 +65,9 @@ impl Stored {
     pub fn place(&self, installation: InstallationId) -> Place<'_> {
         match self.column {
             Column::Clusters => Place::cluster_admin(ClusterId::from_uuid(self.id)),
+            Column::IdempotentAnswers => {
+                Place::idempotent_answer(OperatorId::from_uuid(self.id), &self.name)
+            }
             Column::Logins => Place::login(DatabaseId::from_uuid(self.id), &self.name),
             Column::OperationSecrets => {
                 Place::operation_secret(OperationId::from_uuid(self.id), &self.name)
@@ -96,6 +101,9 @@ pub async fn uses(conn: &mut PgConnection) -> Result<Vec<Use>, CatalogError> {
            FROM logins WHERE key_id IS NOT NULL GROUP BY 2, 3
            UNION ALL
            SELECT 'operation_secrets', 'admin', key_id, count(*) FROM operation_secrets GROUP BY 3
+           UNION ALL
+           SELECT 'idempotent_answers', 'admin', key_id, count(*) FROM idempotent_answers
+           WHERE key_id IS NOT NULL GROUP BY 3
            UNION ALL
            SELECT 'router_login', 'route', key_id, count(*) FROM router_login GROUP BY 3
            ORDER BY 1, 2, 3"#
@@ -138,6 +146,9 @@ pub async fn behind(
                         database_id, role, key_id, sealed FROM logins WHERE key_id IS NOT NULL
                  UNION ALL
                  SELECT 'operation_secrets', 'admin', operation_id, name, key_id, sealed FROM operation_secrets
+                 UNION ALL
+                 SELECT 'idempotent_answers', 'admin', operator_id, key, key_id, sealed
+                 FROM idempotent_answers WHERE key_id IS NOT NULL
                  UNION ALL
                  SELECT 'router_login', 'route', '00000000-0000-0000-0000-000000000000'::uuid, '', key_id, sealed
                  FROM router_login) AS s
@@ -186,6 +197,20 @@ pub async fn swap(
                 "UPDATE clusters SET admin_key_id = $2, admin_sealed = $3
                  WHERE id = $1 AND admin_key_id = $4 AND admin_sealed = $5",
                 stored.id,
+                anew.key_id,
+                anew.bytes,
+                was.key_id,
+                was.bytes,
+            )
+            .execute(conn)
+            .await
+        }
+        Column::IdempotentAnswers => {
+            sqlx::query!(
+                "UPDATE idempotent_answers SET key_id = $3, sealed = $4
+                 WHERE operator_id = $1 AND key = $2 AND key_id = $5 AND sealed = $6",
+                stored.id,
+                stored.name,
                 anew.key_id,
                 anew.bytes,
                 was.key_id,

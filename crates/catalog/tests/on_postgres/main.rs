@@ -141,6 +141,8 @@ fn cases() -> Vec<(&'static str, Case)> {
             a_login_that_could_write_the_table_gets_the_functions,
         }
         sealing {
+            every_table_with_sealed_secrets_is_counted_and_sealed_anew,
+            an_answer_of_an_idempotency_key_is_sealed_anew,
             a_secret_is_sealed_anew_unless_somebody_has_changed_it,
             a_rotation_is_due_by_the_age_of_the_login_and_not_again_at_once,
         }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use tenantry_catalog::idempotent_answers::{self, Begun};
 use tenantry_catalog::keys;
 use tenantry_catalog::logins::{self, Login, LoginRole};
-use tenantry_types::{DatabaseId, DbName, InstallationId, RoleName, Secret, TenantId};
+use tenantry_types::{DatabaseId, DbName, InstallationId, OperatorId, RoleName, Secret, TenantId};
 use tenantry_vault::{Place, Purpose};
 
 use crate::world::{Db, execute};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 async fn tenant(db: &Db, slug: &str) -> (TenantId, DatabaseId) {
     let mut conn = db.conn().await;
@@ -154,4 +157,84 @@ pub async fn a_rotation_is_due_by_the_age_of_the_login_and_not_again_at_once(db:
     let mut both = due(10).await;
     both.retain(|tenant| *tenant != young);
     assert_eq!(both, [old], "an hour later once more");
+}
+
+/// Tried without `idempotent_answers` in [`keys::Column`]: a key that answers are sealed with could be
+/// retired.
+pub async fn every_table_with_sealed_secrets_is_counted_and_sealed_anew(db: Db) {
+    let mut conn = db.conn().await;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+         WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+           AND a.attname ~ 'key_id$' AND NOT a.attisdropped ORDER BY 1",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .expect("read");
+    let mut known: Vec<_> = keys::Column::ALL
+        .iter()
+        .map(|column| column.as_str())
+        .collect();
+    known.sort_unstable();
+    assert_eq!(tables, known);
+}
+
+pub async fn an_answer_of_an_idempotency_key_is_sealed_anew(db: Db) {
+    let mut conn = db.conn().await;
+    let operator = OperatorId::generate(&db.clock, &db.entropy);
+    tenantry_catalog::operators::insert(&mut conn, operator, "somebody", [7; 32])
+        .await
+        .expect("inserted");
+    let (key, attempt) = ("a key", uuid::Uuid::from_u128(1));
+    let begun = idempotent_answers::begin(&mut conn, operator, key, [1; 32], attempt, HOUR).await;
+    assert_eq!(begun.expect("begun"), Begun::Ours);
+    // One that is not answered yet has no secret.
+    assert_eq!(behind(&mut conn).await, []);
+    let (place, secret) = (
+        Place::idempotent_answer(operator, key),
+        Secret::new("an answer"),
+    );
+    let sealed = db
+        .keys
+        .admin()
+        .seal(&db.entropy, &place, &secret)
+        .expect("sealed");
+    idempotent_answers::answer(&mut conn, operator, key, attempt, &sealed)
+        .await
+        .expect("answered");
+
+    let stored = behind(&mut conn).await.pop().expect("it");
+    let installation = InstallationId::generate(&db.clock, &db.entropy);
+    assert_eq!(stored.place(installation), place);
+    let id = tenantry_vault::KeyId::parse("k2").expect("an id");
+    let ring = db
+        .keys
+        .with_new(&db.entropy, Purpose::Admin, id, false)
+        .expect("a keyring");
+    let anew = ring
+        .admin()
+        .rewrap(&db.entropy, &place, &stored.sealed)
+        .expect("it opens")
+        .expect("by another key");
+    assert!(
+        keys::swap(&mut conn, &stored, &anew)
+            .await
+            .expect("swapped")
+    );
+    let again = idempotent_answers::begin(&mut conn, operator, key, [1; 32], attempt, HOUR).await;
+    assert_eq!(again.expect("asked"), Begun::Answered([1; 32], anew));
+    let uses = keys::uses(&mut conn).await.expect("counted");
+    let of = |used: &&keys::Use| used.column == keys::Column::IdempotentAnswers;
+    let uses: Vec<_> = uses
+        .iter()
+        .filter(of)
+        .map(|used| used.key_id.as_str())
+        .collect();
+    assert_eq!(uses, ["k2"]);
+}
+
+async fn behind(conn: &mut sqlx::PgConnection) -> Vec<keys::Stored> {
+    keys::behind(conn, Purpose::Admin, "k2", None, 10)
+        .await
+        .expect("read")
 }
