@@ -85,7 +85,7 @@ ask() { # host, path, arguments of curl
 
 # A tenant, a deleted one, a signed-in person and another, and who we are.
 people() {
-    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias wonka creation
+    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias wonka creation visitor
     local -a json=(-H 'Content-Type: application/json')
     local -a operating=(-H "Authorization: Bearer $token")
     ask localhost /setup/tenants "${operating[@]}" "${json[@]}" \
@@ -99,6 +99,8 @@ people() {
     creation=$(field operationId "$answer")
     alias=$(field aliasId "$(ask localhost /setup/tenants/umbrella/aliases "${operating[@]}" "${json[@]}" -X PUT \
         -d '{"kind": "appId", "value": "umbrella-shop"}')")
+    visitor=$(field dbUsername "$(ask localhost /setup/tenants/umbrella/logins "${operating[@]}" "${json[@]}" \
+        -d '{"role": "readonly", "ttl": "1h"}')")
     operator=$(field operatorId "$(ask localhost /setup/operators "${operating[@]}")")
 
     answer=$(ask acme.localhost /auth/login "${json[@]}" -d "$login")
@@ -123,6 +125,10 @@ people() {
         "POST /setup/tenants/{tenant}/suspend": {"path": {"tenant": "'$wonka'"}},
         "POST /setup/tenants/{tenant}/resume": {"path": {"tenant": "'$wonka'"}},
         "POST /setup/tenants/{tenant}/rename": {"path": {"tenant": "'$wonka'"}},
+        "POST /setup/tenants/{tenant}/credentials": {"path": {"tenant": "umbrella"}},
+        "POST /setup/tenants/{tenant}/rotate-credentials": {"path": {"tenant": "umbrella"}},
+        "POST /setup/tenants/{tenant}/logins": {"path": {"tenant": "umbrella"}},
+        "DELETE /setup/tenants/{tenant}/logins/{login}": {"path": {"tenant": "umbrella", "login": "'$visitor'"}},
         "DELETE /setup/tenants/{tenant}/domains/{domain}":
             {"path": {"tenant": "umbrella", "domain": "shop.umbrella.example"}},
         "DELETE /setup/tenants/{tenant}/aliases":

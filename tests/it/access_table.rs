@@ -35,6 +35,19 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("POST", "/setup/tenants/{tenant}/resume", "operator"),
     ("POST", "/setup/tenants/{tenant}/rename", "operator"),
     ("POST", "/setup/tenants/{tenant}/disconnect", "operator"),
+    (
+        "POST",
+        "/setup/tenants/{tenant}/rotate-credentials",
+        "operator",
+    ),
+    ("POST", "/setup/tenants/{tenant}/credentials", "operator"),
+    ("POST", "/setup/tenants/{tenant}/logins", "operator"),
+    ("GET", "/setup/tenants/{tenant}/logins", "operator"),
+    (
+        "DELETE",
+        "/setup/tenants/{tenant}/logins/{login}",
+        "operator",
+    ),
     ("GET", "/setup/tenants/{tenant}/domains", "operator"),
     (
         "PUT",
@@ -61,6 +74,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("POST", "/setup/operations/{operation}/retry", "operator"),
     ("POST", "/setup/operations/{operation}/abandon", "operator"),
     ("POST", "/setup/rollouts", "operator"),
+    ("POST", "/setup/rotations", "operator"),
     ("POST", "/setup/operators", "operator"),
     ("GET", "/setup/operators", "operator"),
     ("DELETE", "/setup/operators/{operator}", "operator"),

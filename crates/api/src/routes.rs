@@ -72,6 +72,18 @@ fn all() -> Vec<Route> {
             "/setup/tenants/{tenant}/credentials",
             setup::tenants::credentials::create::handle,
         ),
+        post(
+            "/setup/tenants/{tenant}/logins",
+            setup::tenants::logins::create::handle,
+        ),
+        get(
+            "/setup/tenants/{tenant}/logins",
+            setup::tenants::logins::list::handle,
+        ),
+        delete(
+            "/setup/tenants/{tenant}/logins/{login}",
+            setup::tenants::logins::delete::handle,
+        ),
         get(
             "/setup/tenants/{tenant}/domains",
             setup::tenants::domains::list::handle,

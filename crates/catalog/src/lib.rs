@@ -38,6 +38,7 @@ pub mod routers;
 pub mod routes;
 pub mod shares;
 pub mod templates;
+pub mod temporary_logins;
 pub mod tenants;
 
 pub use close::close_to_public;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use tenantry_types::{DatabaseId, DbName, InvalidIdent, RoleName, Slug};
+use uuid::Uuid;
 
 use crate::{AdminConn, ClusterError};
 
@@ -100,6 +101,12 @@ pub fn template(id: DatabaseId) -> DbName {
 #[must_use]
 pub fn builder(id: DatabaseId) -> RoleName {
     role(format!("tnt_build_{}", id.as_uuid().simple()))
+}
+
+/// `tnt_jit_<32 hexadecimal digits>`: a login of somebody for a time ([`crate::logins::temporary`]).
+#[must_use]
+pub fn temporary(id: Uuid) -> RoleName {
+    role(crate::logins::temporary::name(id))
 }
 
 /// The logins of a database: its name followed by `_owner`, `_router`, `_user`, and by `_router_2` and

@@ -9,8 +9,8 @@ use crate::asker::Asker;
 use crate::engine::{Failure, Kind, OnFailure};
 use crate::error::StartError;
 use crate::{
-    Create, Credentials, Delete, Lifecycle, Migrate, Purge, Resume, RetireCredentials, Rotate,
-    RotateAll, Spare, Suspend, Undelete,
+    Create, Credentials, Delete, EndLogin, IssueLogin, Lifecycle, Migrate, Purge, Resume,
+    RetireCredentials, Rotate, RotateAll, Spare, Suspend, Undelete,
 };
 
 /// What came of a decision.
@@ -41,6 +41,8 @@ fn way_back(kind: &str) -> Option<WayBack> {
         of::<RotateAll>(),
         of::<Credentials>(),
         of::<RetireCredentials>(),
+        of::<IssueLogin>(),
+        of::<EndLogin>(),
     ];
     let (.., until) = kinds
         .into_iter()

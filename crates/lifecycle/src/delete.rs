@@ -370,10 +370,18 @@ impl Ending {
                 continue;
             }
             let logins = names::login_names(&name);
+            // Nothing opens these again.
+            let mut out = tenantry_cluster::logins::temporary::of(&mut admin, &mark)
+                .await
+                .map_err(cluster_failure)?;
             let closed = match door {
-                Door::All => fence::close(&mut admin, &name, &logins.all()).await,
+                Door::All => {
+                    out.extend(logins.all());
+                    fence::close(&mut admin, &name, &out).await
+                }
                 Door::Use => {
-                    fence::close_but(&mut admin, &name, &logins.of_use(), &logins.owner).await
+                    out.extend(logins.of_use());
+                    fence::close_but(&mut admin, &name, &out, &logins.owner).await
                 }
             };
             closed.map_err(cluster_failure)?;

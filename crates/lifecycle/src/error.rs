@@ -58,6 +58,17 @@ pub enum StartError {
     /// The product's login before the one it has now is good for a while yet.
     #[error("the login before this one is valid until {0}")]
     OverlapRunning(Timestamp),
+    /// The tenant has no temporary login of this name.
+    #[error("there is no such login")]
+    UnknownLogin,
+    /// Temporary logins have as many connections of the cluster as they may.
+    #[error("temporary logins of the cluster hold {held} of {most} connections")]
+    NoRoom {
+        /// How many they hold.
+        held: u32,
+        /// How many they may.
+        most: u32,
+    },
     /// The idempotency key was used with another request.
     #[error("this Idempotency-Key was used with another request")]
     KeyReused,
@@ -83,7 +94,8 @@ impl StartError {
             Self::UnknownTenant
             | Self::UnknownDomain
             | Self::UnknownAlias
-            | Self::UnknownOperation => ErrorKind::NotFound,
+            | Self::UnknownOperation
+            | Self::UnknownLogin => ErrorKind::NotFound,
             Self::UnknownCluster(_) | Self::DomainTooLong | Self::MetadataTooLarge => {
                 ErrorKind::Invalid
             }
@@ -96,6 +108,7 @@ impl StartError {
             | Self::Ended(_)
             | Self::NotCancellable(_)
             | Self::OverlapRunning(_)
+            | Self::NoRoom { .. }
             | Self::KeyReused => ErrorKind::Conflict,
             Self::Cluster(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
@@ -124,6 +137,8 @@ impl StartError {
             Self::Ended(_) => "OPERATION_ENDED",
             Self::NotCancellable(_) => "OPERATION_NOT_CANCELLABLE",
             Self::OverlapRunning(_) => "OVERLAP_RUNNING",
+            Self::UnknownLogin => "LOGIN_NOT_FOUND",
+            Self::NoRoom { .. } => "LOGINS_FULL",
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::Cluster(error) => error.code(),
             Self::Catalog(error) => error.code(),

@@ -35,6 +35,7 @@ mod succession;
 mod suspend;
 mod sweeper;
 mod template;
+mod temporary;
 mod undelete;
 mod update;
 mod wait;
@@ -66,6 +67,10 @@ pub use resume::{Resume, STEPS as RESUME_STEPS};
 pub use rotate::{Rotate, RotateAll, STEPS as ROTATE_STEPS};
 pub use spare::{STEPS as SPARE_STEPS, Spare};
 pub use suspend::{STEPS as SUSPEND_STEPS, Suspend, Turned};
+pub use temporary::{
+    END_STEPS as END_LOGIN_STEPS, EndLogin, IssueLogin, Made as MadeLogin,
+    STEPS as ISSUE_LOGIN_STEPS, Wanted as WantedLogin,
+};
 pub use undelete::{STEPS as UNDELETE_STEPS, Undelete};
 pub use update::{METADATA_BYTES, METADATA_DEPTH, Update};
 pub use wait::{Finished, WaitError};

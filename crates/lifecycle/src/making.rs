@@ -345,6 +345,11 @@ pub(crate) async fn discard_named(
             ours(dropped.map(drop))?;
         }
     }
+    let temporary = tenantry_cluster::logins::temporary::of(admin, mark).await;
+    for login in temporary.map_err(cluster_failure)? {
+        let dropped = tenantry_cluster::logins::drop(admin, &login, mark).await;
+        ours(dropped.map(drop))?;
+    }
     Ok(())
 }
 

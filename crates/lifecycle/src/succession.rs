@@ -16,7 +16,7 @@ use tenantry_catalog::operations::Operation;
 use tenantry_catalog::tenants::{self, Status, Tenant, TenantRef};
 use tenantry_cluster::Mark;
 use tenantry_cluster::logins::NewLogin;
-use tenantry_router::Expected;
+use tenantry_router::{Expected, Target};
 use tenantry_types::{
     ClusterId, DatabaseId, DbName, ErrorKind, OperationId, RoleName, Secret, TenantId,
 };
@@ -180,14 +180,7 @@ impl Succession {
 
     /// The new password, as the operation keeps it.
     pub(crate) async fn password(&self, conn: &mut PgConnection) -> Result<Secret, StepError> {
-        let operation = self.lease.operation();
-        let sealed = operation_secrets::get(conn, operation, PASSWORD)
-            .await?
-            .ok_or_else(|| place::missing("The operation has lost its password."))?;
-        self.deps()
-            .admin_keys
-            .open(&Place::operation_secret(operation, PASSWORD), &sealed)
-            .map_err(|error| place::vault_failure(&error))
+        password_of(self.deps(), conn, self.lease.operation()).await
     }
 
     async fn kept(&self) -> Result<Secret, StepError> {
@@ -201,12 +194,7 @@ impl Succession {
             self.retire(&self.to()?).await?;
         }
         let (kind, iterations) = making::kind_of(self.role);
-        let password = self.kept().await?;
-        let salt = self.deps().entropy.bytes::<16>();
-        let verifier =
-            tokio::task::spawn_blocking(move || scram::verifier(&password, salt, iterations))
-                .await
-                .map_err(|error| place::vault_failure(&error))?;
+        let verifier = verifier_of(self.deps(), self.kept().await?, iterations).await?;
         let login = NewLogin {
             name: self.to()?,
             kind,
@@ -231,37 +219,18 @@ impl Succession {
 
     /// Logs in as the new login and sees that the right database answers.
     pub(crate) async fn prove(&self) -> Result<(), StepError> {
-        let deps = self.deps();
+        let expected = Expected {
+            installation: self.deps().installation,
+            database_id: self.params.database_id,
+            epoch: self.params.epoch,
+        };
         let target = place::target(
             self.session.cluster(),
             self.database()?,
             self.to()?,
             self.kept().await?,
         );
-        let expected = Expected {
-            installation: deps.installation,
-            database_id: self.params.database_id,
-            epoch: self.params.epoch,
-        };
-        for left in (0..PROOFS).rev() {
-            match deps.router.prove(&target, &expected).await {
-                Ok(proven) => {
-                    proven.close().await;
-                    break;
-                }
-                Err(error) if left > 0 && error.kind() == ErrorKind::Unavailable => {}
-                Err(error) => {
-                    return Err(Failure::new(
-                        error.kind(),
-                        error.code(),
-                        "The database did not let the new login in; the former one is used as before.",
-                        &error,
-                    )
-                    .into());
-                }
-            }
-        }
-        Ok(())
+        proven(self.deps(), &target, &expected).await
     }
 
     /// Locks a login out for good.
@@ -271,4 +240,57 @@ impl Succession {
             .await
             .map_err(cluster_failure)
     }
+}
+
+/// The password that [`Lifecycle::seal_password`] has put in an operation.
+pub(crate) async fn password_of(
+    deps: &Deps,
+    conn: &mut PgConnection,
+    operation: OperationId,
+) -> Result<Secret, StepError> {
+    let sealed = operation_secrets::get(conn, operation, PASSWORD)
+        .await?
+        .ok_or_else(|| place::missing("The operation has lost its password."))?;
+    deps.admin_keys
+        .open(&Place::operation_secret(operation, PASSWORD), &sealed)
+        .map_err(|error| place::vault_failure(&error))
+}
+
+/// The verifier of a password, which is all that a cluster is told of it.
+pub(crate) async fn verifier_of(
+    deps: &Deps,
+    password: Secret,
+    iterations: u32,
+) -> Result<String, StepError> {
+    let salt = deps.entropy.bytes::<16>();
+    tokio::task::spawn_blocking(move || scram::verifier(&password, salt, iterations))
+        .await
+        .map_err(|error| place::vault_failure(&error))
+}
+
+/// Logs in and sees that the right database answers.
+pub(crate) async fn proven(
+    deps: &Deps,
+    target: &Target,
+    expected: &Expected,
+) -> Result<(), StepError> {
+    for left in (0..PROOFS).rev() {
+        match deps.router.prove(target, expected).await {
+            Ok(proven) => {
+                proven.close().await;
+                break;
+            }
+            Err(error) if left > 0 && error.kind() == ErrorKind::Unavailable => {}
+            Err(error) => {
+                return Err(Failure::new(
+                    error.kind(),
+                    error.code(),
+                    "The database did not let the new login in; those that were there are used as before.",
+                    &error,
+                )
+                .into());
+            }
+        }
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tenantry_catalog::{
     change_log, domains, idempotency, idempotent_answers, logins, operation_secrets, operations,
-    routers, tenants,
+    routers, temporary_logins, tenants,
 };
 use tenantry_types::metric;
 
@@ -54,7 +54,19 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
     metrics::gauge!(metric::OPERATIONS_PARKED.name).set(parked as f64);
     let due = tenants::due_for_purge(&mut conn, now, PURGES).await?;
     let outlived = logins::due_for_disabling(&mut conn, now, PURGES).await?;
+    let ended = temporary_logins::due(&mut conn, now, PURGES).await?;
     drop(conn);
+    for tenant in ended {
+        match life
+            .end_logins_when_due(tenant, Asker::product("temporary login ended"))
+            .await
+        {
+            Ok(_) | Err(StartError::InProgress(_) | StartError::UnknownTenant) => {}
+            Err(error) => {
+                tracing::warn!(%tenant, code = error.code(), "a temporary login whose time is over could not be ended; Postgres lets nobody in by it; trying again");
+            }
+        }
+    }
     for tenant in outlived {
         match life
             .retire_when_due(tenant, Asker::product("overlap ended"))

@@ -15,8 +15,8 @@ use crate::asker::Asker;
 use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError, spans};
 use crate::error::StartError;
 use crate::{
-    Create, Credentials, Delete, Lifecycle, Migrate, Purge, Resume, RetireCredentials, Rotate,
-    RotateAll, Spare, Suspend, Undelete,
+    Create, Credentials, Delete, EndLogin, IssueLogin, Lifecycle, Migrate, Purge, Resume,
+    RetireCredentials, Rotate, RotateAll, Spare, Suspend, Undelete,
 };
 
 /// Looks for operations without a driver, at the start and by period.
@@ -172,6 +172,24 @@ async fn take_up(life: &Lifecycle, operation: Operation) {
                 &operation,
                 &lease,
                 RetireCredentials::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        IssueLogin::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                IssueLogin::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        EndLogin::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                EndLogin::resume(life, &operation, lease.clone()).await,
             )
             .await
         }

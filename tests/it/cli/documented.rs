@@ -277,6 +277,14 @@ async fn every_document_has_the_keys_of_the_page() {
     check("tenantry migrate-all", 0, &json(&["migrate-all"]));
     let issued = json(&["tenants", "credentials", "acme", "--overlap", "1h"]);
     check("tenantry tenants credentials", 0, &issued);
+    let login = json(&["tenants", "url", "acme", "--reason", "to see it"]);
+    check("tenantry tenants url", 0, &login);
+    let logins = json(&["tenants", "logins", "list", "acme"]);
+    check("tenantry tenants logins list", 0, &logins);
+    let login = login.json();
+    let name = login["dbUsername"].as_str().expect("a login");
+    let ended = json(&["tenants", "logins", "end", "acme", name]);
+    check("tenantry tenants logins end", 0, &ended);
     let one = json(&["rotate-credentials", "acme"]);
     check("tenantry rotate-credentials", 0, &one);
     let all = json(&["rotate-credentials", "--all"]);

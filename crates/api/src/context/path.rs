@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 use tenantry_catalog::tenants::TenantRef;
-use tenantry_types::{ClusterId, OperationId, OperatorId, UserId};
+use tenantry_types::{ClusterId, OperationId, OperatorId, RoleName, UserId};
 
 use crate::app::App;
 use crate::problem::Problem;
@@ -52,6 +52,14 @@ impl Segment for TenantRef {
 
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+}
+
+impl Segment for RoleName {
+    const NOT_FOUND: &'static str = "LOGIN_NOT_FOUND";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
     }
 }
 

@@ -176,6 +176,7 @@ fn requests() -> Vec<Request> {
         body::<setup::rollouts::create::Rollout>("NewRollout"),
         body::<setup::rotations::create::NewRotation>("NewRotation"),
         body::<setup::tenants::credentials::create::NewCredentials>("NewCredentials"),
+        body::<setup::tenants::logins::create::NewLogin>("NewLogin"),
         body::<crate::sign_in::Credentials>("Credentials"),
         body::<tenant::auth::redeem::Code>("SignInCode"),
         body::<tenant::auth::refresh::Token>("RefreshToken"),

@@ -144,6 +144,16 @@ words! {
         "description": "The name of a cluster.",
         "examples": ["default"],
     });
+    LoginRole = json!({
+        "type": "string", "enum": tenantry_catalog::temporary_logins::Role::ALL,
+        "description": "What a login may do in a tenant's database: `owner` all that migrations may, `user` read and write, `readonly` read.",
+        "examples": ["readonly"],
+    });
+    SslMode = json!({
+        "type": "string", "enum": tenantry_catalog::clusters::TlsMode::ALL,
+        "description": "How to use TLS to a cluster, in libpq's words (`sslmode`).",
+        "examples": ["verify-full"],
+    });
     DatabaseName = json!({
         "type": "string", "minLength": 1, "maxLength": 63,
         "description": "The name of a database or a login in Postgres.",

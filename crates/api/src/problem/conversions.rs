@@ -81,6 +81,9 @@ impl From<StartError> for Problem {
                 "The login before the present one is still good, until {}. Wait until then, or end it with `endPrevious`.",
                 until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
             )),
+            StartError::NoRoom { held, most } => Self::new(kind, code).detail(format!(
+                "Temporary logins hold {held} of the {most} connections that they may have on this cluster. End one, wait until one ends, or ask for fewer.",
+            )),
             StartError::WrongState(why)
             | StartError::Ended(why)
             | StartError::NotCancellable(why) => Self::new(kind, code).detail(sentence(why)),

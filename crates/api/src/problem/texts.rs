@@ -173,6 +173,16 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "This is the last operator token. Create another before revoking it.",
     ),
     (
+        "LOGINS_FULL",
+        409,
+        "Temporary logins hold as many connections of this cluster as they may. End one, wait until one ends, or ask for fewer.",
+    ),
+    (
+        "LOGIN_NOT_FOUND",
+        404,
+        "The tenant has no temporary login of this name.",
+    ),
+    (
         "LOGIN_REFUSED",
         500,
         "The new database did not let the tenant in. Nothing was kept.",

@@ -39,8 +39,9 @@ struct Kept {
 
 /// Whether a route's repetitions are answered here.
 pub(crate) fn applies_to(method: &Method, path: &str) -> bool {
-    // A creation's key leads to its operation, whose password is told once.
-    method == Method::POST && path.starts_with("/setup/") && path != "/setup/tenants"
+    // Their keys lead to their operations, which go on after a crash and tell a password.
+    let own = ["/setup/tenants", "/setup/tenants/{tenant}/credentials"];
+    method == Method::POST && path.starts_with("/setup/") && !own.contains(&path)
 }
 
 /// The layer around such a route.
@@ -137,11 +138,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_posts_of_the_setup_api_but_creations() {
+    fn only_posts_of_the_setup_api_but_those_whose_operations_know_their_keys() {
         let of = |method: Method, path: &str| applies_to(&method, path);
         assert!(of(Method::POST, "/setup/operators"));
         assert!(of(Method::POST, "/setup/tenants/{tenant}/undelete"));
         assert!(!of(Method::POST, "/setup/tenants"));
+        assert!(!of(Method::POST, "/setup/tenants/{tenant}/credentials"));
         assert!(!of(Method::DELETE, "/setup/tenants/{tenant}"));
         assert!(!of(Method::POST, "/auth/login"));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tenantry_catalog::{
     aliases, change_log, clusters, databases, domain_claims, domains, journal, logins, operations,
-    tenants,
+    temporary_logins, tenants,
 };
 
 use crate::world::Db;
@@ -54,5 +54,6 @@ pub async fn are_those_of_the_checks(db: Db) {
     same!("operations_status_known", operations::Status);
     same!("operation_steps_event_known", journal::Event);
     same!("changes_kind_known", change_log::Kind);
+    same!("temporary_logins_role_known", temporary_logins::Role);
     same!("clusters_tls_known", clusters::TlsMode);
 }

@@ -7,7 +7,7 @@
 
 use tenantry_types::{InstallationId, RoleName};
 
-use super::state;
+use super::{state, temporary};
 use crate::alter::alter;
 use crate::{AdminConn, ClusterError, Mark, groups};
 
@@ -38,21 +38,41 @@ pub async fn drop(
     name: &RoleName,
     mark: &Mark,
 ) -> Result<Dropped, ClusterError> {
-    match state(conn, name).await? {
-        None => return Ok(Dropped::Absent),
-        Some(found) if !found.carries(mark) => return Err(ClusterError::NotOurs(name.to_string())),
-        Some(_) => {}
-    }
-    match alter(conn, format!("DROP ROLE IF EXISTS {name}")).await {
-        Ok(()) => Ok(Dropped::Gone),
+    match dropped(conn, name, mark).await {
         Err(error) if is_bound(&error) => {
             if bound_to_its_own(conn, name, mark).await? {
                 return Err(error);
             }
             bury(conn, name, mark).await.map(Dropped::Tombstone)
         }
-        Err(error) => Err(error),
+        done => done,
     }
+}
+
+/// [`drop`] for a login whose database stays: whatever names it there leaves a tombstone, too.
+pub(super) async fn drop_or_bury(
+    conn: &mut AdminConn,
+    name: &RoleName,
+    mark: &Mark,
+) -> Result<Dropped, ClusterError> {
+    match dropped(conn, name, mark).await {
+        Err(error) if is_bound(&error) => bury(conn, name, mark).await.map(Dropped::Tombstone),
+        done => done,
+    }
+}
+
+async fn dropped(
+    conn: &mut AdminConn,
+    name: &RoleName,
+    mark: &Mark,
+) -> Result<Dropped, ClusterError> {
+    match state(conn, name).await? {
+        None => return Ok(Dropped::Absent),
+        Some(found) if !found.carries(mark) => return Err(ClusterError::NotOurs(name.to_string())),
+        Some(_) => {}
+    }
+    alter(conn, format!("DROP ROLE IF EXISTS {name}")).await?;
+    Ok(Dropped::Gone)
 }
 
 /// The tombstones of this installation, by name.
@@ -135,7 +155,10 @@ fn tombstone(name: &RoleName, mark: &Mark, oid: Option<i64>) -> Result<RoleName,
     let kind = ["owner", "router", "user", "router_2", "user_2"]
         .into_iter()
         .find(|kind| name.as_str().ends_with(&format!("_{kind}")))
-        .unwrap_or("builder");
+        .unwrap_or(match name.as_str().starts_with(temporary::PREFIX) {
+            true => "jit",
+            false => "builder",
+        });
     let number = oid.map_or_else(String::new, |oid| format!("_{oid}"));
     let id = mark.database.as_uuid().simple();
     RoleName::parse(format!("{PREFIX}{id}_{kind}{number}"))

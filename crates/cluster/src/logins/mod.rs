@@ -11,6 +11,7 @@
 
 mod drop;
 mod retire;
+pub mod temporary;
 
 pub use drop::{Dropped, drop, sweep, tombstones};
 pub use retire::{retire, sessions_of};

@@ -16,6 +16,7 @@ mod openapi;
 mod operations;
 mod operators;
 mod probe;
+mod psql;
 mod rotate_credentials;
 mod router_credentials;
 mod routers;
@@ -134,6 +135,8 @@ pub enum Command {
     Tenants(tenants::Tenants),
     /// Bring every tenant, template and spare to the built-in migrations
     MigrateAll(migrate_all::MigrateAll),
+    /// Run psql in a tenant's database, by a login that ends with it
+    Psql(psql::Psql),
     /// Replace the login that routers use for a tenant, or for all; no request notices
     RotateCredentials(rotate_credentials::RotateCredentials),
     /// Add, list and retire the keys that seal secrets, and seal anew what older keys have sealed
@@ -201,6 +204,7 @@ impl Command {
             Self::Catalog(command) => command.run(global).await,
             Self::Tenants(command) => command.run(global).await,
             Self::MigrateAll(command) => command.run(global).await,
+            Self::Psql(command) => command.run(global).await,
             Self::RotateCredentials(command) => command.run(global).await,
             Self::Keys(command) => command.run(global).await,
             Self::Clusters(command) => command.run(global).await,

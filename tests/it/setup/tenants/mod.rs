@@ -9,6 +9,7 @@ mod domains;
 mod explain;
 mod idempotency;
 mod list;
+mod logins;
 mod rename;
 mod rotate;
 mod show;

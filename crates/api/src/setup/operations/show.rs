@@ -20,6 +20,7 @@ use crate::openapi::words;
 use crate::problem::Problem;
 use crate::setup::tenants::created;
 use crate::setup::tenants::credentials::issued;
+use crate::setup::tenants::logins::made;
 
 /// A durable change and how it goes.
 #[derive(Serialize, ToSchema)]
@@ -256,6 +257,9 @@ async fn result_of(app: &App, operation: &OperationView) -> Result<Option<Value>
             .await
             .map(serde_json::to_value),
         ("credentials", Status::Done) => issued::answer(app, operation.id, Telling::Once)
+            .await
+            .map(serde_json::to_value),
+        ("issue-login", Status::Done) => made::answer(app, operation.id, Telling::Once)
             .await
             .map(serde_json::to_value),
         _ => return Ok(operation.result.clone()),

@@ -9,6 +9,7 @@ pub(crate) mod disconnect;
 pub(crate) mod domains;
 pub(crate) mod explain;
 pub(crate) mod list;
+pub(crate) mod logins;
 pub(crate) mod rename;
 pub(crate) mod resume;
 pub(crate) mod rotate_credentials;

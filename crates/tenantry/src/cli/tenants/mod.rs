@@ -7,6 +7,7 @@ mod delete;
 mod domains;
 mod explain;
 mod list;
+mod logins;
 mod rename;
 mod resume;
 mod show;
@@ -14,10 +15,12 @@ mod suspend;
 mod turned;
 mod undelete;
 mod update;
+mod url;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+pub(super) use self::logins::issue::Wanted;
 use super::Global;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -57,6 +60,11 @@ pub enum Tenants {
     Resume(resume::Resume),
     /// Issue another database login to your product; the present one stays good for a while
     Credentials(credentials::Credentials),
+    /// Make a login for a person or a tool that ends by itself, and print it as a URL
+    Url(url::Url),
+    /// The logins that people and tools have for a time
+    #[command(subcommand)]
+    Logins(logins::Logins),
     /// The host names that lead to a tenant: its subdomain and domains of its own
     #[command(subcommand)]
     Domains(domains::Domains),
@@ -83,6 +91,8 @@ impl Tenants {
             Self::Suspend(command) => command.run(global).await,
             Self::Resume(command) => command.run(global).await,
             Self::Credentials(command) => command.run(global).await,
+            Self::Url(command) => command.run(global).await,
+            Self::Logins(command) => command.run(global).await,
             Self::Domains(command) => command.run(global).await,
             Self::Aliases(command) => command.run(global).await,
         }
