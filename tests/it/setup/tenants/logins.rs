@@ -43,8 +43,7 @@ async fn roles_named(dev: &Dev, like: &str) -> i64 {
         .expect("counted")
 }
 
-/// Tried with the login's role in the database left out: what it makes is its own; with INHERIT: who steps
-/// back from the group may still define.
+/// Tried with INHERIT: who steps back from the group may still define.
 #[tokio::test]
 async fn each_role_may_what_it_says_and_what_it_makes_is_the_groups() {
     let dev = shared();
@@ -265,7 +264,7 @@ async fn it_ends_at_once_when_asked_and_when_its_tenant_is_closed() {
     }
 }
 
-/// Tried with the lock in `held_on` left out and one session too many let through.
+/// Tried with 20 connections more let through.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_together_have_half_of_what_the_budget_leaves() {
     let dev = Dev::start();
