@@ -149,11 +149,14 @@ fn with_kind(mut operation: Value, route: &RouteInfo) -> Value {
     }
     operation["security"] = match route.access {
         Access::Public => json!([]),
-        Access::Operator => json!([{ "operatorToken": [] }]),
+        Access::Operator(_) => json!([{ "operatorToken": [] }]),
         Access::User(_) => json!([{ "accessToken": [] }, { "accessCookie": [] }]),
     };
     if let Access::User(permission) = route.access {
         operation["x-permission"] = json!(permission);
+    }
+    if let Access::Operator(right) = route.access {
+        operation["x-roles"] = json!(right.roles().collect::<Vec<_>>());
     }
     if route.host == HostKind::Tenant {
         operation["servers"] = at_tenant();

@@ -168,9 +168,9 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "The tenant would be left without an active administrator.",
     ),
     (
-        "LAST_OPERATOR",
+        "LAST_OWNER",
         409,
-        "This is the last operator token. Create another before revoking it.",
+        "No owner whose token never ends would be left. Make another operator one first: an `owner` without `ttl`.",
     ),
     (
         "LOGIN_REFUSED",
@@ -253,6 +253,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "The request took too long and was given up.",
     ),
     (
+        "ROLE_REQUIRED",
+        403,
+        "Your operator token is good, but its role may not do this. The roles that may are named.",
+    ),
+    (
         "ROUTERS_BEHIND",
         503,
         "Some routers have not applied the change yet; it is done, and they follow.",
@@ -298,6 +303,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "TOO_MANY_ATTEMPTS",
         429,
         "Too many failed attempts. Wait before trying again.",
+    ),
+    (
+        "TOKEN_EXPIRED",
+        401,
+        "This operator token was good until its time was over. An owner can issue another: tenantry operators rotate.",
     ),
     (
         "UNAUTHENTICATED",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tenantry_catalog::{
     aliases, change_log, clusters, databases, domain_claims, domains, journal, logins, operations,
-    tenants,
+    operators, tenants,
 };
 
 use crate::world::Db;
@@ -55,4 +55,5 @@ pub async fn are_those_of_the_checks(db: Db) {
     same!("operation_steps_event_known", journal::Event);
     same!("changes_kind_known", change_log::Kind);
     same!("clusters_tls_known", clusters::TlsMode);
+    same!("operators_role_known", operators::Role);
 }
