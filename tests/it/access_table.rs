@@ -65,6 +65,13 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("POST", "/setup/operators", "owner"),
     ("GET", "/setup/operators", "read"),
     ("DELETE", "/setup/operators/{operator}", "owner"),
+    (
+        "POST",
+        "/setup/tenants/{tenant}/rotate-credentials",
+        "operate",
+    ),
+    ("POST", "/setup/tenants/{tenant}/credentials", "operate"),
+    ("POST", "/setup/rotations", "operate"),
     ("PATCH", "/setup/operators/{operator}", "owner"),
     ("POST", "/setup/operators/{operator}/rotate", "owner"),
     ("GET", "/setup/audit", "read"),

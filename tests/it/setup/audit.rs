@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tenantry_api::routes::{Access, table};
-use tenantry_testkit::{Client, Dev, shared, unique};
+use tenantry_testkit::{Client, Dev, shared};
 
 use crate::wait;
 

@@ -66,7 +66,8 @@ pub async fn page(conn: &mut PgConnection, filter: &Filter) -> Result<Page, Cata
         LineRow,
         r#"SELECT l.id AS "id!", l.at AS "at!", l.actor AS "actor!", l.operator_id, l.action AS "action!",
                   l.tenant_id, l.request_id, l.address, l.agent, l.reason, l.detail AS "detail!",
-                  l.operation_id, l.outcome AS "outcome!", l.code, l.ended_at
+                  l.operation_id, l.outcome AS "outcome!", l.code AS "code?",
+                  l.ended_at AS "ended_at?"
            FROM (SELECT a.*, o.code, o.at AS ended_at,
                         coalesce(o.outcome, CASE WHEN a.awaits THEN 'pending' ELSE 'done' END) AS outcome
                  FROM audit a LEFT JOIN audit_outcomes o ON o.audit_id = a.id) l
@@ -103,7 +104,8 @@ pub async fn since(conn: &mut PgConnection, filter: &Filter) -> Result<Page, Cat
         LineRow,
         r#"SELECT l.id AS "id!", l.at AS "at!", l.actor AS "actor!", l.operator_id, l.action AS "action!",
                   l.tenant_id, l.request_id, l.address, l.agent, l.reason, l.detail AS "detail!",
-                  l.operation_id, l.outcome AS "outcome!", l.code, l.ended_at
+                  l.operation_id, l.outcome AS "outcome!", l.code AS "code?",
+                  l.ended_at AS "ended_at?"
            FROM (SELECT a.*, o.code, o.at AS ended_at,
                         coalesce(o.outcome, CASE WHEN a.awaits THEN 'pending' ELSE 'done' END) AS outcome
                  FROM audit a LEFT JOIN audit_outcomes o ON o.audit_id = a.id) l

@@ -44,19 +44,21 @@ pub async fn seal(conn: &mut PgConnection, most: u32) -> Result<Option<usize>, C
     }
     // Only what was committed is seen here, in whatever order it was.
     let waiting = sqlx::query!(
-        "DELETE FROM audit_unsealed u
+        r#"DELETE FROM audit_unsealed u
          USING (SELECT part, audit_id FROM audit_unsealed ORDER BY audit_id, part LIMIT $1) next
          WHERE u.part = next.part AND u.audit_id = next.audit_id
-         RETURNING u.part, u.audit_id",
+         RETURNING u.part, u.audit_id,
+                   EXISTS (SELECT FROM audit_sealed s
+                           WHERE s.part = u.part AND s.audit_id = u.audit_id) AS "sealed!""#,
         i64::from(most),
     )
     .fetch_all(&mut *tx)
     .await?;
-    if waiting.is_empty() {
-        return Ok(Some(0));
-    }
+    // What somebody queued again is not sealed again, and stops nothing.
     let of = |part: Part| -> Vec<Uuid> {
-        let of_part = waiting.iter().filter(|row| row.part == part as i16);
+        let of_part = waiting
+            .iter()
+            .filter(|row| row.part == part as i16 && !row.sealed);
         of_part.map(|row| row.audit_id).collect()
     };
     let mut members = Vec::with_capacity(waiting.len());
@@ -69,6 +71,10 @@ pub async fn seal(conn: &mut PgConnection, most: u32) -> Result<Option<usize>, C
             // One that was taken away before it was sealed is sealed as what it is not.
             hash: there.get(&id).map_or([0; 32], |row| row.hash),
         }));
+    }
+    if members.is_empty() {
+        tx.commit().await?;
+        return Ok(Some(0));
     }
     members.sort_by_key(|member| (member.id, member.part as i16));
 

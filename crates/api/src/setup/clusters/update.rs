@@ -77,8 +77,8 @@ pub(crate) async fn handle(
     let mut tx = app.catalog.begin().await.map_err(CatalogError::from)?;
     let detail = json!({
         "clusterId": cluster.id,
-        "from": cluster.connection_budget,
-        "to": change.connection_budget,
+        "from": { "connectionBudget": cluster.connection_budget },
+        "to": { "connectionBudget": change.connection_budget },
     });
     let asker = operator.asker();
     app.lifecycle
