@@ -142,8 +142,6 @@ fn may(word: &str, role: &str) -> bool {
     }
 }
 
-/// Tried: with `Read` let for a provisioner in `Right::is_of`, and with `Operate` left out of the handler
-/// of a suspension, which then is the owner's alone.
 #[tokio::test]
 async fn every_setup_route_is_for_the_roles_that_were_promised() {
     let dev = shared();

@@ -125,7 +125,6 @@ mod tests {
             .collect()
     }
 
-    /// Tried: without `network_of`, there are two.
     #[test]
     fn a_network_of_ipv6_is_one_and_an_address_of_ipv4_is_one() {
         let denials = Denials::new(Clock::system());
@@ -145,7 +144,6 @@ mod tests {
         assert_eq!(counts.get("192.0.2.1"), Some(&2), "{counts:?}");
     }
 
-    /// Tried: with `ADDRESSES` taken as without a bound, each of them is kept.
     #[test]
     fn a_flood_of_addresses_takes_bounded_room() {
         let denials = Denials::new(Clock::system());

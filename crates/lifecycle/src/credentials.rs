@@ -225,8 +225,8 @@ impl Lifecycle {
             None,
             json!({
                 "operationId": id,
-                "from": params.logins.from,
-                "to": params.logins.to,
+                "from": { "login": params.logins.from },
+                "to": { "login": params.logins.to },
                 "validUntil": params.valid_until,
                 "endsPrevious": good_until.is_some(),
             }),

@@ -99,8 +99,6 @@ async fn the_last_owner_cannot_be_revoked_nor_given_an_end() {
 }
 
 /// Two owners that end each other at the same moment: one of them stays.
-///
-/// Tried: without `operators::lock`, nobody is left.
 #[tokio::test]
 async fn two_owners_cannot_end_each_other() {
     let dev = Dev::start();
@@ -129,7 +127,6 @@ async fn two_owners_cannot_end_each_other() {
     }
 }
 
-/// Tried: with the row read once and kept, the old role is still in force.
 #[tokio::test]
 async fn another_role_is_in_force_when_the_call_returns() {
     let dev = shared();
@@ -226,8 +223,6 @@ async fn a_token_ends_and_another_takes_its_place() {
 }
 
 /// A provisioner creates, reads what it created, with the password, and nothing else.
-///
-/// Tried: without `sees_tenant` and without `must_see`, what is another's is shown.
 #[tokio::test]
 async fn a_provisioner_knows_of_its_own_tenants_only() {
     let dev = shared();

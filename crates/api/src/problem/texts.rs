@@ -300,14 +300,14 @@ const TEXTS: &[(&str, u16, &str)] = &[
     ),
     ("TENANT_SUSPENDED", 403, "The tenant is suspended."),
     (
-        "TOO_MANY_ATTEMPTS",
-        429,
-        "Too many failed attempts. Wait before trying again.",
-    ),
-    (
         "TOKEN_EXPIRED",
         401,
         "This operator token was good until its time was over. An owner can issue another: tenantry operators rotate.",
+    ),
+    (
+        "TOO_MANY_ATTEMPTS",
+        429,
+        "Too many failed attempts. Wait before trying again.",
     ),
     (
         "UNAUTHENTICATED",

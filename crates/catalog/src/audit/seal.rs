@@ -299,7 +299,6 @@ impl Hash {
 mod tests {
     use super::*;
 
-    /// Tried: without the length before each field.
     #[test]
     fn no_two_rows_give_the_same_bytes() {
         let of = |fields: &[Option<&str>]| {

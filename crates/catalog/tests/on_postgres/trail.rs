@@ -10,7 +10,7 @@ use crate::world::{Db, LONG, execute, sqlstate, try_execute};
 
 async fn write(db: &Db, conn: &mut PgConnection, action: &str) -> AuditId {
     let id = AuditId::generate(&db.clock, &db.entropy);
-    let detail = json!({ "from": { "n": 1 }, "to": { "n": 1.50 } });
+    let detail = json!({ "from": { "n": 1 }, "to": { "n": 1.5 } });
     audit::record(conn, id, &entry(action, &detail))
         .await
         .expect("written");
@@ -150,7 +150,7 @@ pub async fn what_was_changed_removed_or_added_shows(db: Db) {
         "tenant_id = gen_random_uuid()",
         "operator_id = gen_random_uuid()",
         "operation_id = gen_random_uuid()",
-        "detail = detail || '{\"to\": {\"n\": 1.5}}'",
+        "detail = detail || '{\"to\": {\"n\": 2}}'",
     ] {
         let changed = after(&[format!("UPDATE audit SET {column} WHERE id = '{one}'")]).await;
         assert_eq!(
