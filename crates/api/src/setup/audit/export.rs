@@ -24,7 +24,7 @@ pub(crate) struct Wanted(Which);
 
 impl FromFields for Wanted {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
-        Which::from_fields(fields).map(Self)
+        Some(Self(Which::read(fields)))
     }
 }
 

@@ -130,17 +130,14 @@ pub(crate) struct Which {
 impl FromFields for Search {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let page = Page::from_fields(fields);
-        let which = Which::from_fields(fields);
-        Some(Self {
-            page: page?,
-            which: which?,
-        })
+        let which = Which::read(fields);
+        Some(Self { page: page?, which })
     }
 }
 
-impl FromFields for Which {
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        Some(Self {
+impl Which {
+    fn read(fields: &mut Fields) -> Self {
+        Self {
             actor: fields.optional("actor", |text| line(text, 1, 200)),
             action: fields.optional("action", |text| line(text, 1, 100)),
             tenant: fields.optional("tenant", str::parse),
@@ -148,11 +145,9 @@ impl FromFields for Which {
             since: fields.optional("since", moment),
             until: fields.optional("until", moment),
             outcome: fields.optional("outcome", str::parse),
-        })
+        }
     }
-}
 
-impl Which {
     /// The same for the catalog.
     ///
     /// # Errors
