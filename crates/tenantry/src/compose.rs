@@ -21,9 +21,9 @@ use crate::failure::{Failure, Result};
 use crate::faults;
 use crate::metrics::{Metrics, Sources};
 
-/// Connections of the router to the catalog: one listens, the others read routes.
+/// How often it is written down who was refused at the setup API.
 const DENIALS_KEPT_EVERY: Duration = Duration::from_secs(5);
-/// How many connections to the catalog the router has.
+/// Connections of the router to the catalog: one listens, the others read routes.
 const ROUTER_CATALOG_CONNECTIONS: u32 = 8;
 /// How long each part may take to end.
 const END: Duration = Duration::from_secs(10);

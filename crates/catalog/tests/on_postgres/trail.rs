@@ -60,8 +60,6 @@ async fn pry_open(db: &Db) -> PgConnection {
     conn
 }
 
-/// Tried: without the REVOKE the login's statements are stopped by the trigger (and its message differs),
-/// without the trigger the superuser's are not, and without ALWAYS those of a "replica" are not.
 pub async fn nobody_changes_or_removes_a_row(db: Db) {
     let (mut own, mut superuser) = (db.conn().await, db.superuser().await);
     write(&db, &mut own, "x").await;
@@ -98,8 +96,6 @@ pub async fn nobody_changes_or_removes_a_row(db: Db) {
     assert_eq!(differences(&mut own).await, []);
 }
 
-/// Tried: with a hash that leaves out the address, the change of it does not show; without the check of
-/// the queue in `strays`, the row that came past it does not.
 pub async fn what_was_changed_removed_or_added_shows(db: Db) {
     let mut conn = db.conn().await;
     let (one, two) = (
@@ -250,8 +246,6 @@ pub async fn a_head_that_was_kept_shows_a_chain_that_was_written_anew(db: Db) {
 
 /// The row of a transaction that is still open, begun before, is in no seal; when it has committed it is in
 /// the next one, although its id and its time are older.
-///
-/// Tried: with rows taken by their id beyond the last sealed one instead of from the queue, it is in none.
 pub async fn a_transaction_that_commits_late_is_sealed_later(db: Db) {
     let (mut slow, mut quick) = (db.conn().await, db.conn().await);
     let mut open = slow.begin().await.expect("begun");
@@ -271,7 +265,6 @@ pub async fn a_transaction_that_commits_late_is_sealed_later(db: Db) {
     );
 }
 
-/// Tried: without the lock both take the same number, and one fails.
 pub async fn one_at_a_time_seals(db: Db) {
     let (mut one, mut two) = (db.conn().await, db.conn().await);
     write(&db, &mut one, "x").await;
@@ -285,7 +278,6 @@ pub async fn one_at_a_time_seals(db: Db) {
     assert_eq!(differences(&mut two).await, []);
 }
 
-/// Tried: without the trigger on `operations` it stays pending.
 pub async fn the_end_of_an_operation_completes_its_row(db: Db) {
     let mut conn = db.conn().await;
     for (status, outcome, code) in [
