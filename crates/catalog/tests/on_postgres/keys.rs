@@ -142,6 +142,7 @@ pub async fn a_revoked_token_is_unknown_and_the_name_is_free(db: Db) {
     assert_eq!(operators::list(&mut conn).await.expect("listed").len(), 2);
 }
 
+/// Tried: with `good` taken as true, one whose time is over is good.
 pub async fn a_token_ends_and_the_one_before_it_does(db: Db) {
     let mut conn = db.conn().await;
     let (now, hour) = (db.clock.now(), chrono::Duration::hours(1));
@@ -187,6 +188,7 @@ pub async fn a_token_ends_and_the_one_before_it_does(db: Db) {
     );
 }
 
+/// Tried: with the condition on its age left out, the second use is written.
 pub async fn the_last_use_of_a_token_is_written_now_and_then(db: Db) {
     let mut conn = db.conn().await;
     let id = OperatorId::generate(&db.clock, &db.entropy);
