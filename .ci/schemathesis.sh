@@ -85,7 +85,7 @@ ask() { # host, path, arguments of curl
 
 # A tenant, a deleted one, a signed-in person and another, and who we are.
 people() {
-    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias wonka creation visitor
+    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias wonka creation visitor robot
     local -a json=(-H 'Content-Type: application/json')
     local -a operating=(-H "Authorization: Bearer $token")
     ask localhost /setup/tenants "${operating[@]}" "${json[@]}" \
@@ -102,6 +102,7 @@ people() {
     visitor=$(field dbUsername "$(ask localhost /setup/tenants/umbrella/logins "${operating[@]}" "${json[@]}" \
         -d '{"role": "readonly", "ttl": "1h"}')")
     operator=$(field operatorId "$(ask localhost /setup/operators "${operating[@]}")")
+    robot=$(field operatorId "$(ask localhost /setup/operators "${operating[@]}" "${json[@]}" -d '{"name": "robot"}')")
 
     answer=$(ask acme.localhost /auth/login "${json[@]}" -d "$login")
     access=$(field accessToken "$answer")
@@ -121,6 +122,8 @@ people() {
         "GET /setup/operations/{operation}": {"path": {"operation": "'$creation'"}},
         "GET /setup/operations/{operation}/events": {"path": {"operation": "'$creation'"}},
         "GET /setup/tenants/{tenant}": {"path": {"tenant": "initech"}},
+        "PATCH /setup/operators/{operator}": {"path": {"operator": "'$robot'"}},
+        "POST /setup/operators/{operator}/rotate": {"path": {"operator": "'$robot'"}},
         "PATCH /setup/tenants/{tenant}": {"path": {"tenant": "'$wonka'"}},
         "POST /setup/tenants/{tenant}/suspend": {"path": {"tenant": "'$wonka'"}},
         "POST /setup/tenants/{tenant}/resume": {"path": {"tenant": "'$wonka'"}},

@@ -30,6 +30,7 @@ mod repeated;
 mod resume;
 mod room;
 mod rotate;
+mod sealer;
 mod spare;
 mod succession;
 mod suspend;
@@ -129,8 +130,8 @@ impl Lifecycle {
     }
 
     /// Begins to take up operations whose driver died, to sweep what is due, to keep the directory, to
-    /// look for domains' records, to free what dead routers hold of the clusters' budgets, and to rotate
-    /// logins where that is scheduled.
+    /// look for domains' records, to free what dead routers hold of the clusters' budgets, to rotate
+    /// logins where that is scheduled, and to seal the audit trail.
     pub fn start_workers(&self) {
         self.0.running.spawn(worker::run(self.clone()));
         self.0.running.spawn(sweeper::run(self.clone()));
@@ -139,6 +140,7 @@ impl Lifecycle {
         self.0.running.spawn(reaper::run(self.clone()));
         self.0.running.spawn(domains::run(self.clone()));
         self.0.running.spawn(rotate::schedule::run(self.clone()));
+        self.0.running.spawn(sealer::run(self.clone()));
     }
 
     /// Ends the workers: operations stop at their next step's border and are handed back, so that

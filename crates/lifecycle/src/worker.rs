@@ -246,6 +246,7 @@ impl Lifecycle {
             tenant_id,
             params,
             asked_by: &asker.name,
+            operator: asker.operator,
             request_id: asker.request_id.as_deref(),
         };
         match operations::insert_leased(conn, &new, self.0.holder, self.deps().settings.lease).await
@@ -258,8 +259,12 @@ impl Lifecycle {
         }
     }
 
-    /// Writes a line of the audit trail, in the transaction of the change.
-    pub(crate) async fn audit(
+    /// Writes a line of the audit trail, in the transaction of the change: no line, no change. See
+    /// [`audit::Entry`] for what `detail` may hold.
+    ///
+    /// # Errors
+    /// When the catalog does not answer.
+    pub async fn audit(
         &self,
         conn: &mut PgConnection,
         asker: &Asker,
@@ -271,9 +276,12 @@ impl Lifecycle {
         let deps = self.deps();
         let entry = audit::Entry {
             actor: &asker.name,
+            operator: asker.operator,
             action,
             tenant,
             request_id: asker.request_id.as_deref(),
+            address: asker.address.as_deref(),
+            agent: asker.agent.as_deref(),
             reason,
             detail: &detail,
         };

@@ -21,6 +21,8 @@ use crate::failure::{Failure, Result};
 use crate::faults;
 use crate::metrics::{Metrics, Sources};
 
+/// How often it is written down who was refused at the setup API.
+const DENIALS_KEPT_EVERY: Duration = Duration::from_secs(5);
 /// Connections of the router to the catalog: one listens, the others read routes.
 const ROUTER_CATALOG_CONNECTIONS: u32 = 8;
 /// How long each part may take to end.
@@ -37,6 +39,7 @@ pub struct Composed {
     router: Router,
     pools: [PgPool; 2],
     templates: AbortHandle,
+    denials: AbortHandle,
     readings: Sources,
 }
 
@@ -89,6 +92,7 @@ pub async fn compose(config: &Config) -> Result<Composed> {
         entropy,
         config: api_config(config)?,
     });
+    let denials = tokio::spawn(keep_denials(api.clone())).abort_handle();
     let templates =
         tokio::spawn(prepare_templates(catalog.clone(), lifecycle.clone())).abort_handle();
     let pools = [catalog, router_catalog];
@@ -101,6 +105,7 @@ pub async fn compose(config: &Config) -> Result<Composed> {
         router,
         pools,
         templates,
+        denials,
     })
 }
 
@@ -153,6 +158,16 @@ impl Composed {
     pub async fn shutdown(self) {
         self.templates.abort();
         within("workers", END, self.lifecycle.shutdown()).await;
+        self.denials.abort();
+        within("the count of refusals", END, async {
+            if let Err(error) = self.api.flush_denied().await {
+                tracing::warn!(
+                    error = crate::failure::chain(&error),
+                    "who was refused at the setup API lately could not be kept"
+                );
+            }
+        })
+        .await;
         // It has bounds of its own for each step; cut short, it would not say goodbye.
         let bound = self.router.shutdown_bound() + MARGIN;
         within("the router", bound, self.router.shutdown()).await;
@@ -169,6 +184,19 @@ async fn within(what: &'static str, bound: Duration, end: impl Future<Output = (
             seconds = bound.as_secs(),
             "did not end in time and is left behind"
         );
+    }
+}
+
+/// Writes into the catalog who was refused at the setup API.
+async fn keep_denials(api: Api) {
+    loop {
+        tokio::time::sleep(DENIALS_KEPT_EVERY).await;
+        if let Err(error) = api.flush_denied().await {
+            tracing::debug!(
+                error = crate::failure::chain(&error),
+                "who was refused at the setup API could not be kept; trying again"
+            );
+        }
     }
 }
 

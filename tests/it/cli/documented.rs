@@ -311,6 +311,23 @@ async fn every_document_has_the_keys_of_the_page() {
         &json(&["operators", "create", "bot"]),
     );
     check(
+        "tenantry operators update",
+        0,
+        &json(&["operators", "update", "bot", "--role", "read-only"]),
+    );
+    check(
+        "tenantry operators rotate",
+        0,
+        &json(&["operators", "rotate", "bot", "--overlap", "1h"]),
+    );
+    check("tenantry audit list", 0, &json(&["audit", "list"]));
+    check("tenantry audit verify", 0, &json(&["audit", "verify"]));
+    dev.base()
+        .get("/setup/tenants")
+        .await
+        .problem(401, "UNAUTHENTICATED");
+    check("tenantry audit denied", 0, &json(&["audit", "denied"]));
+    check(
         "tenantry operators revoke",
         0,
         &json(&["operators", "revoke", "bot", "--yes"]),

@@ -332,7 +332,8 @@ async fn a_budget_is_changed_by_who_may() {
     })
     .await;
     let pg = dev.pg();
-    let told = "SELECT detail->>'to' FROM audit WHERE action = 'cluster.set_budget'";
+    let told =
+        "SELECT detail->'to'->>'connectionBudget' FROM audit WHERE action = 'cluster.set_budget'";
     assert_eq!(pg.texts(&pg.catalog, told).await, ["9"]);
 }
 

@@ -79,7 +79,13 @@ struct AnyHost;
         setup::rotations::create::handle,
         setup::operators::create::handle,
         setup::operators::list::handle,
+        setup::operators::update::handle,
+        setup::operators::rotate::handle,
         setup::operators::revoke::handle,
+        setup::audit::list::handle,
+        setup::audit::export::handle,
+        setup::audit::verify::handle,
+        setup::audit::denied::handle,
     ),
     // Found through no handler: the assembly names them.
     components(schemas(problem::Body))

@@ -91,7 +91,7 @@ fn an_operation_says_who_may_call_it() {
         }
         let (security, permission) = match route.access {
             Access::Public => (json!([]), Value::Null),
-            Access::Operator => (json!([{ "operatorToken": [] }]), Value::Null),
+            Access::Operator(_) => (json!([{ "operatorToken": [] }]), Value::Null),
             Access::User(permission) => (
                 json!([{ "accessToken": [] }, { "accessCookie": [] }]),
                 json!(permission),
@@ -189,6 +189,12 @@ fn requests() -> Vec<Request> {
         body::<setup::operations::show::Patience>("GET /setup/operations/{operation}"),
         body::<setup::top::Order>("GET /setup/top"),
         body::<setup::tenants::aliases::delete::Which>("DELETE /setup/tenants/{tenant}/aliases"),
+        body::<setup::operators::update::Change>("OperatorChange"),
+        body::<setup::operators::rotate::Rotation>("OperatorRotation"),
+        body::<setup::audit::Search>("GET /setup/audit"),
+        body::<setup::audit::export::Wanted>("GET /setup/audit/export"),
+        body::<setup::audit::verify::Behind>("GET /setup/audit/verify"),
+        body::<setup::audit::denied::Span>("GET /setup/audit/denied"),
         body::<Page<UserCursor>>("GET /users"),
     ]
 }

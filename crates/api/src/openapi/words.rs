@@ -4,7 +4,7 @@
 //! A struct says `#[schema(value_type = words::Slug)]` where its own type is not ours to annotate.
 
 use serde_json::{Value, json};
-use tenantry_catalog::{operations, tenants};
+use tenantry_catalog::{audit, operations, operators, tenants};
 use utoipa::openapi::{Object, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -51,6 +51,36 @@ words! {
     UserId = id("A user's id, within one tenant.", "018f2a31-7d02-7f4e-8c39-0a7b6e5d4c43");
     RoleId = id("A role's id, within one tenant.", "018f2a31-7d03-7120-9b1a-4c5d6e7f8a54");
 
+    Role = json!({
+        "type": "string", "enum": operators::Role::ALL,
+        "description": "What an operator may do: everything; tenants, clusters and operations; read what holds no secret; or create tenants and read what it created.",
+        "examples": ["operator"],
+    });
+    TokenTtl = json!({
+        "type": "string", "minLength": 2, "maxLength": 9, "pattern": "^([0-9]{1,8}[smhd]|never)$",
+        "description": "For how long a token is good: from a minute to 366 days, as a whole number and `s`, `m`, `h` or `d`; or `never`, for an owner's that never ends.",
+        "examples": ["90d"],
+    });
+    AuditOutcome = json!({
+        "type": "string", "enum": audit::Outcome::ALL,
+        "description": "How an act ended. `pending`: its operation goes on.",
+        "examples": ["done"],
+    });
+    AuditAction = json!({
+        "type": "string", "minLength": 1, "maxLength": 100,
+        "description": "An act, as `tenant.suspend`, or the beginning of some, as `tenant.`.",
+        "examples": ["tenant.suspend"],
+    });
+    AuditHead = json!({
+        "type": "string", "pattern": "^[0-9]{1,18}:[0-9a-fA-F]{64}$",
+        "description": "A seal of the audit trail: its number and its hash.",
+        "examples": ["4711:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    });
+    AuditFinding = json!({
+        "type": "string", "enum": audit::Finding::ALL,
+        "description": "What is not as it was sealed: a row gone, changed, in no seal, or with a time long before its seal; a seal gone, changed, or not following the one before; or a head that is not in the chain.",
+        "examples": ["row_changed"],
+    });
     Timestamp = json!({
         "type": "string", "format": "date-time",
         "description": "A moment in UTC (RFC 3339).",

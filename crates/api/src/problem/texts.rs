@@ -168,9 +168,9 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "The tenant would be left without an active administrator.",
     ),
     (
-        "LAST_OPERATOR",
+        "LAST_OWNER",
         409,
-        "This is the last operator token. Create another before revoking it.",
+        "No owner whose token never ends would be left. Make another operator one first: an `owner` without `ttl`.",
     ),
     (
         "LOGINS_FULL",
@@ -263,6 +263,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "The request took too long and was given up.",
     ),
     (
+        "ROLE_REQUIRED",
+        403,
+        "Your operator token is good, but its role may not do this. The roles that may are named.",
+    ),
+    (
         "ROUTERS_BEHIND",
         503,
         "Some routers have not applied the change yet; it is done, and they follow.",
@@ -304,6 +309,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "The tenant is not ready yet. Try again shortly.",
     ),
     ("TENANT_SUSPENDED", 403, "The tenant is suspended."),
+    (
+        "TOKEN_EXPIRED",
+        401,
+        "This operator token was good until its time was over. An owner can issue another: tenantry operators rotate.",
+    ),
     (
         "TOO_MANY_ATTEMPTS",
         429,

@@ -280,6 +280,7 @@ impl Db {
             tenant_id: tenant,
             params: &json!({"n": 1}),
             asked_by: "ann",
+            operator: None,
             request_id: None,
         };
         let fence = operations::insert_leased(conn, &new, self.holder(), ttl).await?;

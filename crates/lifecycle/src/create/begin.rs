@@ -341,7 +341,11 @@ impl Birth {
             "tenant.create",
             Some(self.tenant_id),
             None,
-            serde_json::json!({ "slug": wanted.slug.as_str(), "operationId": self.operation_id }),
+            serde_json::json!({
+                "slug": wanted.slug.as_str(),
+                "operationId": self.operation_id,
+                "to": { "name": wanted.name, "plan": wanted.plan.as_str() },
+            }),
         )
         .await?;
         tx.commit().await?;

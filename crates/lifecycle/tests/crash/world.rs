@@ -239,7 +239,14 @@ impl World {
     pub async fn operator(&self) -> OperatorId {
         let mut conn = self.superuser("catalog").await;
         let id = OperatorId::generate(&self.clock, &self.entropy);
-        operators::insert(&mut conn, id, "test", [7; 32])
+        let new = operators::NewOperator {
+            id,
+            name: "test",
+            role: operators::Role::Owner,
+            expires_at: None,
+            token_hash: [7; 32],
+        };
+        operators::insert(&mut conn, &new)
             .await
             .expect("an operator");
         id

@@ -1,5 +1,6 @@
 //! The command line: what can be typed. One file per command.
 
+mod audit;
 mod bench;
 mod catalog;
 mod clusters;
@@ -145,7 +146,10 @@ pub enum Command {
     /// List clusters and set their connection budgets
     #[command(subcommand)]
     Clusters(clusters::Clusters),
-    /// Create, list and revoke operators
+    /// Look at what was done by whom, and whether the trail of it is intact
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Create, list, change and revoke operators
     #[command(subcommand)]
     Operators(operators::Operators),
     /// Tell how the installation stands and what needs attention
@@ -208,6 +212,7 @@ impl Command {
             Self::RotateCredentials(command) => command.run(global).await,
             Self::Keys(command) => command.run(global).await,
             Self::Clusters(command) => command.run(global).await,
+            Self::Audit(command) => command.run(global).await,
             Self::Operators(command) => command.run(global).await,
             Self::Status(command) => command.run(global).await,
             Self::Routers(command) => command.run(global).await,

@@ -78,7 +78,15 @@ fn next(exit: Exit, code: &str, retry_after: Option<&str>) -> Option<String> {
         ("OPERATION_NOT_FOUND", _) => {
             "operations are named by their id; `tenantry status` shows those that need a person"
         }
-        ("LAST_OPERATOR", _) => "make another one first: `tenantry operators create NAME`",
+        ("LAST_OWNER", _) => {
+            "make another owner first: `tenantry operators create NAME --role owner`"
+        }
+        ("TOKEN_EXPIRED", _) => {
+            "an owner issues another: `tenantry operators rotate NAME`; where nobody can, `tenantry init --issue-token NAME` on a machine that reaches the catalog"
+        }
+        ("ROLE_REQUIRED", _) => {
+            "ask an owner, who can change your role: `tenantry operators update NAME --role ROLE`"
+        }
         ("OPERATION_PARKED", _) => "`tenantry status` shows it and what helps",
         (_, Exit::NotAllowed) => {
             "give a valid operator token: --token, TENANTRY_TOKEN, or run this where `tenantry dev` runs"

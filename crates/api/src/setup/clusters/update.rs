@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use serde_json::json;
-use tenantry_catalog::{CatalogError, audit, clusters, shares};
-use tenantry_types::{AuditId, ErrorKind};
+use tenantry_catalog::{CatalogError, clusters, shares};
+use tenantry_types::ErrorKind;
 use utoipa::ToSchema;
 
 use super::View;
@@ -14,6 +14,7 @@ use crate::fields::{Fields, FromFields};
 use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 
 /// The most that Postgres itself takes for `max_connections`.
 const MOST: u64 = 262_143;
@@ -53,7 +54,7 @@ impl FromFields for ClusterChange {
     extensions(("x-problems" = json!(["BUDGET_TOO_LARGE", "CLUSTER_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(cluster): Path<ClusterRef>,
     Body(change): Body<ClusterChange>,
@@ -76,18 +77,13 @@ pub(crate) async fn handle(
     let mut tx = app.catalog.begin().await.map_err(CatalogError::from)?;
     let detail = json!({
         "clusterId": cluster.id,
-        "from": cluster.connection_budget,
-        "to": change.connection_budget,
+        "from": { "connectionBudget": cluster.connection_budget },
+        "to": { "connectionBudget": change.connection_budget },
     });
-    let entry = audit::Entry {
-        actor: &operator.name,
-        action: "cluster.set_budget",
-        tenant: None,
-        request_id: Some(operator.request_id.as_str()),
-        reason: None,
-        detail: &detail,
-    };
-    audit::record(&mut tx, AuditId::generate(&app.clock, &app.entropy), &entry).await?;
+    let asker = operator.asker();
+    app.lifecycle
+        .audit(&mut tx, &asker, "cluster.set_budget", None, None, detail)
+        .await?;
     let taken = shares::taken(&mut tx).await?;
     shares::set_budget(&mut tx, cluster.id, change.connection_budget).await?;
     tx.commit().await.map_err(CatalogError::from)?;

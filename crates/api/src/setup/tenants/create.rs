@@ -17,6 +17,7 @@ use crate::context::Operator;
 use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Provision;
 use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
 
 /// Makes a tenant and answers when it can be used at its subdomain; a domain of its own is served once
@@ -55,7 +56,7 @@ use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Provision>,
     State(app): State<App>,
     RespondAsync(respond_async): RespondAsync,
     IdempotencyKey(key): IdempotencyKey,
@@ -91,7 +92,10 @@ pub(crate) async fn handle(
     match progress::outcome(&app, started.operation_id).await? {
         Outcome::StillRunning => Ok(progress::accepted(started.operation_id, started.tenant_id)),
         Outcome::Done => {
-            let answer = created::answer(&app, started.operation_id, telling).await?;
+            // The first answer is part of what the trail has of the act; each one later is told of there.
+            let reader = started.replay.then(|| operator.asker());
+            let answer =
+                created::answer(&app, started.operation_id, telling, reader.as_ref()).await?;
             let location = format!("/setup/tenants/{}", answer.tenant_id);
             Ok((StatusCode::CREATED, [(LOCATION, location)], Json(answer)).into_response())
         }
