@@ -8,6 +8,7 @@
 mod aliases;
 mod answer;
 mod asker;
+mod clusters;
 mod control;
 mod create;
 mod credentials;
@@ -23,6 +24,7 @@ mod followed;
 mod making;
 mod migrate;
 mod place;
+mod placement;
 mod purge;
 mod reaper;
 mod rename;
@@ -36,6 +38,7 @@ mod suspend;
 mod sweeper;
 mod template;
 mod undelete;
+mod unspare;
 mod update;
 mod wait;
 mod worker;
@@ -45,6 +48,7 @@ use std::sync::Arc;
 pub use aliases::AliasRef;
 pub use answer::{Created, OperationView, StepView, Telling};
 pub use asker::{Asker, Idempotency};
+pub use clusters::{ClusterChange, Look, NewCluster, Removed, WayIn};
 pub use control::Decided;
 pub use create::{
     AdminUser, ClusterChoice, Create, CreateTenant, PrimaryDomain, STEPS as CREATE_STEPS,
@@ -67,6 +71,7 @@ pub use rotate::{Rotate, RotateAll, STEPS as ROTATE_STEPS};
 pub use spare::{STEPS as SPARE_STEPS, Spare};
 pub use suspend::{STEPS as SUSPEND_STEPS, Suspend, Turned};
 pub use undelete::{STEPS as UNDELETE_STEPS, Undelete};
+pub use unspare::{STEPS as UNSPARE_STEPS, Unspare};
 pub use update::{METADATA_BYTES, METADATA_DEPTH, Update};
 pub use wait::{Finished, WaitError};
 

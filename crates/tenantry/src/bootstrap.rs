@@ -118,6 +118,9 @@ pub async fn ensure_cluster(
         admin_login: url.login.as_str(),
         admin: &sealed,
         connection_budget: report.room().largest_budget(),
+        placement: clusters::Placement::default(),
+        root_ca: None,
+        system_identifier: None,
     };
     clusters::insert(&mut conn, &new)
         .await
