@@ -285,11 +285,15 @@ pub async fn by_address(
     host: &str,
     port: u16,
 ) -> Result<Option<Cluster>, CatalogError> {
-    cluster_query!("WHERE lower(host) = $1 AND port = $2", host, i32::from(port))
-        .fetch_optional(conn)
-        .await?
-        .map(ClusterRow::decode)
-        .transpose()
+    cluster_query!(
+        "WHERE lower(host) = $1 AND port = $2",
+        host,
+        i32::from(port)
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(ClusterRow::decode)
+    .transpose()
 }
 
 /// The cluster for tenants that ask for none: the oldest.
@@ -428,9 +432,13 @@ pub async fn set_accepts(
     id: ClusterId,
     accepts: bool,
 ) -> Result<(), CatalogError> {
-    sqlx::query!("UPDATE clusters SET accepts = $2 WHERE id = $1", id.as_uuid(), accepts)
-        .execute(conn)
-        .await?;
+    sqlx::query!(
+        "UPDATE clusters SET accepts = $2 WHERE id = $1",
+        id.as_uuid(),
+        accepts
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -526,12 +534,18 @@ pub async fn held(conn: &mut PgConnection) -> Result<HashMap<ClusterId, Held>, C
 /// When the catalog does not answer, or something is there.
 pub async fn remove(conn: &mut PgConnection, id: ClusterId) -> Result<bool, CatalogError> {
     // Routers that renew just now are waited for, and find it gone.
-    sqlx::query!("SELECT FROM clusters WHERE id = $1 FOR UPDATE", id.as_uuid())
-        .fetch_optional(&mut *conn)
-        .await?;
-    sqlx::query!("DELETE FROM budget_shares WHERE cluster_id = $1", id.as_uuid())
-        .execute(&mut *conn)
-        .await?;
+    sqlx::query!(
+        "SELECT FROM clusters WHERE id = $1 FOR UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM budget_shares WHERE cluster_id = $1",
+        id.as_uuid()
+    )
+    .execute(&mut *conn)
+    .await?;
     let done = sqlx::query!("DELETE FROM clusters WHERE id = $1", id.as_uuid())
         .execute(&mut *conn)
         .await?;

@@ -95,7 +95,8 @@ async fn step(conn: &mut AdminConn) -> Result<(), ClusterError> {
 pub async fn remove(conn: &mut AdminConn) -> Result<Vec<&'static str>, ClusterError> {
     let mut left = Vec::new();
     for name in [APP, READONLY, OWNER] {
-        let role = RoleName::parse(name).map_err(|error| ClusterError::Internal(Box::new(error)))?;
+        let role =
+            RoleName::parse(name).map_err(|error| ClusterError::Internal(Box::new(error)))?;
         // What depends on it in any database, its members' databases included, is told by the server.
         match conn.run(format!("DROP ROLE IF EXISTS {role}")).await {
             Ok(_) => {}

@@ -70,6 +70,7 @@ pub use resume::{Resume, STEPS as RESUME_STEPS};
 pub use rotate::{Rotate, RotateAll, STEPS as ROTATE_STEPS};
 pub use spare::{STEPS as SPARE_STEPS, Spare};
 pub use suspend::{STEPS as SUSPEND_STEPS, Suspend, Turned};
+pub use tenantry_cluster::preflight::{About, Finding, Room};
 pub use undelete::{STEPS as UNDELETE_STEPS, Undelete};
 pub use unspare::{STEPS as UNSPARE_STEPS, Unspare};
 pub use update::{METADATA_BYTES, METADATA_DEPTH, Update};

@@ -24,9 +24,7 @@ pub(crate) async fn choose(
             return Err(StartError::ClusterDraining);
         }
         let there = region.is_none() || pinned.placement.region.as_deref() == region;
-        return there
-            .then(|| vec![pinned])
-            .ok_or(StartError::OtherRegion);
+        return there.then(|| vec![pinned]).ok_or(StartError::OtherRegion);
     }
     let found = clusters::candidates(conn, region).await?;
     if found.is_empty() {
@@ -145,7 +143,9 @@ mod tests {
             let Some(first) = ranked(clusters.clone()).into_iter().next() else {
                 break;
             };
-            let one = clusters.iter_mut().find(|one| one.cluster.name == first.name);
+            let one = clusters
+                .iter_mut()
+                .find(|one| one.cluster.name == first.name);
             one.expect("it is one of them").tenants += 1;
         }
         clusters.iter().map(|one| one.tenants).collect()
@@ -160,15 +160,25 @@ mod tests {
         assert_eq!(fill(of((100, 100), (100, 100)), 10), [5, 5]);
         assert_eq!(fill(of((100, 100), (100, 300)), 40), [10, 30]);
         assert_eq!(fill(of((50, 100), (200, 100)), 50), [10, 40]);
-        assert_eq!(fill(of((100, 1), (100, 1)), 1), [1, 0], "the oldest of equals");
+        assert_eq!(
+            fill(of((100, 1), (100, 1)), 1),
+            [1, 0],
+            "the oldest of equals"
+        );
     }
 
     /// Tried: with a full one kept in the list, the ninth tenant is put there.
     #[test]
     fn a_full_one_gets_none_and_one_that_fills_up_gets_fewer() {
-        let full = vec![cluster("a", 100, 100, Some(3)), cluster("b", 100, 100, Some(5))];
+        let full = vec![
+            cluster("a", 100, 100, Some(3)),
+            cluster("b", 100, 100, Some(5)),
+        ];
         assert_eq!(fill(full, 20), [3, 5]);
-        let filling = vec![cluster("a", 100, 100, Some(10)), cluster("b", 100, 100, None)];
+        let filling = vec![
+            cluster("a", 100, 100, Some(10)),
+            cluster("b", 100, 100, None),
+        ];
         let [a, b] = fill(filling, 12)[..] else {
             panic!("two");
         };

@@ -212,16 +212,25 @@ impl Places {
     /// Forgets a cluster that was removed, once nothing is open on it.
     pub(crate) fn forget(&self, id: ClusterId) {
         let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
-        if clusters.get(&id).is_some_and(|cluster| cluster.count().open == 0) {
+        if clusters
+            .get(&id)
+            .is_some_and(|cluster| cluster.count().open == 0)
+        {
             clusters.remove(&id);
-            let mut authorities = self.authorities.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut authorities = self
+                .authorities
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             authorities.remove(&id);
         }
     }
 
     /// The authority of a cluster's certificate, one copy for all its tenants.
     fn authority(&self, cluster: ClusterId, read: RootCa) -> RootCa {
-        let mut known = self.authorities.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self
+            .authorities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match known.get(&cluster) {
             Some(known) if *known == read => known.clone(),
             _ => {

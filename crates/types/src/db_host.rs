@@ -76,8 +76,21 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in ["", ".", "a..b", "/var/run/postgresql", "db:5432", "a b", "a/b", "a@b", "0x7f000001",
-            "2130706433", "10.0.5", "db\0", "dß.example"] {
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "/var/run/postgresql",
+            "db:5432",
+            "a b",
+            "a/b",
+            "a@b",
+            "0x7f000001",
+            "2130706433",
+            "10.0.5",
+            "db\0",
+            "dß.example",
+        ] {
             assert_eq!(DbHost::parse(text), Err(InvalidDbHost), "{text}");
         }
     }

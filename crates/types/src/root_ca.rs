@@ -20,7 +20,9 @@ pub enum InvalidRootCa {
     #[error("must hold a certificate in PEM, from `-----BEGIN CERTIFICATE-----` on")]
     NoCertificate,
     /// Somebody gave the key as well: it is not to be kept, nor sent to routers.
-    #[error("must hold certificates only; there is a private key in it, which belongs on no other machine")]
+    #[error(
+        "must hold certificates only; there is a private key in it, which belongs on no other machine"
+    )]
     PrivateKey,
     /// Longer than it may be.
     #[error("must have 256 KiB at most")]
@@ -44,7 +46,11 @@ impl RootCa {
         let mut rest = text;
         while let Some((_, after)) = rest.split_once(BEGIN) {
             let (body, after) = after.split_once(END).ok_or(InvalidRootCa::NoCertificate)?;
-            let lines: Vec<_> = body.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+            let lines: Vec<_> = body
+                .lines()
+                .map(str::trim)
+                .filter(|l| !l.is_empty())
+                .collect();
             let base64 = |line: &&str| {
                 line.bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
@@ -83,7 +89,10 @@ mod tests {
 
     #[test]
     fn certificates_are_read_and_the_rest_left_out() {
-        let bundle = format!("# An authority\r\n{}\nissuer=…\n{ONE}", ONE.replace('\n', "\r\n"));
+        let bundle = format!(
+            "# An authority\r\n{}\nissuer=…\n{ONE}",
+            ONE.replace('\n', "\r\n")
+        );
         let read = RootCa::parse(&bundle).expect("two");
         assert_eq!(read.as_str(), format!("{ONE}{ONE}"));
     }
@@ -91,12 +100,22 @@ mod tests {
     /// Tried: without the look at the lines, the text with a line of something else is taken.
     #[test]
     fn what_is_no_certificate_is_refused() {
-        for none in ["", "MIIB", BEGIN, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"] {
-            assert_eq!(RootCa::parse(none), Err(InvalidRootCa::NoCertificate), "{none}");
+        for none in [
+            "",
+            "MIIB",
+            BEGIN,
+            "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----",
+        ] {
+            assert_eq!(
+                RootCa::parse(none),
+                Err(InvalidRootCa::NoCertificate),
+                "{none}"
+            );
         }
         let other = ONE.replace("MIIB", "a' OR 'b");
         assert_eq!(RootCa::parse(&other), Err(InvalidRootCa::NoCertificate));
-        let key = format!("{ONE}-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----");
+        let key =
+            format!("{ONE}-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----");
         assert_eq!(RootCa::parse(&key), Err(InvalidRootCa::PrivateKey));
         let long = ONE.repeat(LONGEST / ONE.len() + 1);
         assert_eq!(RootCa::parse(&long), Err(InvalidRootCa::TooLong));

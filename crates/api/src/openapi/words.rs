@@ -144,6 +144,26 @@ words! {
         "description": "The name of a cluster.",
         "examples": ["default"],
     });
+    ClusterTls = json!({
+        "type": "string", "enum": tenantry_catalog::clusters::TlsMode::ALL,
+        "description": "How TLS is used. Only with `verify-full` is it certain who answers.",
+        "examples": ["verify-full"],
+    });
+    ClusterStatus = json!({
+        "type": "string", "enum": ["open", "draining"],
+        "description": "Whether new tenants are put there.",
+        "examples": ["open"],
+    });
+    RootCa = json!({
+        "type": "string", "minLength": 1, "maxLength": 262_144,
+        "description": "One certificate or more in PEM, and no private key.",
+        "examples": ["-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n"],
+    });
+    Region = json!({
+        "type": "string", "minLength": 1, "maxLength": 40, "pattern": "^[a-z0-9][a-z0-9-]*$",
+        "description": "Where clusters are, by a name of your own.",
+        "examples": ["eu-central"],
+    });
     DatabaseName = json!({
         "type": "string", "minLength": 1, "maxLength": 63,
         "description": "The name of a database or a login in Postgres.",

@@ -258,7 +258,9 @@ pub async fn marked(
          SELECT 'role ' || rolname FROM pg_roles WHERE starts_with(shobj_description(oid, 'pg_authid'), $1)
          ORDER BY 1",
     );
-    let found = conn.all(query.bind(format!("tenantry:{installation}:"))).await?;
+    let found = conn
+        .all(query.bind(format!("tenantry:{installation}:")))
+        .await?;
     Ok(found.into_iter().map(|(name,)| name).collect())
 }
 
@@ -276,7 +278,9 @@ async fn marks(conn: &mut AdminConn) -> Result<Vec<Mark>, ClusterError> {
                                   FROM pg_database) d WHERE description LIKE 'tenantry:%'",
     );
     let comments = conn.all(query).await?.into_iter();
-    Ok(comments.filter_map(|(comment,)| comment.parse().ok()).collect())
+    Ok(comments
+        .filter_map(|(comment,)| comment.parse().ok())
+        .collect())
 }
 
 /// Looks; changes nothing.
@@ -357,7 +361,8 @@ fn problems(facts: &Facts) -> Vec<String> {
     }
     if facts.standby {
         problems.push(
-            "The server is a standby, where nothing can be made: use its primary's address.".to_owned(),
+            "The server is a standby, where nothing can be made: use its primary's address."
+                .to_owned(),
         );
     } else if facts.read_only {
         problems.push(format!(

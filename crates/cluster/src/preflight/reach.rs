@@ -34,13 +34,21 @@ pub async fn knock(address: &Address) -> Result<bool, Finding> {
     if found.is_empty() {
         return Err(Finding::new(
             About::Host,
-            format!("The name {host} leads to no address: check its spelling and the DNS of this machine."),
+            format!(
+                "The name {host} leads to no address: check its spelling and the DNS of this machine."
+            ),
         ));
     }
-    if let Some(odd) = found.iter().map(SocketAddr::ip).find(|ip| is_no_servers(*ip)) {
+    if let Some(odd) = found
+        .iter()
+        .map(SocketAddr::ip)
+        .find(|ip| is_no_servers(*ip))
+    {
         return Err(Finding::new(
             About::Host,
-            format!("{odd} is an address of this link, of many or of nobody, where no database server is to be."),
+            format!(
+                "{odd} is an address of this link, of many or of nobody, where no database server is to be."
+            ),
         ));
     }
     let mut stream = match timeout(BOUND, TcpStream::connect(&found[..])).await {
@@ -73,7 +81,9 @@ pub async fn knock(address: &Address) -> Result<bool, Finding> {
         (Ok(Ok(_)), b'N') => Ok(false),
         _ => Err(Finding::new(
             About::Host,
-            format!("What listens at {host} on port {port} does not answer as a Postgres server does."),
+            format!(
+                "What listens at {host} on port {port} does not answer as a Postgres server does."
+            ),
         )),
     }
 }
@@ -81,7 +91,9 @@ pub async fn knock(address: &Address) -> Result<bool, Finding> {
 /// Addresses of the link only, where clouds tell their machines' secrets, and such as are no machine's.
 fn is_no_servers(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(ip) => ip.is_link_local() || ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast(),
+        IpAddr::V4(ip) => {
+            ip.is_link_local() || ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast()
+        }
         IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
             Some(mapped) => is_no_servers(IpAddr::V4(mapped)),
             None => {
@@ -157,7 +169,7 @@ fn refused(login: &tenantry_types::RoleName, sqlstate: &str) -> Finding {
         ),
         other => Finding::new(
             About::Login,
-            format!("The server refuses the login {login} (SQLSTATE {other}); its log says why."),
+            format!("The server refuses the login {login} (code {other}); its log says why."),
         ),
     }
 }
@@ -176,13 +188,15 @@ fn unavailable(admin: &Admin, source: &sqlx::Error) -> Finding {
             code => Finding::new(
                 About::Server,
                 format!(
-                    "The server lets nobody in right now (SQLSTATE {}); its log says why.",
+                    "The server lets nobody in right now (code {}); its log says why.",
                     code.unwrap_or("unknown")
                 ),
             ),
         },
         sqlx::Error::Io(error) => {
-            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            let inner = error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>());
             match inner {
                 Some(error) => tls(admin, error),
                 None => Finding::new(
@@ -213,15 +227,15 @@ fn tls(admin: &Admin, error: &rustls::Error) -> Finding {
             About::Tls,
             "The server's certificate is not from a public authority: give the certificate of its own one.",
         ),
-        rustls::Error::InvalidCertificate(E::NotValidForName | E::NotValidForNameContext { .. }) => {
-            Finding::new(
-                About::Host,
-                format!(
-                    "The server's certificate is not for {host}: use the name that it is for, or have one made \
+        rustls::Error::InvalidCertificate(
+            E::NotValidForName | E::NotValidForNameContext { .. },
+        ) => Finding::new(
+            About::Host,
+            format!(
+                "The server's certificate is not for {host}: use the name that it is for, or have one made \
                      with {host} among its subjectAltNames."
-                ),
-            )
-        }
+            ),
+        ),
         rustls::Error::InvalidCertificate(E::Expired | E::ExpiredContext { .. }) => Finding::new(
             About::Tls,
             "The server's certificate, or its authority's, has expired: have a new one made.",
@@ -263,7 +277,14 @@ mod tests {
         ] {
             assert!(is_no_servers(no.parse().expect("an address")), "{no}");
         }
-        for yes in ["127.0.0.1", "::1", "10.0.0.5", "192.168.1.9", "fd12::5", "203.0.113.7"] {
+        for yes in [
+            "127.0.0.1",
+            "::1",
+            "10.0.0.5",
+            "192.168.1.9",
+            "fd12::5",
+            "203.0.113.7",
+        ] {
             assert!(!is_no_servers(yes.parse().expect("an address")), "{yes}");
         }
     }

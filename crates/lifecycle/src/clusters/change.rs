@@ -137,7 +137,11 @@ fn difference(now: &Cluster, change: &ClusterChange) -> (Map<String, Value>, Map
         to.insert(name.to_owned(), after);
     };
     if let Some(budget) = change.budget {
-        set("connectionBudget", json!(now.connection_budget), json!(budget));
+        set(
+            "connectionBudget",
+            json!(now.connection_budget),
+            json!(budget),
+        );
     }
     let after = placement(now, change);
     if after != now.placement {

@@ -74,7 +74,9 @@ impl Lifecycle {
             return Err(StartError::Unfit(findings));
         };
         let mut warnings = report.warnings.clone();
-        let others = all.iter().filter(|one| now.is_none_or(|now| now.id != one.id));
+        let others = all
+            .iter()
+            .filter(|one| now.is_none_or(|now| now.id != one.id));
         for other in others {
             match self.is_same(other, &report.identity).await {
                 Same::No => {}
@@ -133,7 +135,9 @@ impl Lifecycle {
             _ => false,
         };
         let asking = async {
-            let mut conn = place::admin_of(self.deps(), other)?.connect(SESSION).await?;
+            let mut conn = place::admin_of(self.deps(), other)?
+                .connect(SESSION)
+                .await?;
             let theirs = preflight::identity(&mut conn).await;
             conn.close().await;
             Ok::<_, StartError>(theirs?)

@@ -157,11 +157,7 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`StartError::UnknownCluster`], or when the catalog fails.
-    pub async fn drain_cluster(
-        &self,
-        id: ClusterId,
-        asker: &Asker,
-    ) -> Result<Cluster, StartError> {
+    pub async fn drain_cluster(&self, id: ClusterId, asker: &Asker) -> Result<Cluster, StartError> {
         self.turn(id, false, "cluster.drain", asker).await
     }
 
@@ -248,9 +244,9 @@ fn exists(error: InsertError) -> StartError {
         InsertError::NameTaken => {
             StartError::ClusterExists("A cluster of this name is registered.".to_owned())
         }
-        InsertError::AddressTaken => StartError::ClusterExists(
-            "A cluster at this host and port is registered.".to_owned(),
-        ),
+        InsertError::AddressTaken => {
+            StartError::ClusterExists("A cluster at this host and port is registered.".to_owned())
+        }
         InsertError::Catalog(error) => error.into(),
     }
 }
