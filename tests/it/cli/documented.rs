@@ -293,6 +293,26 @@ async fn every_document_has_the_keys_of_the_page() {
     );
     check("tenantry clusters list", 0, &json(&["clusters", "list"]));
     check(
+        "tenantry clusters show",
+        0,
+        &json(&["clusters", "show", "default"]),
+    );
+    check(
+        "tenantry clusters update",
+        0,
+        &json(&["clusters", "update", "default", "--weight", "90", "--region", "eu", "--capacity", "500"]),
+    );
+    check(
+        "tenantry clusters drain",
+        0,
+        &json(&["clusters", "drain", "default"]),
+    );
+    check(
+        "tenantry clusters accept",
+        0,
+        &json(&["clusters", "accept", "default"]),
+    );
+    check(
         "tenantry clusters set-budget",
         0,
         &json(&["clusters", "set-budget", "default", "40"]),
