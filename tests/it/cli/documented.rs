@@ -300,7 +300,17 @@ async fn every_document_has_the_keys_of_the_page() {
     check(
         "tenantry clusters update",
         0,
-        &json(&["clusters", "update", "default", "--weight", "90", "--region", "eu", "--capacity", "500"]),
+        &json(&[
+            "clusters",
+            "update",
+            "default",
+            "--weight",
+            "90",
+            "--region",
+            "eu",
+            "--capacity",
+            "500",
+        ]),
     );
     check(
         "tenantry clusters drain",

@@ -147,7 +147,7 @@ fn refused(login: &tenantry_types::RoleName, sqlstate: &str) -> Finding {
     match sqlstate {
         "28P01" => Finding::new(
             About::Password,
-            format!("The server knows no login {login} with this password."),
+            "The server knows no login with this name and password.",
         ),
         "28000" => Finding::new(
             About::Login,

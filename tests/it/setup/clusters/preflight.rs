@@ -1,10 +1,13 @@
 //! What is seen of a server before it is a cluster: nothing is written before all of it is well.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use tenantry_testkit::{Dev, World};
+use tenantry_testkit::{Dev, Options, World};
 
 use super::server::Second;
-use super::{audited, findings};
+use super::{audited, cluster, findings};
+use crate::wait;
 
 /// Tried: with the row inserted before the look at the server, the worlds differ; with an answer that has the
 /// server's own message in it, `any_problem` finds its SQLSTATE.
@@ -56,7 +59,7 @@ async fn a_server_that_is_not_fit_is_refused_with_a_sentence_per_point_and_nothi
         (
             "another password",
             json!({ "adminPassword": "wrong" }),
-            &[("adminPassword", "with this password")],
+            &[("adminPassword", "with this name and password")],
         ),
         (
             "no such database",
@@ -142,7 +145,7 @@ async fn a_server_that_is_not_fit_is_refused_with_a_sentence_per_point_and_nothi
 /// Tried: with identities that are never the same, and without the look at the marks, these are taken.
 #[tokio::test]
 async fn one_server_is_one_cluster_of_one_installation() {
-    let dev = Dev::start();
+    let dev = Dev::start_with(Options::default().env("TENANTRY_SPARES", "1"));
     let second = Second::start().await;
     let operator = dev.operator();
     let made = operator
@@ -166,7 +169,11 @@ async fn one_server_is_one_cluster_of_one_installation() {
         let detail = problem["detail"].as_str().expect("a text");
         assert!(detail.contains(said), "{answer}");
     }
-    // A server that another installation has made a template on.
+    // A server that another installation has made something on.
+    wait::until(Duration::from_secs(60), "a template", async || {
+        !second.ours().await.is_empty() && cluster(&dev, "second").await["spares"] != 0
+    })
+    .await;
     let other = Dev::start();
     let answer = other
         .operator()
@@ -215,7 +222,7 @@ async fn the_command_line_tells_what_was_seen() {
     assert!(told.contains("tls: The server offers no TLS"), "{told}");
     let told = add(&url("wrong", "?sslmode=disable"), &[]).expect(2).stderr;
     assert!(
-        told.contains("adminPassword: The server knows no login tenantry_admin"),
+        told.contains("adminPassword: The server knows no login with this name"),
         "{told}"
     );
     let good = url(second.admin_password(), "?sslmode=disable");
