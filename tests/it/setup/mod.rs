@@ -1,6 +1,6 @@
 //! The setup API, `/setup/…` at the base domain.
 
-mod clusters;
+pub(crate) mod clusters;
 mod operations;
 mod operators;
 mod routers;

@@ -2,7 +2,7 @@
 
 mod placement;
 mod preflight;
-mod server;
+pub(crate) mod server;
 mod tls;
 
 use serde_json::Value;

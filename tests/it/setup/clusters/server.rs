@@ -15,7 +15,7 @@ use tenantry_types::{Entropy, Secret};
 use crate::wait;
 
 /// It ends when this is dropped.
-pub(super) struct Second {
+pub(crate) struct Second {
     server: Server,
     superuser: Secret,
     admin: Secret,
@@ -23,7 +23,7 @@ pub(super) struct Second {
 }
 
 impl Second {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::Builder::new()
             .prefix("tenantry-second-")
             .tempdir()
@@ -52,6 +52,12 @@ impl Second {
 
     pub(super) fn admin_password(&self) -> &str {
         self.admin.expose()
+    }
+
+    /// As the command line takes it, in clear.
+    pub(crate) fn url(&self) -> String {
+        let (password, port) = (self.admin_password(), self.port());
+        format!("postgres://tenantry_admin:{password}@127.0.0.1:{port}/postgres?sslmode=disable")
     }
 
     /// The way in as its superuser; it has no catalog.
