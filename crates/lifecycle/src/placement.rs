@@ -151,7 +151,6 @@ mod tests {
         clusters.iter().map(|one| one.tenants).collect()
     }
 
-    /// Tried: without the weight, without the budget, and with the tenants left out, one of these fails each.
     #[test]
     fn tenants_are_spread_by_weight_and_budget() {
         let of = |a: (u32, u32), b: (u32, u32)| {
@@ -167,7 +166,6 @@ mod tests {
         );
     }
 
-    /// Tried: with a full one kept in the list, the ninth tenant is put there.
     #[test]
     fn a_full_one_gets_none_and_one_that_fills_up_gets_fewer() {
         let full = vec![

@@ -160,7 +160,6 @@ mod tests {
         assert_eq!((url.tls, url.tls_is_given), (TlsMode::Require, true));
     }
 
-    /// Tried: without the last look at both, the first one is taken.
     #[test]
     fn an_authority_is_read_from_its_file_and_goes_with_verify_full_only() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -97,7 +97,6 @@ mod tests {
         assert_eq!(read.as_str(), format!("{ONE}{ONE}"));
     }
 
-    /// Tried: without the look at the lines, the text with a line of something else is taken.
     #[test]
     fn what_is_no_certificate_is_refused() {
         for none in [

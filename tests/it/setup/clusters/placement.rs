@@ -48,9 +48,8 @@ async fn budget(dev: &Dev, name: &str, budget: u32) {
     dev.operator().patch(&path, body).await.expect(200);
 }
 
-/// Tried: placement without the weight (two and two), a drain that leaves the spares (they stay), a removal
-/// that does not ask for deleted tenants (a constraint answers 500), a `router_renew` that is silent about what was
-/// removed (the second server stays behind), and a spare taken from any cluster (the wrong server has it).
+/// Tried: a router that keeps a removed cluster while it holds connections whose end was not seen goes on telling of
+/// it, and the wait for both fails.
 #[tokio::test]
 async fn a_second_cluster_from_its_addition_to_its_removal() {
     let dev = Dev::start_with(Options::default().env("TENANTRY_SPARES", "2"));
@@ -192,7 +191,6 @@ async fn a_second_cluster_from_its_addition_to_its_removal() {
     is_served(&dev, &serve, "j").await;
 }
 
-/// Tried: with a shared lock where places are counted, more than three get in.
 #[tokio::test]
 async fn the_last_places_are_taken_by_as_many_as_there_are() {
     let dev = Dev::start_with(Options::default().env("TENANTRY_SPARES", "2"));
@@ -255,7 +253,6 @@ async fn the_last_places_are_taken_by_as_many_as_there_are() {
         .expect(201);
 }
 
-/// Tried: without the step to the next one, the creation is refused.
 #[tokio::test]
 async fn a_server_that_is_away_is_passed_over_and_can_be_given_up() {
     let dev = Dev::start_with(Options::default().env("TENANTRY_SPARES", "2"));

@@ -9,8 +9,6 @@ use super::server::Second;
 use super::{audited, cluster, findings};
 use crate::wait;
 
-/// Tried: with the row inserted before the look at the server, the worlds differ; with an answer that has the
-/// server's own message in it, `any_problem` finds its SQLSTATE.
 #[tokio::test]
 async fn a_server_that_is_not_fit_is_refused_with_a_sentence_per_point_and_nothing_is_written() {
     let dev = Dev::start();
@@ -142,7 +140,6 @@ async fn a_server_that_is_not_fit_is_refused_with_a_sentence_per_point_and_nothi
     assert_eq!(audited(&dev).await, audit);
 }
 
-/// Tried: with identities that are never the same, and without the look at the marks, these are taken.
 #[tokio::test]
 async fn one_server_is_one_cluster_of_one_installation() {
     let dev = Dev::start_with(Options::default().env("TENANTRY_SPARES", "1"));

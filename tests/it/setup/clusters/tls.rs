@@ -10,8 +10,6 @@ use super::findings;
 use super::server::{Authority, Second};
 use crate::wait;
 
-/// Tried: with `require` in the place of `verify-full` in `crates/cluster/src/admin.rs` the wrong authority, the wrong
-/// host and the expired one are taken; without the authority in the options the right one is refused.
 #[tokio::test]
 async fn a_server_is_taken_for_what_its_certificate_says() {
     let dev = Dev::start();
@@ -94,8 +92,6 @@ async fn a_server_is_taken_for_what_its_certificate_says() {
     assert_eq!(version("localhost", "require", None).await, tls13);
 }
 
-/// Tried: without the authority in `crates/router/src/connect.rs` the tenant cannot be made; with `require` there, it
-/// is served over the certificate of another authority.
 #[tokio::test]
 async fn tenants_are_served_over_a_proven_connection_only_and_follow_a_new_authority() {
     let dev = Dev::start();
@@ -175,7 +171,6 @@ async fn tenants_are_served_over_a_proven_connection_only_and_follow_a_new_autho
     assert_eq!(pg.texts("postgres", clear).await, [""; 0]);
 }
 
-/// Tried: with a URL without `sslrootcert` both are refused.
 #[tokio::test]
 async fn the_catalogs_own_connection_is_verified_too() {
     let dev = Dev::start();
