@@ -153,6 +153,12 @@ impl Problem {
         self
     }
 
+    /// What is wrong, point by point.
+    pub(crate) fn errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
     pub(crate) fn operation(mut self, id: OperationId) -> Self {
         self.0.operation_id = Some(id);
         self

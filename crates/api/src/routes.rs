@@ -33,7 +33,18 @@ fn all() -> Vec<Route> {
         //
         get("/setup/status", setup::status::handle),
         get("/setup/clusters", setup::clusters::list::handle),
+        post("/setup/clusters", setup::clusters::create::handle),
+        get("/setup/clusters/{cluster}", setup::clusters::show::handle),
         patch("/setup/clusters/{cluster}", setup::clusters::update::handle),
+        delete("/setup/clusters/{cluster}", setup::clusters::remove::handle),
+        post(
+            "/setup/clusters/{cluster}/drain",
+            setup::clusters::drain::handle,
+        ),
+        post(
+            "/setup/clusters/{cluster}/accept",
+            setup::clusters::accept::handle,
+        ),
         get("/setup/routers", setup::routers::list::handle),
         get("/setup/top", setup::top::handle),
         post("/setup/tenants", setup::tenants::create::handle),

@@ -8,6 +8,7 @@
 mod aliases;
 mod answer;
 mod asker;
+mod clusters;
 mod control;
 mod create;
 mod credentials;
@@ -23,6 +24,7 @@ mod followed;
 mod making;
 mod migrate;
 mod place;
+mod placement;
 mod purge;
 mod reaper;
 mod rename;
@@ -38,6 +40,7 @@ mod sweeper;
 mod template;
 mod temporary;
 mod undelete;
+mod unspare;
 mod update;
 mod wait;
 mod worker;
@@ -47,6 +50,7 @@ use std::sync::Arc;
 pub use aliases::AliasRef;
 pub use answer::{Created, OperationView, StepView, Telling};
 pub use asker::{Asker, Idempotency};
+pub use clusters::{ClusterChange, Look, NewCluster, Removed, WayIn};
 pub use control::Decided;
 pub use create::{
     AdminUser, ClusterChoice, Create, CreateTenant, PrimaryDomain, STEPS as CREATE_STEPS,
@@ -72,7 +76,9 @@ pub use temporary::{
     END_STEPS as END_LOGIN_STEPS, EndLogin, IssueLogin, Made as MadeLogin,
     STEPS as ISSUE_LOGIN_STEPS, Wanted as WantedLogin,
 };
+pub use tenantry_cluster::preflight::{About, Finding, Room};
 pub use undelete::{STEPS as UNDELETE_STEPS, Undelete};
+pub use unspare::{STEPS as UNSPARE_STEPS, Unspare};
 pub use update::{METADATA_BYTES, METADATA_DEPTH, Update};
 pub use wait::{Finished, WaitError};
 

@@ -33,7 +33,8 @@ pub(crate) fn admin_of(deps: &Deps, cluster: &Cluster) -> Result<Admin, StartErr
         .map_err(|error| StartError::Vault(Box::new(error)))?;
     let maintenance = DbName::parse(&cluster.maintenance_db)
         .map_err(|error| StartError::Vault(Box::new(error)))?;
-    let address = Address::new(&cluster.host, cluster.port, cluster.tls.as_str());
+    let address = Address::new(&cluster.host, cluster.port, cluster.tls.as_str())
+        .trusting(cluster.root_ca.clone());
     Ok(Admin::new(address, maintenance, login, password))
 }
 
@@ -119,6 +120,16 @@ pub(crate) fn open_login(deps: &Deps, login: &Login) -> Result<Secret, StepError
     .map_err(|error| vault_failure(&error))
 }
 
+/// Where the router finds a cluster.
+pub(crate) fn address(cluster: &Cluster) -> tenantry_router::Address {
+    tenantry_router::Address {
+        host: cluster.host.clone(),
+        port: cluster.port,
+        tls: cluster.tls,
+        root_ca: cluster.root_ca.clone(),
+    }
+}
+
 /// Where and as whom the router is to prove a way.
 pub(crate) fn target(
     cluster: &Cluster,
@@ -127,11 +138,7 @@ pub(crate) fn target(
     password: Secret,
 ) -> Target {
     Target {
-        address: tenantry_router::Address {
-            host: cluster.host.clone(),
-            port: cluster.port,
-            tls: cluster.tls,
-        },
+        address: address(cluster),
         database,
         login,
         password,
@@ -241,7 +248,7 @@ where
 }
 
 /// Ends all idle sessions on a cluster.
-async fn end_idle_on(life: &Lifecycle, cluster: ClusterId) {
+pub(crate) async fn end_idle_on(life: &Lifecycle, cluster: ClusterId) {
     let idle = life.0.idle.lock().ok();
     let idle = idle.and_then(|mut idle| idle.remove(&cluster));
     for (_, session) in idle.into_iter().flatten() {

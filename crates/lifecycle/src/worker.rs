@@ -16,7 +16,7 @@ use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError, spans};
 use crate::error::StartError;
 use crate::{
     Create, Credentials, Delete, EndLogin, IssueLogin, Lifecycle, Migrate, Purge, Resume,
-    RetireCredentials, Rotate, RotateAll, Spare, Suspend, Undelete,
+    RetireCredentials, Rotate, RotateAll, Spare, Suspend, Undelete, Unspare,
 };
 
 /// Looks for operations without a driver, at the start and by period.
@@ -82,6 +82,15 @@ async fn take_up(life: &Lifecycle, operation: Operation) {
                 &operation,
                 &lease,
                 Spare::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Unspare::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Unspare::resume(life, &operation, lease.clone()).await,
             )
             .await
         }

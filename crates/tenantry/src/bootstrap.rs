@@ -118,6 +118,9 @@ pub async fn ensure_cluster(
         admin_login: url.login.as_str(),
         admin: &sealed,
         connection_budget: report.room().largest_budget(),
+        placement: clusters::Placement::default(),
+        root_ca: url.root_ca.as_ref(),
+        system_identifier: report.identity.system.as_deref(),
     };
     clusters::insert(&mut conn, &new)
         .await
@@ -256,6 +259,12 @@ mod tests {
             version: String::new(),
             max_connections,
             reserved_connections: 3,
+            tls_version: None,
+            identity: preflight::Identity {
+                system: None,
+                started: 0,
+            },
+            marks: Vec::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
         };

@@ -212,7 +212,7 @@ async fn prepare_templates(catalog: PgPool, lifecycle: Lifecycle) {
             );
         }
     };
-    for cluster in all {
+    for cluster in all.into_iter().filter(|cluster| cluster.accepts) {
         if let Err(error) = lifecycle.ensure_template(cluster.id).await {
             tracing::warn!(
                 cluster = cluster.name,

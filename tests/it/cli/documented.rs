@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use tenantry_testkit::{Cli, Dev, program};
 
+use crate::setup::clusters::server::Second;
+
 const PAGE: &str = include_str!("../../../docs/cli.md");
 
 /// What the page says of one document.
@@ -300,6 +302,49 @@ async fn every_document_has_the_keys_of_the_page() {
         &json(&["operations", "list"]),
     );
     check("tenantry clusters list", 0, &json(&["clusters", "list"]));
+    check(
+        "tenantry clusters show",
+        0,
+        &json(&["clusters", "show", "default"]),
+    );
+    check(
+        "tenantry clusters update",
+        0,
+        &json(&[
+            "clusters",
+            "update",
+            "default",
+            "--weight",
+            "90",
+            "--region",
+            "eu",
+            "--capacity",
+            "500",
+        ]),
+    );
+    check(
+        "tenantry clusters drain",
+        0,
+        &json(&["clusters", "drain", "default"]),
+    );
+    check(
+        "tenantry clusters accept",
+        0,
+        &json(&["clusters", "accept", "default"]),
+    );
+    let another = Second::start().await;
+    let url = another.url();
+    check(
+        "tenantry clusters add",
+        0,
+        &json(&["clusters", "add", "another", "--cluster-url", &url]),
+    );
+    json(&["clusters", "drain", "another"]);
+    check(
+        "tenantry clusters remove",
+        0,
+        &json(&["clusters", "remove", "another", "--yes"]),
+    );
     check(
         "tenantry clusters set-budget",
         0,

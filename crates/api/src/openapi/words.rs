@@ -179,10 +179,25 @@ words! {
         "description": "What a login may do in a tenant's database: `owner` all that migrations may, `user` read and write, `readonly` read.",
         "examples": ["readonly"],
     });
-    SslMode = json!({
+    ClusterTls = json!({
         "type": "string", "enum": tenantry_catalog::clusters::TlsMode::ALL,
-        "description": "How to use TLS to a cluster, in libpq's words (`sslmode`).",
+        "description": "How TLS is used. Only with `verify-full` is it certain who answers.",
         "examples": ["verify-full"],
+    });
+    ClusterStatus = json!({
+        "type": "string", "enum": ["open", "draining"],
+        "description": "Whether new tenants are put there.",
+        "examples": ["open"],
+    });
+    RootCa = json!({
+        "type": "string", "minLength": 1, "maxLength": 262_144,
+        "description": "One certificate or more in PEM, and no private key.",
+        "examples": ["-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n"],
+    });
+    Region = json!({
+        "type": "string", "minLength": 1, "maxLength": 40, "pattern": "^[a-z0-9][a-z0-9-]*$",
+        "description": "Where clusters are, by a name of your own.",
+        "examples": ["eu-central"],
     });
     DatabaseName = json!({
         "type": "string", "minLength": 1, "maxLength": 63,

@@ -8,7 +8,6 @@ use super::*;
 
 /// Codes of errors that never reach a client under this name, and what the client reads instead.
 const INSIDE: &[(&str, &str)] = &[
-    ("CLUSTER_ADDRESS_TAKEN", "`tenantry init`"),
     ("IDENTITY_UNREADABLE", "DATABASE_UNAVAILABLE"),
     ("INVALID_CURSOR", "VALIDATION_FAILED"),
     ("INVALID_OPERATOR_NAME", "VALIDATION_FAILED"),

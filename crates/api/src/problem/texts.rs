@@ -66,6 +66,21 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "The catalog cannot be reached right now. Try again shortly.",
     ),
     (
+        "CLUSTER_DRAINING",
+        409,
+        "This cluster takes no new tenants. Name another one, or none.",
+    ),
+    (
+        "CLUSTER_EXISTS",
+        409,
+        "A cluster of this name, at this address or on this server is registered.",
+    ),
+    (
+        "CLUSTER_IN_USE",
+        409,
+        "The cluster takes new tenants, or holds something of one.",
+    ),
+    (
         "CLUSTER_NAME_TAKEN",
         500,
         "The database server has another database or login of this name. Nothing was kept.",
@@ -90,6 +105,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "CLUSTER_UNAVAILABLE",
         503,
         "The database server for this tenant cannot be reached right now. Nothing was kept; try again shortly.",
+    ),
+    (
+        "CLUSTER_UNFIT",
+        422,
+        "The server cannot be used as a cluster, for the reasons in `errors`. Nothing was written.",
     ),
     (
         "CLUSTER_UNSUITABLE",
@@ -200,9 +220,14 @@ const TEXTS: &[(&str, u16, &str)] = &[
     ),
     ("NOT_FOUND", 404, "There is nothing at this address."),
     (
+        "NO_CAPACITY",
+        503,
+        "No database server that may take this tenant has a place for it. Nothing was begun.",
+    ),
+    (
         "NO_CLUSTER",
         503,
-        "No database server is registered yet; register one with `tenantry init`.",
+        "No database server is registered yet; register one with `tenantry clusters add`.",
     ),
     (
         "OPERATION_ABANDONED",

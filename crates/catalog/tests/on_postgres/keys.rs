@@ -249,6 +249,9 @@ pub async fn a_cluster_has_its_name_and_address_alone(db: Db) {
         admin_login: "admin",
         admin: &admin,
         connection_budget: 10,
+        placement: clusters::Placement::default(),
+        root_ca: None,
+        system_identifier: None,
     };
     let refused = clusters::insert(&mut conn, &new("one", "elsewhere")).await;
     assert!(matches!(refused, Err(ClusterError::NameTaken)));

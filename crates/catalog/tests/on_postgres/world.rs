@@ -218,6 +218,9 @@ impl Db {
             admin_login: "tenantry_admin",
             admin: &admin,
             connection_budget: 80,
+            placement: clusters::Placement::default(),
+            root_ca: None,
+            system_identifier: None,
         };
         clusters::insert(&mut self.conn().await, &new)
             .await

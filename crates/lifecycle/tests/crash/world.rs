@@ -104,6 +104,9 @@ impl World {
             admin_login: &admin_login,
             admin: &sealed,
             connection_budget: 50,
+            placement: clusters::Placement::default(),
+            root_ca: None,
+            system_identifier: None,
         };
         clusters::insert(&mut conn, &cluster)
             .await
@@ -324,7 +327,8 @@ pub fn wanted(slug: &str) -> CreateTenant {
         slug: Slug::parse(slug).expect("a slug"),
         primary_domain: None,
         plan: Plan::default(),
-        cluster: ClusterChoice::Default,
+        cluster: ClusterChoice::Any,
+        region: None,
         admin: Some(AdminUser {
             email: Email::parse("ann@acme.example").expect("an address"),
             password: Some(Secret::new("correct horse battery")),

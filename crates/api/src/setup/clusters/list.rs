@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use tenantry_catalog::{clusters, shares};
+use tenantry_catalog::clusters;
 
 use super::View;
 use crate::app::App;
@@ -19,9 +19,6 @@ pub(crate) async fn handle(
     _: Operator<Read>,
     State(app): State<App>,
 ) -> Result<Json<Items<View>>, Problem> {
-    let mut conn = app.catalog().await?;
-    let clusters = clusters::list(&mut conn).await?;
-    let taken = shares::taken(&mut conn).await?;
-    let views = clusters.into_iter().map(|one| View::new(one, &taken));
-    Ok(Json(Items::whole(views)))
+    let clusters = clusters::list(&mut *app.catalog().await?).await?;
+    Ok(Json(Items::whole(View::all(&app, clusters).await?)))
 }

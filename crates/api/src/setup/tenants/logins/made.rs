@@ -26,7 +26,7 @@ pub(crate) struct Answer {
     #[schema(value_type = words::Port)]
     db_port: u16,
     /// libpq's `sslmode`, as Tenantry itself connects.
-    #[schema(value_type = words::SslMode)]
+    #[schema(value_type = words::ClusterTls)]
     ssl_mode: TlsMode,
     #[schema(value_type = words::DatabaseName)]
     db_username: String,
