@@ -85,7 +85,7 @@ ask() { # host, path, arguments of curl
 
 # A tenant, a deleted one, a signed-in person and another, and who we are.
 people() {
-    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias wonka creation visitor
+    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias wonka creation visitor looked
     local -a json=(-H 'Content-Type: application/json')
     local -a operating=(-H "Authorization: Bearer $token")
     ask localhost /setup/tenants "${operating[@]}" "${json[@]}" \
@@ -101,6 +101,7 @@ people() {
         -d '{"kind": "appId", "value": "umbrella-shop"}')")
     visitor=$(field dbUsername "$(ask localhost /setup/tenants/umbrella/logins "${operating[@]}" "${json[@]}" \
         -d '{"role": "readonly", "ttl": "1h"}')")
+    looked=$(field runId "$(ask localhost /setup/doctor "${operating[@]}" "${json[@]}" -d '{"quick": true}')")
     operator=$(field operatorId "$(ask localhost /setup/operators "${operating[@]}")")
 
     answer=$(ask acme.localhost /auth/login "${json[@]}" -d "$login")
@@ -120,6 +121,7 @@ people() {
         "POST /setup/tenants/{tenant}/undelete": {"path": {"tenant": "initech"}},
         "GET /setup/operations/{operation}": {"path": {"operation": "'$creation'"}},
         "GET /setup/operations/{operation}/events": {"path": {"operation": "'$creation'"}},
+        "GET /setup/doctor/{run}": {"path": {"run": "'$looked'"}},
         "GET /setup/tenants/{tenant}": {"path": {"tenant": "initech"}},
         "PATCH /setup/tenants/{tenant}": {"path": {"tenant": "'$wonka'"}},
         "POST /setup/tenants/{tenant}/suspend": {"path": {"tenant": "'$wonka'"}},

@@ -15,6 +15,10 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("GET", "/docs", "public"),
     ("GET", "/docs/{asset}", "public"),
     ("GET", "/setup/status", "operator"),
+    ("GET", "/setup/health", "operator"),
+    ("POST", "/setup/doctor", "operator"),
+    ("GET", "/setup/doctor", "operator"),
+    ("GET", "/setup/doctor/{run}", "operator"),
     ("GET", "/", "public"),
     ("GET", "/sign-in", "public"),
     ("POST", "/sign-in", "public"),
@@ -141,6 +145,7 @@ async fn every_route_refuses_every_wrong_token() {
             .replace("{user}", &acme.user_id)
             .replace("{operator}", "dev")
             .replace("{cluster}", "main")
+            .replace("{run}", "00000000-0000-7000-8000-000000000000")
             .replace("{domain}", "shop.table.example")
             .replace("{asset}", "rapidoc-min.js")
             .replace("{operation}", "00000000-0000-7000-8000-000000000000");

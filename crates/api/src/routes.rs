@@ -31,6 +31,10 @@ fn all() -> Vec<Route> {
         post("/sign-out", pages::sign_out::handle),
         //
         get("/setup/status", setup::status::handle),
+        get("/setup/health", setup::health::handle),
+        post("/setup/doctor", setup::doctor::create::handle),
+        get("/setup/doctor", setup::doctor::last::handle),
+        get("/setup/doctor/{run}", setup::doctor::show::handle),
         get("/setup/clusters", setup::clusters::list::handle),
         patch("/setup/clusters/{cluster}", setup::clusters::update::handle),
         get("/setup/routers", setup::routers::list::handle),

@@ -1,5 +1,6 @@
 //! The setup API, `/setup/…` at the base domain.
 
+mod doctor;
 mod operations;
 mod operators;
 mod routers;
