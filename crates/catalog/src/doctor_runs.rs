@@ -128,8 +128,8 @@ pub async fn begin(
     Ok(Ok(()))
 }
 
-/// As [`begin`], unless one began less than this ago: what a timer in each process asks. `false`: there is
-/// nothing to do.
+/// As [`begin`], unless one that looks at everything began less than this ago, or failed less than five
+/// minutes ago: what a timer in each process asks. `false`: there is nothing to do.
 ///
 /// # Errors
 /// As [`begin`].
@@ -145,7 +145,9 @@ pub async fn begin_when_due(
     let fresh = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM doctor_runs
                           WHERE started_at > clock_timestamp() - make_interval(secs => $1)
-                            AND options ->> 'tenant' IS NULL) AS "fresh!""#,
+                            AND options ->> 'tenant' IS NULL AND options ->> 'quick' = 'false'
+                            AND (status <> 'failed' OR started_at > clock_timestamp() - interval '5 minutes'))
+                  AS "fresh!""#,
         every.as_secs_f64(),
     )
     .fetch_one(&mut *conn)
