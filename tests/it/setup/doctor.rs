@@ -31,7 +31,7 @@ fn codes(run: &Value) -> Vec<&str> {
 async fn what_differs_is_found_put_right_on_request_and_shown_in_the_health() {
     let dev = Dev::start();
     let acme = dev.tenant("acme").await;
-    dev.tenant("globex").await;
+    let globex = dev.tenant("globex").await;
     let operator = dev.operator();
 
     let begun = operator.post("/setup/doctor", json!({})).await;
@@ -48,11 +48,17 @@ async fn what_differs_is_found_put_right_on_request_and_shown_in_the_health() {
     assert_eq!(health["doctor"]["runId"], run["runId"]);
 
     let pg = dev.pg();
-    let spoil = "GRANT CONNECT ON DATABASE tenant_acme TO tenant_globex_user;
-                 ALTER ROLE tenant_acme_router NOLOGIN";
-    pg.run("postgres", spoil).await;
+    let named = |slug: &str| format!("tenant_{}", slug.replace('-', "_"));
+    let (here, there) = (named(&acme.slug), named(&globex.slug));
+    let spoil = format!(
+        "GRANT CONNECT ON DATABASE {here} TO {there}_user; ALTER ROLE {here}_router NOLOGIN"
+    );
+    pg.run("postgres", &spoil).await;
     let begun = operator
-        .post("/setup/doctor", json!({ "fix": true, "tenant": "globex" }))
+        .post(
+            "/setup/doctor",
+            json!({ "fix": true, "tenant": globex.slug }),
+        )
         .await;
     let run = ended(&dev, &begun.expect(202)).await;
     assert_eq!(codes(&run), Vec::<&str>::new(), "{run:#}");
@@ -74,9 +80,9 @@ async fn what_differs_is_found_put_right_on_request_and_shown_in_the_health() {
     let told = dev.cli(&["doctor", "--fix"]).expect(1);
     assert!(told.stdout.contains("GRANT_UNEXPECTED"), "{told}");
     assert!(told.stdout.contains("ROLE_LOCKED_OUT"), "{told}");
-    pg.run("postgres", "ALTER ROLE tenant_acme_router LOGIN")
+    pg.run("postgres", &format!("ALTER ROLE {here}_router LOGIN"))
         .await;
-    let told = dev.cli(&["doctor", "--tenant", "acme"]).expect(0);
+    let told = dev.cli(&["doctor", "--tenant", &acme.slug]).expect(0);
     assert!(told.stdout.contains("Nothing differs."), "{told}");
     // Without asking the server.
     dev.cli(&["doctor", "--offline"]).expect(0);
