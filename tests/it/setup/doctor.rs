@@ -26,7 +26,6 @@ fn codes(run: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Tried with a fix that is not carried over HTTP, and with a health that shows the newest run of one tenant.
 #[tokio::test]
 async fn what_differs_is_found_put_right_on_request_and_shown_in_the_health() {
     let dev = Dev::start();

@@ -125,8 +125,8 @@ fn codes(report: &Report) -> BTreeSet<String> {
     found.map(|one| one.code.to_string()).collect()
 }
 
-/// Each case was seen to fail while its comparison was left out, as the codes it expects are compared
-/// with those that are found, and while the world was not put right again.
+/// Seen to fail while a renamed database was said to lack its owner's setting as well, while what a superuser
+/// may do in its database was told once more, and while what went with another fix was not called fixed.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_thing_that_is_spoilt_by_hand_is_found_alone() {
     let world = full().await;

@@ -7,7 +7,6 @@ use tenantry_types::OperationId;
 use crate::world::{asker, differences};
 use crate::{FIX, Names, codes, full, run};
 
-/// Tried without the look for open operations: the closed database is a difference.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_progress_is_no_difference_and_is_not_touched() {
     let world = full().await;
@@ -46,7 +45,6 @@ async fn what_is_in_progress_is_no_difference_and_is_not_touched() {
     world.end().await;
 }
 
-/// Tried without the limit: the fix closes the databases of customers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_catalog_that_lost_its_rows_lets_nothing_be_set_aside() {
     let world = full().await;
@@ -74,7 +72,6 @@ async fn a_catalog_that_lost_its_rows_lets_nothing_be_set_aside() {
     world.end().await;
 }
 
-/// Tried without the lock of who begins: both begin.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_run_is_on_its_way_at_a_time_and_each_fix_is_written_down() {
     let world = full().await;
@@ -119,7 +116,6 @@ async fn one_run_is_on_its_way_at_a_time_and_each_fix_is_written_down() {
     world.end().await;
 }
 
-/// Tried with one look in place of two: what was only half-way is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_difference_that_passes_is_not_told() {
     let world = full().await;

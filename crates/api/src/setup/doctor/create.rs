@@ -15,7 +15,6 @@ use crate::app::App;
 use crate::context::Operator;
 use crate::fields::{Fields, FromFields};
 use crate::json::OptionalBody;
-use crate::openapi::words;
 use crate::problem::Problem;
 
 /// What to look at, and whether to change anything.
@@ -29,7 +28,7 @@ pub(crate) struct Wanted {
     #[schema(nullable = false, required = false)]
     quick: Option<bool>,
     /// The only tenant to tell about, by id or slug.
-    #[schema(value_type = words::TenantRef, required = false)]
+    #[schema(value_type = String, example = "acme", nullable = false, required = false)]
     tenant: Option<TenantRef>,
 }
 

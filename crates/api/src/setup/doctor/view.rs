@@ -115,7 +115,7 @@ pub(crate) struct Counts {
 #[schema(as = DoctorFinding)]
 pub(crate) struct Finding {
     /// What it is, for programs; `docs/doctor.md` lists them.
-    #[schema(example = "GRANT_UNEXPECTED")]
+    #[schema(example = "LOGIN_REFUSED")]
     code: String,
     /// `error`, `warning` or `notice`.
     #[schema(example = "error")]

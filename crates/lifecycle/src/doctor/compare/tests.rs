@@ -232,7 +232,6 @@ fn a_healthy_world_has_no_findings() {
     assert_eq!(healthy().found(), Vec::new());
 }
 
-/// Seen to fail with `same` true for all.
 #[test]
 fn a_row_that_changes_meanwhile_is_in_progress() {
     let mut world = healthy();
@@ -247,7 +246,6 @@ fn a_row_that_changes_meanwhile_is_in_progress() {
     assert_eq!(world.codes(), Vec::<String>::new());
 }
 
-/// Seen to fail without the operations of the second reading.
 #[test]
 fn an_operation_that_began_and_ended_meanwhile_is_in_progress() {
     let mut world = healthy();
@@ -285,7 +283,6 @@ fn what_a_spare_s_operation_makes_and_takes_back_is_no_orphan() {
     assert_eq!(world.codes(), Vec::<String>::new());
 }
 
-/// Seen to fail without the comparison of walls for what is in progress.
 #[test]
 fn who_could_come_in_is_told_even_in_progress_and_not_touched() {
     let mut world = healthy();
@@ -303,7 +300,6 @@ fn who_could_come_in_is_told_even_in_progress_and_not_touched() {
     assert_eq!(world.found(), Vec::new());
 }
 
-/// Seen to fail with a limit of a thousand.
 #[test]
 fn many_orphans_are_an_old_catalog_and_none_is_touched() {
     let mut world = healthy();
@@ -320,7 +316,6 @@ fn many_orphans_are_an_old_catalog_and_none_is_touched() {
     assert!(found.iter().all(|one| !one.fixable && one.remedy.is_none()));
 }
 
-/// Seen to fail with a rule that looks at ADMIN OPTION, or at none of the options.
 #[test]
 fn the_admin_may_have_admin_option_on_logins_and_no_more() {
     let mut world = healthy();
