@@ -31,8 +31,8 @@ pub(super) fn compare(catalog: &Catalog<'_>, beside: &Beside<'_>) -> Vec<Finding
 
 fn tenants(catalog: &Catalog<'_>, busy: &Busy, found: &mut Vec<Finding>) {
     for tenant in &catalog.after.tenants {
-        let before = catalog.before.tenants.iter();
-        let still = before.filter(|before| before.id == tenant.id).next();
+        let mut before = catalog.before.tenants.iter();
+        let still = before.find(|before| before.id == tenant.id);
         let Some(before) = still.filter(|_| !busy.tenants.contains(&tenant.id)) else {
             continue;
         };

@@ -83,7 +83,7 @@ fn place(on: &On<'_>, row: &Database, found: &mut Vec<Finding>) {
                     subject(),
                     "The database does not carry our mark.",
                 )
-                .mended_by(remedy.then(|| Remedy::Known(row.id, Repair::MarkAgain))),
+                .mended_by(remedy.then_some(Remedy::Known(row.id, Repair::MarkAgain))),
             );
             return;
         }
@@ -186,7 +186,7 @@ fn walls(on: &On<'_>, row: &Database, found: &mut Vec<Finding>) {
         let mine: Vec<&str> = names_of(on, row, here);
         // What is done is done to the database that the row names.
         let leave = on.busy(row.id) || here.name != row.name;
-        let repair = |repair| (!leave).then(|| Remedy::Known(row.id, repair));
+        let repair = |repair| (!leave).then_some(Remedy::Known(row.id, repair));
         wall(
             on,
             row.id,
@@ -255,7 +255,8 @@ fn wall(
                 _ => one == groups::OWNER,
             };
             let admin = *one == on.seen.inventory.admin;
-            if meant || admin || one == PUBLIC || told.contains(&one.as_str()) {
+            let visitor = right == "CONNECT" && temporary(on, one, id);
+            if meant || admin || visitor || one == PUBLIC || told.contains(&one.as_str()) {
                 continue;
             }
             told.push(one);
@@ -277,6 +278,18 @@ fn wall(
             );
         }
     }
+}
+
+/// Whether a login is a person's or a tool's for a time, of this database. Those end by themselves: Postgres
+/// lets nobody in after their time, and they have no right but to connect and to become a group.
+pub(super) fn temporary(on: &On<'_>, name: &str, id: DatabaseId) -> bool {
+    let role = on.roles.get(name).filter(|_| name.starts_with("tnt_jit_"));
+    role.is_some_and(|role| {
+        role.whose.mark().is_some_and(|mark| mark.database == id)
+            && (role.expires || !role.login)
+            && !role.inherit
+            && role.powers.is_empty()
+    })
 }
 
 /// Each template that is complete.

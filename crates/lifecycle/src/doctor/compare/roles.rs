@@ -7,7 +7,7 @@ use tenantry_cluster::logins::LoginKind;
 use tenantry_cluster::{groups, names};
 use tenantry_types::{DatabaseId, DbName, RoleName};
 
-use super::databases::{ASIDE, id, like_ours};
+use super::databases::{ASIDE, id, like_ours, temporary};
 use super::{Code, Finding, On, Remedy, Repair, Standing};
 use crate::making::kind_of;
 
@@ -274,6 +274,7 @@ fn marked(on: &On<'_>, here: &Role, database: DatabaseId, found: &mut Vec<Findin
         .map(|at| &all[at]);
     if let Some(row) = row {
         if row.logins.iter().any(|login| login.name == here.name)
+            || temporary(on, &here.name, database)
             || Standing::of(row) == Standing::Unfinished
         {
             return;
