@@ -85,7 +85,7 @@ ask() { # host, path, arguments of curl
 
 # A tenant, a deleted one, a signed-in person and another, and who we are.
 people() {
-    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias wonka creation visitor robot
+    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias wonka creation visitor robot looked
     local -a json=(-H 'Content-Type: application/json')
     local -a operating=(-H "Authorization: Bearer $token")
     ask localhost /setup/tenants "${operating[@]}" "${json[@]}" \
@@ -101,6 +101,7 @@ people() {
         -d '{"kind": "appId", "value": "umbrella-shop"}')")
     visitor=$(field dbUsername "$(ask localhost /setup/tenants/umbrella/logins "${operating[@]}" "${json[@]}" \
         -d '{"role": "readonly", "ttl": "1h"}')")
+    looked=$(field runId "$(ask localhost /setup/doctor "${operating[@]}" "${json[@]}" -d '{"quick": true}')")
     operator=$(field operatorId "$(ask localhost /setup/operators "${operating[@]}")")
     robot=$(field operatorId "$(ask localhost /setup/operators "${operating[@]}" "${json[@]}" -d '{"name": "robot"}')")
 
@@ -122,6 +123,7 @@ people() {
         "GET /setup/operations/{operation}": {"path": {"operation": "'$creation'"}},
         "GET /setup/operations/{operation}/events": {"path": {"operation": "'$creation'"}},
         "POST /setup/clusters/{cluster}/drain": {"path": {"cluster": "none"}},
+        "GET /setup/doctor/{run}": {"path": {"run": "'$looked'"}},
         "GET /setup/tenants/{tenant}": {"path": {"tenant": "initech"}},
         "PATCH /setup/operators/{operator}": {"path": {"operator": "'$robot'"}},
         "POST /setup/operators/{operator}/rotate": {"path": {"operator": "'$robot'"}},

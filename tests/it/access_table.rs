@@ -16,6 +16,10 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("GET", "/docs", "public"),
     ("GET", "/docs/{asset}", "public"),
     ("GET", "/setup/status", "read"),
+    ("GET", "/setup/health", "read"),
+    ("POST", "/setup/doctor", "operate"),
+    ("GET", "/setup/doctor", "read"),
+    ("GET", "/setup/doctor/{run}", "read"),
     ("GET", "/", "public"),
     ("GET", "/sign-in", "public"),
     ("POST", "/sign-in", "public"),
@@ -239,6 +243,7 @@ async fn every_route_refuses_every_wrong_token() {
             .replace("{user}", &acme.user_id)
             .replace("{operator}", "dev")
             .replace("{cluster}", "main")
+            .replace("{run}", "00000000-0000-7000-8000-000000000000")
             .replace("{domain}", "shop.table.example")
             .replace("{asset}", "rapidoc-min.js")
             .replace("{operation}", "00000000-0000-7000-8000-000000000000");

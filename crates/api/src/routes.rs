@@ -32,6 +32,10 @@ fn all() -> Vec<Route> {
         post("/sign-out", pages::sign_out::handle),
         //
         get("/setup/status", setup::status::handle),
+        get("/setup/health", setup::health::handle),
+        post("/setup/doctor", setup::doctor::create::handle),
+        get("/setup/doctor", setup::doctor::last::handle),
+        get("/setup/doctor/{run}", setup::doctor::show::handle),
         get("/setup/clusters", setup::clusters::list::handle),
         post("/setup/clusters", setup::clusters::create::handle),
         get("/setup/clusters/{cluster}", setup::clusters::show::handle),

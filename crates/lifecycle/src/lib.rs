@@ -16,6 +16,7 @@ mod delete;
 mod deps;
 mod directory;
 mod disconnect;
+pub mod doctor;
 mod domains;
 pub mod engine;
 mod error;
@@ -145,6 +146,7 @@ impl Lifecycle {
         self.0.running.spawn(directory::run(self.clone()));
         self.0.running.spawn(reaper::run(self.clone()));
         self.0.running.spawn(domains::run(self.clone()));
+        self.0.running.spawn(doctor::on_a_timer(self.clone()));
         self.0.running.spawn(rotate::schedule::run(self.clone()));
         self.0.running.spawn(sealer::run(self.clone()));
     }

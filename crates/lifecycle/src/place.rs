@@ -10,7 +10,7 @@ use tenantry_catalog::logins::{Login, LoginRole};
 use tenantry_cluster::{Address, Admin, AdminConn, ClusterError, sessions};
 use tenantry_router::Target;
 use tenantry_types::{ClusterId, DatabaseId, DbName, ErrorKind, OperationId, RoleName, Secret};
-use tenantry_vault::{Place, Sealed};
+use tenantry_vault::{AdminKeys, Place, Sealed};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
@@ -24,9 +24,13 @@ pub(crate) const FIRST_FENCE: i64 = 1;
 
 /// The admin login of a registered cluster.
 pub(crate) fn admin_of(deps: &Deps, cluster: &Cluster) -> Result<Admin, StartError> {
+    admin_with(&deps.admin_keys, cluster)
+}
+
+/// The same, for whoever has the keys and not all the rest.
+pub(crate) fn admin_with(keys: &AdminKeys, cluster: &Cluster) -> Result<Admin, StartError> {
     let place = Place::cluster_admin(cluster.id);
-    let password = deps
-        .admin_keys
+    let password = keys
         .open(&place, &cluster.admin)
         .map_err(|error| StartError::Vault(Box::new(error)))?;
     let login = RoleName::parse(&cluster.admin_login)

@@ -316,7 +316,7 @@ async fn start_router(
         drain_deadline: settings.drain_deadline,
         ..tenantry_router::Config::default()
     };
-    let name = format!("{}@{}", std::process::id(), config.web.listen);
+    let name = replica(config);
     Router::start(
         router,
         catalog.clone(),
@@ -330,6 +330,11 @@ async fn start_router(
     .map_err(|error| Failure::of_kind(error.kind(), "the router cannot be started", &error))
 }
 
+/// What this process is called beside others of the installation.
+fn replica(config: &Config) -> String {
+    format!("{}@{}", std::process::id(), config.web.listen)
+}
+
 fn lifecycle_settings(config: &Config) -> tenantry_lifecycle::Settings {
     tenantry_lifecycle::Settings {
         purge_after: config.tenants.purge_after,
@@ -339,6 +344,8 @@ fn lifecycle_settings(config: &Config) -> tenantry_lifecycle::Settings {
             Naming::Opaque => tenantry_lifecycle::Naming::Opaque,
         },
         spares: config.tenants.spares,
+        doctor_every: config.tenants.doctor_every,
+        replica: replica(config),
         dns_resolver: config.tenants.dns_resolver,
         domain_recheck: config.tenants.domain_recheck,
         domain_lapse_after: config.tenants.domain_lapse_after,

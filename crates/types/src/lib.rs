@@ -31,8 +31,8 @@ pub use entropy::Entropy;
 pub use error::{ErrorKind, FieldError};
 pub use ident::{DbName, InvalidIdent, PgIdent, RoleName};
 pub use ids::{
-    AliasId, AuditId, ClusterId, DatabaseId, InstallationId, OperationId, OperatorId, RoleId,
-    RouterId, SessionId, TenantId, UserId,
+    AliasId, AuditId, ClusterId, DatabaseId, DoctorRunId, InstallationId, OperationId, OperatorId,
+    RoleId, RouterId, SessionId, TenantId, UserId,
 };
 pub use names::{DomainName, InvalidDomain, InvalidSlug, Normalised, Slug};
 pub use plan::{InvalidPlan, Plan};

@@ -380,6 +380,7 @@ async fn every_document_has_the_keys_of_the_page() {
     check("tenantry operators list", 0, &json(&["operators", "list"]));
     check("tenantry config", 0, &json(&["config"]));
     check("tenantry status", 0, &json(&["status"]));
+    check("tenantry doctor", 0, &json(&["doctor"]));
     // What needs attention has shapes of its own.
     let pg = dev.pg();
     pg.run(
@@ -392,6 +393,7 @@ async fn every_document_has_the_keys_of_the_page() {
     )
     .await;
     check("tenantry status", 1, &json(&["status"]));
+    check("tenantry doctor", 1, &json(&["doctor", "--quick"]));
     check(
         "tenantry operations show",
         0,

@@ -2,6 +2,7 @@
 
 mod audit;
 pub(crate) mod clusters;
+mod doctor;
 mod operations;
 mod operators;
 mod routers;

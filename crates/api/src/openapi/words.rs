@@ -47,6 +47,7 @@ words! {
     ClusterId = id("A cluster's id.", "018f2a2e-0b8e-7c1d-8f52-63d0c1e4a911");
     OperationId = id("An operation's id.", "018f2a31-7c15-7b0f-a1c4-9be2d54f0e21");
     OperatorId = id("An operator's id.", "018f2a2e-1f44-7e0a-b6a7-5d1c0a9e3b32");
+    DoctorRunId = id("The id of a run of the doctor.", "018f2a35-2c40-7a1b-9c2d-3e4f5a6b7c8d");
     AliasId = id("An alias's id.", "018f2a33-1b20-7d6e-9f11-7c8d9e0f1a21");
     UserId = id("A user's id, within one tenant.", "018f2a31-7d02-7f4e-8c39-0a7b6e5d4c43");
     RoleId = id("A role's id, within one tenant.", "018f2a31-7d03-7120-9b1a-4c5d6e7f8a54");

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use tenantry_catalog::{CatalogError, operators};
+use tenantry_lifecycle::doctor::BeginError;
 use tenantry_lifecycle::engine::Failure;
 use tenantry_lifecycle::{About, Room, StartError, WaitError};
 use tenantry_router::{AcquireError, BadHost, Cut, ResolveError};
@@ -115,6 +116,15 @@ impl From<StartError> for Problem {
             | StartError::Ended(why)
             | StartError::NotCancellable(why) => Self::new(kind, code).detail(sentence(why)),
             error => of(kind, code, error),
+        }
+    }
+}
+
+impl From<BeginError> for Problem {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Running(_) => Self::new(ErrorKind::Conflict, "DOCTOR_RUNNING"),
+            BeginError::Start(error) => error.into(),
         }
     }
 }

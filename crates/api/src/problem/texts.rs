@@ -136,6 +136,16 @@ const TEXTS: &[(&str, u16, &str)] = &[
         503,
         "The DNS gave no answer about this domain. Try again shortly.",
     ),
+    (
+        "DOCTOR_RUNNING",
+        409,
+        "The doctor is looking already. Ask `GET /setup/doctor` until that run has ended.",
+    ),
+    (
+        "DOCTOR_RUN_NOT_FOUND",
+        404,
+        "There is no such run of the doctor.",
+    ),
     ("DOMAIN_NOT_FOUND", 404, "The tenant has no such domain."),
     (
         "DOMAIN_NOT_VERIFIED",

@@ -2,6 +2,8 @@
 
 pub(crate) mod audit;
 pub(crate) mod clusters;
+pub(crate) mod doctor;
+pub(crate) mod health;
 pub(crate) mod operations;
 pub(crate) mod operators;
 pub(crate) mod repeated;

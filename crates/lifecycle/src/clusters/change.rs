@@ -44,7 +44,7 @@ impl Lifecycle {
     ) -> Result<Cluster, StartError> {
         let deps = self.deps();
         let seen = match &change.way {
-            Some(way) => Some(self.examine(way, Some(before)).await?),
+            Some(way) => Some(self.look_at(way, Some(before)).await?),
             None => None,
         };
         // Asked while nothing is held: it may take its time.

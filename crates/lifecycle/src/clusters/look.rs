@@ -60,7 +60,7 @@ pub(super) struct Seen {
 
 impl Lifecycle {
     /// Looks whether a server is fit; changes nothing on it. `now`: the cluster that the way is to lead to.
-    pub(super) async fn examine(
+    pub(super) async fn look_at(
         &self,
         way: &WayIn,
         now: Option<&Cluster>,

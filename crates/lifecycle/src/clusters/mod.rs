@@ -86,7 +86,7 @@ impl Lifecycle {
     /// [`StartError::Unfit`], [`StartError::ClusterExists`], [`StartError::BudgetTooLarge`].
     pub async fn look_at_cluster(&self, new: &NewCluster) -> Result<Look, StartError> {
         self.is_new(new).await?;
-        let seen = self.examine(&new.way, None).await?;
+        let seen = self.look_at(&new.way, None).await?;
         let look = seen.look.clone();
         seen.conn.close().await;
         look.budget(new.budget).map(|_| look)
@@ -103,7 +103,7 @@ impl Lifecycle {
     ) -> Result<(Cluster, Look), StartError> {
         self.is_new(new).await?;
         let deps = self.deps();
-        let mut seen = self.examine(&new.way, None).await?;
+        let mut seen = self.look_at(&new.way, None).await?;
         let budget = seen.look.budget(new.budget)?;
         let id = ClusterId::generate(&deps.clock, &deps.entropy);
         let sealed = self.seal_admin(id, &new.way.password)?;

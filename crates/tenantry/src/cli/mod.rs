@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod confirm;
 mod dev;
+mod doctor;
 mod follow;
 mod init;
 mod keys;
@@ -154,6 +155,8 @@ pub enum Command {
     Operators(operators::Operators),
     /// Tell how the installation stands and what needs attention
     Status(status::Status),
+    /// Compare the catalog with databases, logins, rights, secrets and routers; tell what differs
+    Doctor(doctor::Doctor),
     /// Look at the processes that route requests
     #[command(subcommand)]
     Routers(routers::Routers),
@@ -215,6 +218,7 @@ impl Command {
             Self::Audit(command) => command.run(global).await,
             Self::Operators(command) => command.run(global).await,
             Self::Status(command) => command.run(global).await,
+            Self::Doctor(command) => Box::pin(command.run(global)).await,
             Self::Routers(command) => command.run(global).await,
             Self::Top(command) => command.run(global).await,
             Self::Operations(command) => command.run(global).await,
