@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use tenantry_catalog::clusters::Cluster;
 use tenantry_catalog::inventory::{self, Database};
-use tenantry_catalog::{CatalogError, audit, clusters};
+use tenantry_catalog::{CatalogError, clusters};
 use tenantry_cluster::{AdminConn, ClusterError, Mark, identity, logins, repair};
-use tenantry_types::{AuditId, Clock, ClusterId, DatabaseId, DbName, InvalidIdent, RoleName};
+use tenantry_types::{Clock, ClusterId, DatabaseId, DbName, InvalidIdent, RoleName};
 
 use super::Doctor;
 use super::compare::Standing;
@@ -295,19 +295,16 @@ async fn write_down(doctor: &Doctor, asker: &Asker, finding: &Finding) -> Result
         "subject": finding.subject,
         "message": finding.message,
     });
-    let entry = audit::Entry {
-        actor: &asker.name,
-        operator: asker.operator,
-        action: "doctor.fix",
-        tenant: finding.subject.tenant_id,
-        request_id: asker.request_id.as_deref(),
-        address: asker.address.as_deref(),
-        agent: asker.agent.as_deref(),
-        reason: None,
-        detail: &detail,
-    };
-    let id = AuditId::generate(&doctor.clock, &doctor.entropy);
-    audit::record(&mut conn, id, &entry).await.map_err(failed)
+    doctor
+        .note(
+            &mut conn,
+            asker,
+            "doctor.fix",
+            finding.subject.tenant_id,
+            &detail,
+        )
+        .await
+        .map_err(failed)
 }
 
 fn parsed<T>(name: Result<T, InvalidIdent>) -> Result<T, Refused> {

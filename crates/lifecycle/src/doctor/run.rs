@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tenantry_catalog::CatalogError;
+use sqlx::PgConnection;
 use tenantry_catalog::doctor_runs::{self, NewRun};
-use tenantry_types::{DoctorRunId, metric};
+use tenantry_catalog::{CatalogError, audit};
+use tenantry_types::{AuditId, DoctorRunId, TenantId, metric};
 
 use super::{Counts, Doctor, Options, PAUSE, Progress, Report};
 use crate::Lifecycle;
@@ -50,12 +51,39 @@ impl Doctor {
         let new = new(id, asker, replica, &value);
         match doctor_runs::begin(&mut tx, &new, LEASE).await {
             Ok(Ok(())) => {
+                let detail = json!({ "runId": id, "options": value });
+                self.note(&mut tx, asker, "doctor.run", None, &detail)
+                    .await
+                    .map_err(StartError::from)?;
                 tx.commit().await.map_err(catalog)?;
                 Ok(id)
             }
             Ok(Err(running)) => Err(BeginError::Running(running)),
             Err(error) => Err(StartError::from(error).into()),
         }
+    }
+
+    /// Writes a line of the audit trail.
+    pub(super) async fn note(
+        &self,
+        conn: &mut PgConnection,
+        asker: &Asker,
+        action: &str,
+        tenant: Option<TenantId>,
+        detail: &serde_json::Value,
+    ) -> Result<(), CatalogError> {
+        let entry = audit::Entry {
+            actor: &asker.name,
+            operator: asker.operator,
+            action,
+            tenant,
+            request_id: asker.request_id.as_deref(),
+            address: asker.address.as_deref(),
+            agent: asker.agent.as_deref(),
+            reason: None,
+            detail,
+        };
+        audit::record(conn, AuditId::generate(&self.clock, &self.entropy), &entry).await
     }
 
     async fn begun(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, StartError> {
