@@ -182,7 +182,7 @@ async fn several_processes_keep_one_stock_and_fill_it_up_again() {
     world.end().await;
 }
 
-/// Tried with a stock that is never more than the least, and with one that knows no most.
+/// Tried with a stock that is never more than the least.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stock_grows_with_the_demand_up_to_what_is_set() {
     let world = World::new().await;
