@@ -147,6 +147,7 @@ pub struct EndLogin(Work);
 
 impl Kind for EndLogin {
     const NAME: &'static str = "end-login";
+    const STOPS_HARM: bool = true;
     const ON_FAILURE: OnFailure = OnFailure::Retry;
     const SERVED_WHEN_PARKED: bool = true;
 

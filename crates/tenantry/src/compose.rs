@@ -213,6 +213,9 @@ async fn prepare_templates(catalog: PgPool, lifecycle: Lifecycle) {
         }
     };
     for cluster in all.into_iter().filter(|cluster| cluster.accepts) {
+        if lifecycle.until_unpaused().await.is_err() {
+            return;
+        }
         if let Err(error) = lifecycle.ensure_template(cluster.id).await {
             tracing::warn!(
                 cluster = cluster.name,

@@ -283,6 +283,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "Too many requests are being worked on. Try again shortly.",
     ),
     (
+        "PAUSED",
+        503,
+        "Background work is paused by a person, and this would begin some. Try again when it goes on.",
+    ),
+    (
         "PERMISSION_DENIED",
         403,
         "You are signed in, but lack the permission that is named.",

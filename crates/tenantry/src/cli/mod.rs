@@ -17,6 +17,7 @@ mod migrate_all;
 mod openapi;
 mod operations;
 mod operators;
+mod pause;
 mod probe;
 mod psql;
 mod rotate_credentials;
@@ -155,6 +156,10 @@ pub enum Command {
     Operators(operators::Operators),
     /// Tell how the installation stands and what needs attention
     Status(status::Status),
+    /// Stop all background work of every process; tenants are served as before
+    Pause(pause::Pause),
+    /// Let background work go on after `pause`
+    Resume(pause::Resume),
     /// Compare the catalog with databases, logins, rights, secrets and routers; tell what differs
     Doctor(doctor::Doctor),
     /// Look at the processes that route requests
@@ -218,6 +223,8 @@ impl Command {
             Self::Audit(command) => command.run(global).await,
             Self::Operators(command) => command.run(global).await,
             Self::Status(command) => command.run(global).await,
+            Self::Pause(command) => command.run(global).await,
+            Self::Resume(command) => command.run(global).await,
             Self::Doctor(command) => Box::pin(command.run(global)).await,
             Self::Routers(command) => command.run(global).await,
             Self::Top(command) => command.run(global).await,
