@@ -140,7 +140,6 @@ mod tests {
         }
     }
 
-    /// Tried: with the count left out of `enter`, the process said that nothing went on.
     #[tokio::test]
     async fn what_goes_on_is_told_until_it_is_over() {
         let gate = Gate::default();
@@ -157,7 +156,6 @@ mod tests {
         assert!(gate.enter("sweeper").is_some());
     }
 
-    /// Tried: with `heard_at` not asked for, it stayed open.
     #[tokio::test(start_paused = true)]
     async fn who_hears_nothing_counts_itself_as_paused() {
         let gate = Gate::default();

@@ -18,6 +18,7 @@ mod directory;
 mod disconnect;
 pub mod doctor;
 mod domains;
+pub mod dump;
 pub mod engine;
 mod error;
 mod follow;

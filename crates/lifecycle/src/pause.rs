@@ -1,8 +1,8 @@
 //! The pause of all background work, asked for by a person.
 //!
 //! Every process tells the catalog each moment what it is in the middle of, and hears whether there is a pause
-//! ([`crate::gate`]). What stops: operations, except those that stop harm ([`Kind::STOPS_HARM`]), what begins by
-//! itself, and what is due. What goes on: serving; freeing what dead routers hold, without which serving would
+//! ([`crate::gate`]). What stops: operations, except those that people need in an emergency
+//! ([`Kind::RUNS_WHEN_PAUSED`]), what begins by itself, and what is due. What goes on: serving; freeing what dead routers hold, without which serving would
 //! end; and sealing the audit trail, in which the pause itself stands.
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::asker::Asker;
 use crate::engine::{Kind, chain_of};
 use crate::error::StartError;
 use crate::gate::{AtWork, LEASE};
-use crate::{EndLogin, Lifecycle, Suspend};
+use crate::{EndLogin, IssueLogin, Lifecycle, Suspend};
 
 /// How often a process tells and asks.
 const EVERY: Duration = Duration::from_millis(500);
@@ -52,9 +52,9 @@ impl Paused {
     }
 }
 
-/// The kinds of operations that stop harm: they begin and go on during a pause.
-pub(crate) fn stops_harm() -> [&'static str; 2] {
-    [Suspend::NAME, EndLogin::NAME]
+/// The kinds of operations that begin and go on during a pause: [`Kind::RUNS_WHEN_PAUSED`].
+pub(crate) fn kinds_when_paused() -> [&'static str; 3] {
+    [Suspend::NAME, IssueLogin::NAME, EndLogin::NAME]
 }
 
 /// Tells and asks until the program stops.
@@ -136,7 +136,7 @@ impl Lifecycle {
     /// Refuses what begins an operation of this kind while background work is paused.
     pub(crate) fn may_begin(&self, kind: &str) -> Result<(), StartError> {
         match self.0.gate.pause() {
-            Some(pause) if !stops_harm().contains(&kind) => Err(StartError::Paused(pause)),
+            Some(pause) if !kinds_when_paused().contains(&kind) => Err(StartError::Paused(pause)),
             _ => Ok(()),
         }
     }

@@ -61,6 +61,7 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
     routers::prune(&mut conn).await?;
     audit::denied::prune(&mut conn, now).await?;
     domains::prune_redirects(&mut conn).await?;
+    crate::dump::last::prune(life);
     let parked = operations::count_parked(&mut conn).await?;
     metrics::gauge!(metric::OPERATIONS_PARKED.name).set(parked as f64);
     let due = tenants::due_for_purge(&mut conn, now, PURGES).await?;

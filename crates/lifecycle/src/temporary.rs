@@ -112,6 +112,7 @@ pub struct IssueLogin(Work);
 
 impl Kind for IssueLogin {
     const NAME: &'static str = "issue-login";
+    const RUNS_WHEN_PAUSED: bool = true;
     const ON_FAILURE: OnFailure = OnFailure::Undo;
     const NO_WAY_BACK: Option<&'static str> = Some("issue");
     const SERVED_WHEN_PARKED: bool = true;
@@ -147,7 +148,7 @@ pub struct EndLogin(Work);
 
 impl Kind for EndLogin {
     const NAME: &'static str = "end-login";
-    const STOPS_HARM: bool = true;
+    const RUNS_WHEN_PAUSED: bool = true;
     const ON_FAILURE: OnFailure = OnFailure::Retry;
     const SERVED_WHEN_PARKED: bool = true;
 
@@ -193,7 +194,10 @@ impl Lifecycle {
 
         let mut tx = deps.catalog.begin().await?;
         let (tenant, database, _) = succession::locked(&mut tx, tenant_id).await?;
-        is_served(&tenant)?;
+        // Whoever restores or repairs a suspended tenant works as its owner, as migrations do.
+        if !(tenant.status == tenants::Status::Suspended && wanted.role == Role::Owner) {
+            is_served(&tenant)?;
+        }
         let cluster = reached.session.cluster();
         let held = temporary_logins::held_on(&mut tx, cluster.id).await?;
         // Half of what the tenants' budget leaves: the other half is for operations and migrations.

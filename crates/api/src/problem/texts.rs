@@ -158,6 +158,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "This domain already leads to a tenant.",
     ),
     (
+        "DUMP_FAILED",
+        500,
+        "The final dump could not be taken, and nothing was dropped.",
+    ),
+    (
         "EMAIL_TAKEN",
         409,
         "Somebody with this mail address is already in the tenant.",

@@ -7,6 +7,7 @@
 mod catalog;
 #[cfg(test)]
 mod documents;
+mod dumps;
 mod duration;
 mod env;
 mod internal;
@@ -37,6 +38,7 @@ pub use keys::KEYS;
 pub use layers::Overrides;
 pub use limits::LimitSettings;
 pub use reference::{example, reference};
+pub use dumps::DumpSettings;
 pub use rotation::RotationSettings;
 pub use router::RouterSettings;
 pub use sign_in::SignInSettings;
@@ -63,6 +65,8 @@ pub struct Config {
     pub router: RouterSettings,
     /// Rotation of the logins of those.
     pub rotation: RotationSettings,
+    /// Final dumps.
+    pub dumps: DumpSettings,
 }
 
 impl Config {
@@ -96,6 +100,7 @@ impl Config {
             limits,
             router: part::<RouterSection>(&figment)?.router,
             rotation: part::<RotationSection>(&figment)?.rotation,
+            dumps: part::<DumpSection>(&figment)?.dumps,
         })
     }
 
@@ -123,6 +128,13 @@ struct RouterSection {
 #[serde(default)]
 struct RotationSection {
     rotation: RotationSettings,
+}
+
+/// The `[dumps]` table.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DumpSection {
+    dumps: DumpSettings,
 }
 
 /// The `[telemetry]` table.

@@ -33,7 +33,7 @@ impl FromFields for NewPause {
 /// Pauses all background work in every process: no operation begins or takes its next step, nothing is done
 /// that is due. What is in a step ends it first; this waits for that, for some seconds, and `everywhere` says
 /// whether it is over. Tenants are served as before. What stops harm goes on: suspending a tenant, ending its
-/// connections and temporary logins, revoking operators. Whatever would begin another operation is answered
+/// connections, revoking operators; and people get temporary logins to look and to repair. Whatever would begin another operation is answered
 /// with `PAUSED`.
 ///
 /// Pausing what is paused changes nothing: the first pause stays, with its reason.

@@ -206,6 +206,7 @@ mod tests {
             routers: &[],
             clusters: &[],
             failed: &["tenant_a".to_owned()],
+            pause: None,
         });
         let texts: Vec<_> = told
             .iter()
