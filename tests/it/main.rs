@@ -14,6 +14,7 @@ mod crash;
 mod deploy;
 mod dev;
 mod docs;
+mod dumps;
 mod fencing;
 mod internal;
 mod isolation;

@@ -14,7 +14,7 @@ use super::programs::is_there;
 use super::{DumpError, Programs, Taking, Way, check_folder, kept, read, verify, write};
 use crate::delete::Ending;
 use crate::engine::{Failure, StepError};
-use crate::place::{self, cluster_failure};
+use crate::place::cluster_failure;
 use crate::{Lifecycle, succession};
 
 /// How long the login of a dump is good. A dump that takes longer fails, and is taken again.

@@ -9,6 +9,7 @@ mod config;
 mod confirm;
 mod dev;
 mod doctor;
+mod dumps;
 mod follow;
 mod init;
 mod keys;
@@ -156,6 +157,9 @@ pub enum Command {
     Operators(operators::Operators),
     /// Tell how the installation stands and what needs attention
     Status(status::Status),
+    /// List the final dumps of tenants that were purged
+    #[command(subcommand)]
+    Dumps(dumps::Dumps),
     /// Stop all background work of every process; tenants are served as before
     Pause(pause::Pause),
     /// Let background work go on after `pause`
@@ -223,6 +227,7 @@ impl Command {
             Self::Audit(command) => command.run(global).await,
             Self::Operators(command) => command.run(global).await,
             Self::Status(command) => command.run(global).await,
+            Self::Dumps(command) => command.run(global),
             Self::Pause(command) => command.run(global).await,
             Self::Resume(command) => command.run(global).await,
             Self::Doctor(command) => Box::pin(command.run(global)).await,
