@@ -179,7 +179,8 @@ impl Lifecycle {
         asker: Asker,
     ) -> Result<Started, StartError> {
         let deps = self.deps();
-        let reached = self.reach_served(tenant).await?;
+        let may = |tenant: &Tenant| is_open_to(tenant, wanted.role);
+        let reached = self.reach(tenant, may).await?;
         let (id, tenant_id) = (reached.operation, reached.tenant.id);
         let room = {
             let mut admin = reached
@@ -194,10 +195,7 @@ impl Lifecycle {
 
         let mut tx = deps.catalog.begin().await?;
         let (tenant, database, _) = succession::locked(&mut tx, tenant_id).await?;
-        // Whoever restores or repairs a suspended tenant works as its owner, as migrations do.
-        if !(tenant.status == tenants::Status::Suspended && wanted.role == Role::Owner) {
-            is_served(&tenant)?;
-        }
+        may(&tenant)?;
         let cluster = reached.session.cluster();
         let held = temporary_logins::held_on(&mut tx, cluster.id).await?;
         // Half of what the tenants' budget leaves: the other half is for operations and migrations.
@@ -447,6 +445,14 @@ impl Lifecycle {
             lease: lease.clone(),
         };
         (lease, work)
+    }
+}
+
+/// Whoever restores or repairs a suspended tenant works as its owner, as migrations do.
+fn is_open_to(tenant: &Tenant, role: Role) -> Result<(), StartError> {
+    match (tenant.status, role) {
+        (tenants::Status::Suspended, Role::Owner) => Ok(()),
+        _ => is_served(tenant),
     }
 }
 
