@@ -55,7 +55,12 @@ async fn a_dump_comes_back_into_its_tenant_and_into_a_new_one_and_into_no_other(
     with_notes(&dev, &acme, "then").await;
     let file = dev.folder().join("acme.dump");
     let to = file.display().to_string();
-    let told = run(&dev, &["tenants", "dump", &acme.slug, "--to", &to, "--output", "json"]);
+    let told = run(
+        &dev,
+        &[
+            "tenants", "dump", &acme.slug, "--to", &to, "--output", "json",
+        ],
+    );
     let told = told.expect(0).json();
     assert_eq!(told["tenantId"], acme.id.as_str(), "{told}");
     for path in [to.clone(), format!("{to}.json")] {
@@ -70,28 +75,47 @@ async fn a_dump_comes_back_into_its_tenant_and_into_a_new_one_and_into_no_other(
     // What came after the dump is gone, with people and tables; what was before is there.
     with_notes(&dev, &acme, "later").await;
     dev.pg()
-        .run(&acme.db_name, "SET ROLE tenantry_owner; CREATE TABLE newer (n int)")
+        .run(
+            &acme.db_name,
+            "SET ROLE tenantry_owner; CREATE TABLE newer (n int)",
+        )
         .await;
     let body = json!({ "email": "new@acme.example", "password": ADMIN_PASSWORD });
     acme.admin.post("/users", body).await.expect(201);
     let into = ["tenants", "restore", &to, "--into", &globex.slug, "--yes"];
     let refused = run(&dev, &into).expect(2);
     assert!(refused.stderr.contains("--as-other"), "{refused}");
-    run(&dev, &["tenants", "restore", &to, "--into", &acme.slug, "--yes"]).expect(0);
+    run(
+        &dev,
+        &["tenants", "restore", &to, "--into", &acme.slug, "--yes"],
+    )
+    .expect(0);
     assert_eq!(row(&dev, &acme.db_name, NOTES).await, ["then"]);
     let tables = "SELECT count(*)::text FROM pg_tables WHERE tablename IN ('newer', 'more')";
     assert_eq!(row(&dev, &acme.db_name, tables).await, ["1"]);
-    let (signed_in, _) = dev.at(&acme.slug).sign_in(&acme.email, ADMIN_PASSWORD).await;
+    let (signed_in, _) = dev
+        .at(&acme.slug)
+        .sign_in(&acme.email, ADMIN_PASSWORD)
+        .await;
     let users = signed_in.get("/users").await.expect(200);
     assert_eq!(users["items"].as_array().map(Vec::len), Some(1), "{users}");
     no_difference(&dev);
 
     // Into a new one: its identity is its own.
     run(&dev, &["tenants", "restore", &to, "--new", "acme-then"]).expect(0);
-    let new = dev.operator().get("/setup/tenants/acme-then").await.expect(200);
+    let new = dev
+        .operator()
+        .get("/setup/tenants/acme-then")
+        .await
+        .expect(200);
     assert_eq!(new["status"], "active", "{new}");
-    assert_eq!(row(&dev, new["dbName"].as_str().expect("a name"), NOTES).await, ["then"]);
-    dev.at("acme-then").sign_in(&acme.email, ADMIN_PASSWORD).await;
+    assert_eq!(
+        row(&dev, new["dbName"].as_str().expect("a name"), NOTES).await,
+        ["then"]
+    );
+    dev.at("acme-then")
+        .sign_in(&acme.email, ADMIN_PASSWORD)
+        .await;
     no_difference(&dev);
 
     // One that was changed is refused before anything is done, and one that fails changes nothing.
@@ -102,7 +126,11 @@ async fn a_dump_comes_back_into_its_tenant_and_into_a_new_one_and_into_no_other(
     bytes[last] ^= 1;
     std::fs::write(&bad, bytes).expect("another");
     let path = bad.display().to_string();
-    let refused = run(&dev, &["tenants", "restore", &path, "--into", &acme.slug, "--yes"]).expect(2);
+    let refused = run(
+        &dev,
+        &["tenants", "restore", &path, "--into", &acme.slug, "--yes"],
+    )
+    .expect(2);
     assert!(refused.stderr.contains("SHA-256"), "{refused}");
     // The login of the restore may not make what the dump has: it fails in the middle.
     with_notes(&dev, &acme, "kept").await;
@@ -115,10 +143,26 @@ async fn a_dump_comes_back_into_its_tenant_and_into_a_new_one_and_into_no_other(
              EXECUTE FUNCTION stop()",
         )
         .await;
-    let failed = run(&dev, &["tenants", "restore", &to, "--into", &acme.slug, "--yes", "--no-dump"]);
-    assert!(failed.clone().expect(1).stderr.contains("no more"), "{failed}");
+    let failed = run(
+        &dev,
+        &[
+            "tenants",
+            "restore",
+            &to,
+            "--into",
+            &acme.slug,
+            "--yes",
+            "--no-dump",
+        ],
+    );
+    assert!(
+        failed.clone().expect(1).stderr.contains("no more"),
+        "{failed}"
+    );
     assert_eq!(row(&dev, &acme.db_name, NOTES).await, ["kept"]);
-    dev.at(&acme.slug).sign_in(&acme.email, ADMIN_PASSWORD).await;
+    dev.at(&acme.slug)
+        .sign_in(&acme.email, ADMIN_PASSWORD)
+        .await;
 }
 
 /// Makes it with a folder for final dumps.
@@ -152,10 +196,18 @@ async fn a_purge_takes_a_final_dump_or_drops_nothing() {
     // Others can look into the folder: nothing is dropped.
     std::fs::create_dir(&folder).expect("a folder");
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("a mode");
-    dev.cli(&["tenants", "delete", &acme.slug, "--purge", "--yes", "--no-wait"])
-        .expect(0);
+    dev.cli(&[
+        "tenants",
+        "delete",
+        &acme.slug,
+        "--purge",
+        "--yes",
+        "--no-wait",
+    ])
+    .expect(0);
     let pg = dev.pg();
-    let failed = "SELECT detail->>'message' FROM operation_steps WHERE step = 'dump' AND event = 'failed'";
+    let failed =
+        "SELECT detail->>'message' FROM operation_steps WHERE step = 'dump' AND event = 'failed'";
     wait::until(Duration::from_secs(30), "a failed dump", async || {
         !pg.texts(&pg.catalog, failed).await.is_empty()
     })
@@ -178,15 +230,30 @@ async fn a_purge_takes_a_final_dump_or_drops_nothing() {
         .expect(0)
         .json();
     assert_eq!(listed["items"][0]["tenantId"], acme.id.as_str(), "{listed}");
-    let path = listed["items"][0]["path"].as_str().expect("a path").to_owned();
-    wait::until(Duration::from_secs(30), "the end of the purge", async || {
-        dev.operator().get(&format!("/setup/tenants/{}", acme.id)).await.status == 404
-    })
+    let path = listed["items"][0]["path"]
+        .as_str()
+        .expect("a path")
+        .to_owned();
+    wait::until(
+        Duration::from_secs(30),
+        "the end of the purge",
+        async || {
+            dev.operator()
+                .get(&format!("/setup/tenants/{}", acme.id))
+                .await
+                .status
+                == 404
+        },
+    )
     .await;
     dev.cli(&purge).expect(3);
     no_difference(&dev);
     run(&dev, &["tenants", "restore", &path, "--new", "acme-again"]).expect(0);
-    let again = dev.operator().get("/setup/tenants/acme-again").await.expect(200);
+    let again = dev
+        .operator()
+        .get("/setup/tenants/acme-again")
+        .await
+        .expect(200);
     let database = again["dbName"].as_str().expect("a name").to_owned();
     assert_eq!(row(&dev, &database, NOTES).await, ["last words"]);
 
@@ -245,7 +312,10 @@ async fn killed_in_the_middle_of_a_final_dump_nothing_half_is_left() {
         .await;
         let names = dumps(&folder);
         let dump = format!("{}-{id}.dump", acme.slug);
-        assert!(names.contains(&dump) && names.contains(&format!("{dump}.json")), "{names:?}");
+        assert!(
+            names.contains(&dump) && names.contains(&format!("{dump}.json")),
+            "{names:?}"
+        );
         assert!(!names.iter().any(|name| name.starts_with('.')), "{names:?}");
         let logins = "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'tnt\\_jit%'";
         assert!(row(&dev, "postgres", logins).await.is_empty());

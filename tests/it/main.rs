@@ -25,6 +25,7 @@ mod pages;
 mod postgres_versions;
 mod proxies;
 mod router;
+mod runbooks;
 mod secrets;
 mod setup;
 mod story;

@@ -42,12 +42,11 @@ pub struct Worker {
 /// # Errors
 /// When the catalog does not answer.
 pub async fn get(conn: &mut PgConnection) -> Result<Option<Pause>, CatalogError> {
-    Ok(sqlx::query_as!(
-        Pause,
-        "SELECT number, asked_by, reason, since FROM pause"
+    Ok(
+        sqlx::query_as!(Pause, "SELECT number, asked_by, reason, since FROM pause")
+            .fetch_optional(conn)
+            .await?,
     )
-    .fetch_optional(conn)
-    .await?)
 }
 
 /// Begins a pause. `None`: there is one, and it stays as it is.

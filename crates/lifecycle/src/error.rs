@@ -134,7 +134,7 @@ impl StartError {
             | Self::MetadataTooLarge => ErrorKind::Invalid,
             Self::NoCluster | Self::NoCapacity | Self::RoutersBehind | Self::Paused(_) => {
                 ErrorKind::Unavailable
-            },
+            }
             Self::ClusterDraining
             | Self::ClusterExists(_)
             | Self::ClusterInUse(_)

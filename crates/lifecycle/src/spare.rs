@@ -277,7 +277,8 @@ async fn empty(life: &Lifecycle, cluster: &Cluster) -> bool {
         for spare in spares.await? {
             if life.0.stopping.is_cancelled()
                 || !life.0.gate.is_open()
-                || !life.unmake_spare(cluster, &spare).await? {
+                || !life.unmake_spare(cluster, &spare).await?
+            {
                 return Ok(false);
             }
         }

@@ -287,8 +287,20 @@ async fn every_document_has_the_keys_of_the_page() {
     let (dir, bin) = (dumps.display().to_string(), crate::dumps::pg_bin());
     let dump = ["tenants", "dump", "acme", "--to", &file, "--pg-bin", &bin];
     check("tenantry tenants dump", 0, &json(&dump));
-    check("tenantry dumps list", 0, &json(&["dumps", "list", "--dir", &dir]));
-    let restore = ["tenants", "restore", &file, "--new", "acme-then", "--pg-bin", &bin];
+    check(
+        "tenantry dumps list",
+        0,
+        &json(&["dumps", "list", "--dir", &dir]),
+    );
+    let restore = [
+        "tenants",
+        "restore",
+        &file,
+        "--new",
+        "acme-then",
+        "--pg-bin",
+        &bin,
+    ];
     check("tenantry tenants restore", 0, &json(&restore));
     let pause = json(&["pause", "--reason", "to see it"]);
     check("tenantry pause", 0, &pause);

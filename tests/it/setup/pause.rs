@@ -90,7 +90,10 @@ async fn nothing_begins_and_nothing_goes_on_in_any_process_until_it_is_resumed()
         let detail = problem["detail"].as_str().unwrap_or_default().to_owned();
         assert!(detail.contains("A restore."), "{detail}");
         let rotate = format!("/setup/tenants/{}/rotate-credentials", acme.id);
-        client.post(&rotate, Value::Null).await.problem(503, "PAUSED");
+        client
+            .post(&rotate, Value::Null)
+            .await
+            .problem(503, "PAUSED");
         let health = client.get("/setup/health").await.expect(200);
         assert_eq!(health["pause"]["reason"], "A restore.", "{health}");
     }
@@ -133,7 +136,10 @@ async fn nothing_begins_and_nothing_goes_on_in_any_process_until_it_is_resumed()
         .expect(200)
         .to_string();
     assert!(lines.contains("background.pause") && lines.contains("background.resume"));
-    assert_eq!(operator.get("/setup/pause").await.expect(200)["paused"], false);
+    assert_eq!(
+        operator.get("/setup/pause").await.expect(200)["paused"],
+        false
+    );
     let looked = dev.cli(&["doctor"]);
     assert_eq!(looked.code, 0, "{looked}");
 }

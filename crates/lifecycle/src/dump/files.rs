@@ -209,15 +209,17 @@ impl Part {
         let named = || -> io::Result<()> {
             self.file.sync_all()?;
             // A file of this name without a manifest is a former attempt's; else this refuses it.
-            let ours = fs::metadata(&self.path).is_ok_and(|found| {
-                found.is_file() && found.permissions().mode() & 0o777 == 0o600
-            });
+            let ours = fs::metadata(&self.path)
+                .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o777 == 0o600);
             if ours && manifest.operation_id.is_some() {
                 fs::remove_file(&self.path)?;
             }
             fs::hard_link(&self.part, &self.path)?;
             let text = serde_json::to_string_pretty(&manifest).unwrap_or_default();
-            let (to, part) = (manifest_of(&self.path), beside(&self.path, ".", ".json.part"));
+            let (to, part) = (
+                manifest_of(&self.path),
+                beside(&self.path, ".", ".json.part"),
+            );
             let _ = fs::remove_file(&part);
             let mut file = private(&part)?;
             file.write_all(text.as_bytes())?;
@@ -225,8 +227,12 @@ impl Part {
             file.sync_all()?;
             fs::rename(&part, to)?;
             if let Some(folder) = self.path.parent() {
-                File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?
-                    .sync_all()?;
+                File::open(if folder.as_os_str().is_empty() {
+                    Path::new(".")
+                } else {
+                    folder
+                })?
+                .sync_all()?;
             }
             Ok(())
         };

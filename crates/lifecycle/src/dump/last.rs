@@ -68,7 +68,11 @@ pub(crate) async fn take(work: &Ending) -> Result<(), StepError> {
     let to = dumps
         .folder
         .join(format!("{}-{operation}.dump", tenant.slug.as_str()));
-    if is_there(&to) && read(&to).and_then(|manifest| verify(&to, &manifest)).is_ok() {
+    if is_there(&to)
+        && read(&to)
+            .and_then(|manifest| verify(&to, &manifest))
+            .is_ok()
+    {
         return Ok(());
     }
     check_folder(&dumps.folder).map_err(|error| told(&error))?;
@@ -161,7 +165,9 @@ pub(crate) fn prune(life: &Lifecycle) {
             continue;
         }
         match one.remove() {
-            Ok(()) => tracing::info!(tenant = %one.manifest.tenant_id, "a final dump was kept long enough, and is removed"),
+            Ok(()) => {
+                tracing::info!(tenant = %one.manifest.tenant_id, "a final dump was kept long enough, and is removed")
+            }
             Err(error) => tracing::warn!(%error, "a final dump could not be removed; trying again"),
         }
     }

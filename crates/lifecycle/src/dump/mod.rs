@@ -16,8 +16,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tenantry_types::{OperationId, Secret, TenantId};
 
-pub use last::Dumps;
 pub use files::{Kept, check_folder, kept, manifest_of, read, verify};
+pub use last::Dumps;
 pub use programs::{Programs, restore, write};
 
 /// What a dump is known by.

@@ -55,7 +55,13 @@ impl Programs {
         };
         let mut command = Command::new(path);
         command.kill_on_drop(true).env("LC_ALL", "C");
-        for name in ["PGHOSTADDR", "PGSERVICE", "PGOPTIONS", "PGPASSFILE", "PGSSLROOTCERT"] {
+        for name in [
+            "PGHOSTADDR",
+            "PGSERVICE",
+            "PGOPTIONS",
+            "PGPASSFILE",
+            "PGSSLROOTCERT",
+        ] {
             command.env_remove(name);
         }
         if let Some(way) = way {
@@ -97,7 +103,11 @@ pub async fn write(
     let mut part = Part::create(to)?;
     let mut child = programs
         .command(PROGRAM, Some(way))
-        .args(["--format=custom", "--no-password", "--exclude-schema=tenantry_self"])
+        .args([
+            "--format=custom",
+            "--no-password",
+            "--exclude-schema=tenantry_self",
+        ])
         .arg(format!("--lock-wait-timeout={LOCKS}"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -150,7 +160,12 @@ pub async fn restore(programs: &Programs, way: &Way, dump: &Path) -> Result<Mani
         .map_err(|cause| unrunnable(READER, cause))?;
     let mut writer = programs
         .command(WRITER, Some(way))
-        .args(["--no-psqlrc", "--no-password", "--quiet", "--output=/dev/null"])
+        .args([
+            "--no-psqlrc",
+            "--no-password",
+            "--quiet",
+            "--output=/dev/null",
+        ])
         .arg("--set=ON_ERROR_STOP=1")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

@@ -47,8 +47,8 @@ impl Dumps {
             Some(folder) => folder,
             None => configured(global)?,
         };
-        let all = dump::kept(&folder)
-            .map_err(|error| Failure::usage(crate::failure::chain(&error)))?;
+        let all =
+            dump::kept(&folder).map_err(|error| Failure::usage(crate::failure::chain(&error)))?;
         let items: Vec<_> = all
             .iter()
             .map(|one| document(&one.path, &one.manifest))
@@ -82,6 +82,7 @@ fn configured(global: &Global) -> Result<PathBuf> {
         &none,
     )?;
     config.dumps.dir.ok_or_else(|| {
-        Failure::usage("no folder for final dumps is configured").next("give --dir, or set `dumps.dir`")
+        Failure::usage("no folder for final dumps is configured")
+            .next("give --dir, or set `dumps.dir`")
     })
 }

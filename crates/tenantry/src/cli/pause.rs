@@ -70,7 +70,10 @@ fn told(now: &Value, global: &Global) -> Result<()> {
     }
     for one in items(now, "replicas") {
         let name = harmless(&text(one, "name"));
-        let at_work: Vec<_> = items(one, "atWork").iter().filter_map(Value::as_str).collect();
+        let at_work: Vec<_> = items(one, "atWork")
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
         if one["heard"] != true {
             note(&format!("{name} has not heard of it yet."));
         } else if now["paused"] == true && !at_work.is_empty() {

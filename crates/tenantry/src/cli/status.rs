@@ -78,7 +78,12 @@ fn print(status: &Value, base: &str, attention: &[Value]) -> Result<()> {
     ])?;
     if let Some(pause) = status.get("pause").filter(|pause| pause.is_object()) {
         let of = |field| harmless(&text(pause, field));
-        let since = format!("paused by {} since {}: {}", of("askedBy"), of("since"), of("reason"));
+        let since = format!(
+            "paused by {} since {}: {}",
+            of("askedBy"),
+            of("since"),
+            of("reason")
+        );
         output::fields([("background", Shape::Text, since)])?;
     }
     for stuck in status

@@ -31,6 +31,7 @@ use serde::Deserialize;
 use crate::failure::Result;
 
 pub use catalog::CatalogSettings;
+pub use dumps::DumpSettings;
 pub use env::Variables;
 pub use internal::InternalSettings;
 pub use key_source::KeySource;
@@ -38,7 +39,6 @@ pub use keys::KEYS;
 pub use layers::Overrides;
 pub use limits::LimitSettings;
 pub use reference::{example, reference};
-pub use dumps::DumpSettings;
 pub use rotation::RotationSettings;
 pub use router::RouterSettings;
 pub use sign_in::SignInSettings;

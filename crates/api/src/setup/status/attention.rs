@@ -50,7 +50,10 @@ pub(super) fn list(seen: &Seen<'_>) -> Vec<Attention> {
     if let Some(pause) = seen.pause {
         add(
             "PAUSED",
-            format!("{} has paused all background work: {}", pause.asked_by, pause.reason),
+            format!(
+                "{} has paused all background work: {}",
+                pause.asked_by, pause.reason
+            ),
             "Run `tenantry resume` when that is over: until then nothing that is due is done.",
         );
     }

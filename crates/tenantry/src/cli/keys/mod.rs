@@ -129,7 +129,10 @@ async fn opened(global: &Global) -> Result<Ring> {
         .await
         .map_err(failed)?
         .ok_or_else(|| {
-            Failure::new(Exit::Failed, "the catalog is migrated but was never initialised")
+            Failure::new(
+                Exit::Failed,
+                "the catalog is migrated but was never initialised",
+            )
         })?;
     drop(conn);
     Ok(Ring {

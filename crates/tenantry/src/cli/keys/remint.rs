@@ -56,7 +56,9 @@ impl New {
             Output::Json => output::json(&json!({ "keys": keys.expose() })),
             Output::Table => {
                 output::line(&format!("TENANTRY_KEYS={}", keys.expose()))?;
-                note("They open nothing yet, and were kept nowhere: put them where your keys are kept, and in a backup.");
+                note(
+                    "They open nothing yet, and were kept nowhere: put them where your keys are kept, and in a backup.",
+                );
                 Ok(())
             }
         }
@@ -98,13 +100,25 @@ impl Remint {
             };
             let url = ClusterUrl::parse(url)?;
             // That it is this server is proven by the marks on what is there.
-            url.admin().connect(SESSION).await.map_err(refused)?.close().await;
-            let sealed = ring.keys.admin().seal(&ring.sources.entropy, &place, &url.password);
+            url.admin()
+                .connect(SESSION)
+                .await
+                .map_err(refused)?
+                .close()
+                .await;
+            let sealed = ring
+                .keys
+                .admin()
+                .seal(&ring.sources.entropy, &place, &url.password);
             let sealed = sealed.map_err(|error| Failure::because("sealing failed", &error))?;
             let way = clusters::Way {
                 host: &url.host,
                 port: url.port,
-                tls: if url.tls_is_given { url.tls } else { cluster.tls },
+                tls: if url.tls_is_given {
+                    url.tls
+                } else {
+                    cluster.tls
+                },
                 root_ca: url.root_ca.as_ref().or(cluster.root_ca.as_ref()),
                 admin_login: url.login.as_str(),
                 admin: &sealed,
@@ -163,7 +177,9 @@ impl Remint {
                         .parse()
                         .map_err(|_| Failure::new(Exit::Failed, "a login's role is unknown"))?;
                     let place = Place::login(database.id, role.as_str());
-                    let Some(sealed) = &login.sealed else { continue };
+                    let Some(sealed) = &login.sealed else {
+                        continue;
+                    };
                     if opens(ring, role, &place, sealed) {
                         continue;
                     }
@@ -239,7 +255,10 @@ async fn none_runs(conn: &mut PgConnection) -> Result<()> {
     let names: Vec<_> = workers.iter().map(|one| one.name.as_str()).collect();
     Err(Failure::new(
         Exit::Conflict,
-        format!("programs of this installation run: {routers} routers, {}", names.join(", ")),
+        format!(
+            "programs of this installation run: {routers} routers, {}",
+            names.join(", ")
+        ),
     )
     .next("stop them all; one that was killed counts for ten seconds more")
     .coded("PROGRAMS_RUN"))
@@ -292,10 +311,7 @@ async fn acquire(catalog: &PgPool) -> Result<sqlx::pool::PoolConnection<sqlx::Po
     got.map_err(|error| catalog_failure("the catalog cannot be used", &error.into()))
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "as it is given by `map_err`"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "as it is given by `map_err`")]
 fn refused(error: ClusterError) -> Failure {
     Failure::of_kind(error.kind(), "a cluster cannot be used", &error)
 }

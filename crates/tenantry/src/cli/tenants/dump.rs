@@ -119,7 +119,10 @@ pub(super) async fn with_login<T>(
         done = work(tools.way(&login)) => done.map_err(failure),
         _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, "stopped")),
     };
-    if let Err(error) = client.delete(&["tenants", tenant, "logins", &name], &[]).await {
+    if let Err(error) = client
+        .delete(&["tenants", tenant, "logins", &name], &[])
+        .await
+    {
         note(&error.text());
         note(&format!(
             "The login {name} could not be ended now; it ends by itself, {}.",

@@ -33,7 +33,12 @@ pub struct Restore {
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     dump: PathBuf,
     /// The slug of a new tenant to restore it into
-    #[arg(long, value_name = "SLUG", conflicts_with = "into", required_unless_present = "into")]
+    #[arg(
+        long,
+        value_name = "SLUG",
+        conflicts_with = "into",
+        required_unless_present = "into"
+    )]
     new: Option<String>,
     /// The id or slug of the tenant whose data it replaces
     #[arg(long, value_name = "TENANT")]
@@ -63,7 +68,14 @@ impl Restore {
         let id = text(&tenant, "tenantId");
         let served = text(&tenant, "status") == "active";
         if served {
-            turn(&client, &id, "suspend", Some(json!({ "reason": REASON })), global).await?;
+            turn(
+                &client,
+                &id,
+                "suspend",
+                Some(json!({ "reason": REASON })),
+                global,
+            )
+            .await?;
         }
         let restored = self.restored(&client, &id, global).await;
         // Nothing was changed by one that failed.
@@ -91,7 +103,9 @@ impl Restore {
                 "Tenant {} ({id}) has the data of {} as it was at {}.",
                 text(&tenant, "slug"),
                 manifest.slug,
-                manifest.taken_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+                manifest
+                    .taken_at
+                    .to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
             )),
         }
     }
@@ -128,9 +142,14 @@ impl Restore {
 
     async fn restored(&self, client: &Client, tenant: &str, global: &Global) -> Result<Manifest> {
         let _progress = Progress::of("Restoring", global.output);
-        with_login(client, tenant, &self.tools, "restore", global, async |way| {
-            dump::restore(&self.tools.programs(), &way, &self.dump).await
-        })
+        with_login(
+            client,
+            tenant,
+            &self.tools,
+            "restore",
+            global,
+            async |way| dump::restore(&self.tools.programs(), &way, &self.dump).await,
+        )
         .await
     }
 }
