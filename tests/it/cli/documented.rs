@@ -489,6 +489,21 @@ async fn every_document_has_the_keys_of_the_page() {
     let cluster = format!("{server}/postgres");
     let init = ["init", "--cluster-url", &cluster, "--issue-token", "second"];
     check("tenantry init", 0, &local(&init));
+    check("tenantry keys new", 0, &local(&["keys", "new"]));
+    // Of another installation, of which nothing runs.
+    pg.run(
+        "postgres",
+        "CREATE DATABASE another_catalog OWNER tenantry_admin",
+    )
+    .await;
+    let url = format!("{server}/another_catalog");
+    let another = [("TENANTRY_CATALOG_URL", url.as_str()), env[1]];
+    let elsewhere = |arguments: &[&str]| {
+        dev.cli_elsewhere(&[arguments, &["--output", "json"]].concat(), &another)
+    };
+    elsewhere(&init).expect(0);
+    let remint = elsewhere(&["keys", "remint", "--yes"]);
+    check("tenantry keys remint", 0, &remint);
 
     for (heading, section) in &page {
         let without = matches!(section, Section::None);
