@@ -132,15 +132,15 @@ async fn a_dump_comes_back_into_its_tenant_and_into_a_new_one_and_into_no_other(
     )
     .expect(2);
     assert!(refused.stderr.contains("SHA-256"), "{refused}");
-    // The login of the restore may not make what the dump has: it fails in the middle.
+    // It fails in the middle. What stops it is in no schema of the owners, or it would be dropped first.
     with_notes(&dev, &acme, "kept").await;
     dev.pg()
         .run(
             &acme.db_name,
-            "CREATE FUNCTION stop() RETURNS event_trigger LANGUAGE plpgsql AS
+            "CREATE SCHEMA aside; CREATE FUNCTION aside.stop() RETURNS event_trigger LANGUAGE plpgsql AS
              'BEGIN RAISE EXCEPTION ''no more''; END';
              CREATE EVENT TRIGGER stop ON ddl_command_start WHEN TAG IN ('CREATE INDEX')
-             EXECUTE FUNCTION stop()",
+             EXECUTE FUNCTION aside.stop()",
         )
         .await;
     let failed = run(
