@@ -259,3 +259,39 @@ pub async fn swap(
     }?;
     Ok(done.rows_affected() == 1)
 }
+
+impl Stored {
+    /// Where it is.
+    #[must_use]
+    pub fn column(&self) -> Column {
+        self.column
+    }
+}
+
+/// Removes what an operation or an answer has sealed and nobody can open any more. `false`: it is another one
+/// by now, or of a table whose secrets are not for a time.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn forget(conn: &mut PgConnection, stored: &Stored) -> Result<bool, CatalogError> {
+    let done = match stored.column {
+        Column::OperationSecrets => sqlx::query!(
+            "DELETE FROM operation_secrets WHERE operation_id = $1 AND name = $2 AND sealed = $3",
+            stored.id,
+            stored.name,
+            stored.sealed.bytes,
+        )
+        .execute(conn)
+        .await,
+        Column::IdempotentAnswers => sqlx::query!(
+            "DELETE FROM idempotent_answers WHERE operator_id = $1 AND key = $2 AND sealed = $3",
+            stored.id,
+            stored.name,
+            stored.sealed.bytes,
+        )
+        .execute(conn)
+        .await,
+        Column::Clusters | Column::Logins | Column::RouterLogin => return Ok(false),
+    }?;
+    Ok(done.rows_affected() == 1)
+}

@@ -35,6 +35,7 @@ mod migrate;
 pub mod operation_secrets;
 pub mod operations;
 pub mod operators;
+pub mod pause;
 pub mod router_login;
 pub mod routers;
 pub mod routes;

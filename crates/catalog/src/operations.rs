@@ -22,7 +22,7 @@ mod standing;
 pub use control::{
     ABANDONED, Decision, abandon, ask_to_cancel, given_up, remember_standing, retry,
 };
-pub use lease::{claim_next, hold, release, renew};
+pub use lease::{claim_next, claim_next_of, hold, release, renew};
 pub use list::{Cursor, Filter, InvalidCursor, Page, page};
 pub use standing::{Stuck, abandoned, open_by_status, parked};
 

@@ -128,6 +128,7 @@ impl Lifecycle {
         let operation = operations::by_id(&mut tx, id)
             .await?
             .ok_or(StartError::UnknownOperation)?;
+        self.may_begin(&operation.kind)?;
         self.note(&mut tx, &operation, "operation.retry", None, asker)
             .await?;
         match operations::retry(&mut tx, id).await? {

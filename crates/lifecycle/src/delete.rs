@@ -15,7 +15,7 @@ use crate::asker::Asker;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
 use crate::error::StartError;
 use crate::place::{self, Durability, Session, cluster_failure};
-use crate::{Create, Lifecycle, Purge, create};
+use crate::{Create, Lifecycle, Purge, create, dump};
 
 /// The names of the steps of a deletion, in order.
 pub const STEPS: &[&str] = &["fence", "drain"];
@@ -63,6 +63,9 @@ pub(crate) struct Params {
     pub database_id: Option<DatabaseId>,
     /// The names that the database may have: one, or those of a creation that did not get to its end.
     pub names: Vec<String>,
+    /// Whether a purge takes a final dump first, as was set when it began.
+    #[serde(default)]
+    pub dump: bool,
 }
 
 /// What the operations that end a tenant share.
@@ -195,7 +198,9 @@ impl Lifecycle {
         } else {
             now + Duration::from_std(deps.settings.purge_after).unwrap_or(Duration::days(7))
         };
-        let params = Params::of(&mut tx, &tenant, unfinished.as_ref()).await?;
+        let mut params = Params::of(&mut tx, &tenant, unfinished.as_ref()).await?;
+        // What never was a whole tenant has nothing to dump.
+        params.dump = purge && unfinished.is_none() && dump::last::wanted(self);
         let fence = self
             .record_operation(
                 &mut tx,
@@ -307,6 +312,7 @@ impl Params {
             cluster_id: tenant.cluster_id,
             database_id,
             names,
+            dump: false,
         })
     }
 

@@ -9,6 +9,7 @@ use tenantry_tenantdb::passwords::Hashing;
 use tenantry_types::{Clock, Entropy, InstallationId};
 use tenantry_vault::{AdminKeys, DirectoryKey, RouteKeys};
 
+use crate::dump::Dumps;
 use crate::engine::Faults;
 
 /// Everything the lifecycle works with.
@@ -78,6 +79,8 @@ pub struct Settings {
     pub rotations_at_once: usize,
     /// How often the doctor looks by itself; zero: only when somebody asks. Default 1 h.
     pub doctor_every: Duration,
+    /// Where final dumps are kept; none: a purge takes none, whatever the rest says.
+    pub dumps: Option<Dumps>,
     /// What this process is called where several are told apart.
     pub replica: String,
 }
@@ -103,6 +106,7 @@ impl Default for Settings {
             rotation_wait: Duration::from_secs(300),
             rotations_at_once: 4,
             doctor_every: Duration::from_secs(3600),
+            dumps: None,
             replica: "this process".to_owned(),
         }
     }

@@ -88,6 +88,9 @@ pub(crate) fn hash_of(deps: &Deps, email: Option<&str>) -> Option<AddressHash> {
 /// Compares a batch of tenants that are due; says whether there may be more.
 async fn look(life: &Lifecycle, key_looked_at: &mut Option<Instant>) -> Result<bool, StartError> {
     let deps = life.deps();
+    let Some(_at_work) = life.at_work("directory") else {
+        return Ok(false);
+    };
     let mut conn = deps.catalog.acquire().await?;
     if key_looked_at.is_none_or(|at| at.elapsed() >= KEY_EVERY) {
         directory::make_due(&mut conn, deps.directory.name()).await?;
@@ -110,6 +113,10 @@ async fn look(life: &Lifecycle, key_looked_at: &mut Option<Instant>) -> Result<b
     let more = due.len() == BATCH as usize;
     futures::stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |due| {
+            // What is left is due again when its lease ends.
+            if !life.0.gate.is_open() {
+                return;
+            }
             let compared = tokio::select! {
                 () = life.0.stopping.cancelled() => return,
                 compared = compare(deps, &due) => compared,

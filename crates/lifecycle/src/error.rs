@@ -1,6 +1,7 @@
 //! Why an operation did not begin.
 
 use tenantry_catalog::CatalogError;
+use tenantry_catalog::pause::Pause;
 use tenantry_cluster::ClusterError;
 use tenantry_cluster::preflight::{Finding, Room};
 use tenantry_types::{ErrorKind, OperationId, Timestamp};
@@ -94,6 +95,9 @@ pub enum StartError {
         /// How many they may.
         most: u32,
     },
+    /// Somebody has paused all background work.
+    #[error("background work is paused")]
+    Paused(Pause),
     /// The idempotency key was used with another request.
     #[error("this Idempotency-Key was used with another request")]
     KeyReused,
@@ -128,7 +132,9 @@ impl StartError {
             | Self::BudgetTooLarge(_)
             | Self::DomainTooLong
             | Self::MetadataTooLarge => ErrorKind::Invalid,
-            Self::NoCluster | Self::NoCapacity | Self::RoutersBehind => ErrorKind::Unavailable,
+            Self::NoCluster | Self::NoCapacity | Self::RoutersBehind | Self::Paused(_) => {
+                ErrorKind::Unavailable
+            }
             Self::ClusterDraining
             | Self::ClusterExists(_)
             | Self::ClusterInUse(_)
@@ -179,6 +185,7 @@ impl StartError {
             Self::OverlapRunning(_) => "OVERLAP_RUNNING",
             Self::UnknownLogin => "LOGIN_NOT_FOUND",
             Self::NoRoom { .. } => "LOGINS_FULL",
+            Self::Paused(_) => "PAUSED",
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::Cluster(error) => error.code(),
             Self::Catalog(error) => error.code(),

@@ -18,12 +18,15 @@ mod directory;
 mod disconnect;
 pub mod doctor;
 mod domains;
+pub mod dump;
 pub mod engine;
 mod error;
 mod follow;
 mod followed;
+mod gate;
 mod making;
 mod migrate;
+mod pause;
 mod place;
 mod placement;
 mod purge;
@@ -67,6 +70,7 @@ pub use domains::{Record, Verified};
 pub use error::StartError;
 pub use follow::{Followed, Following};
 pub use migrate::Migrate;
+pub use pause::{Paused, Replica, Stopping};
 pub use purge::{Purge, STEPS as PURGE_STEPS};
 pub use repeated::Repeated;
 pub use resume::{Resume, STEPS as RESUME_STEPS};
@@ -101,6 +105,8 @@ struct Inner {
     templates: template::Known,
     idle: place::Idle,
     spare_taken: tokio::sync::Notify,
+    gate: gate::Gate,
+    pause_changed: tokio::sync::Notify,
     running: TaskTracker,
     stopping: CancellationToken,
 }
@@ -131,6 +137,8 @@ impl Lifecycle {
             templates: template::Known::default(),
             idle: place::Idle::default(),
             spare_taken: tokio::sync::Notify::new(),
+            gate: gate::Gate::default(),
+            pause_changed: tokio::sync::Notify::new(),
             running: TaskTracker::new(),
             stopping: CancellationToken::new(),
         }))
@@ -138,8 +146,11 @@ impl Lifecycle {
 
     /// Begins to take up operations whose driver died, to sweep what is due, to keep the directory, to
     /// look for domains' records, to free what dead routers hold of the clusters' budgets, to rotate
-    /// logins where that is scheduled, and to seal the audit trail.
+    /// logins where that is scheduled, and to seal the audit trail. All but the last two do so while nobody has
+    /// paused them.
     pub fn start_workers(&self) {
+        self.0.gate.watch();
+        self.0.running.spawn(pause::run(self.clone()));
         self.0.running.spawn(worker::run(self.clone()));
         self.0.running.spawn(sweeper::run(self.clone()));
         self.0.running.spawn(spare::run(self.clone()));
@@ -157,6 +168,7 @@ impl Lifecycle {
         self.0.stopping.cancel();
         self.0.running.close();
         self.0.running.wait().await;
+        pause::leave(self).await;
     }
 
     pub(crate) fn deps(&self) -> &Deps {

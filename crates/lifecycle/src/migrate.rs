@@ -207,6 +207,7 @@ async fn all_databases(work: &Migrate) -> Result<(), StepError> {
     drop(conn);
     let total = all.len();
     let mut items = futures::stream::iter(all)
+        .take_while(|_| std::future::ready(work.life.0.gate.is_open()))
         .map(|row| {
             let cluster = clusters
                 .iter()
@@ -227,6 +228,10 @@ async fn all_databases(work: &Migrate) -> Result<(), StepError> {
     tokio::select! {
         () = migrating => {}
         () = tell(work, seen) => {}
+    }
+    if done.len() < total {
+        // Paused: those that were at it are done, and whoever takes this up asks them all again.
+        return Err(StepError::Interrupted(None));
     }
     work.report.lock().await.extend(done);
     Ok(())

@@ -8,12 +8,12 @@ use tenantry_cluster::{Mark, logins};
 
 use crate::delete::Ending;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
-use crate::{Lifecycle, making};
+use crate::{Lifecycle, dump, making};
 
 /// The names of the steps of a purge, in order.
-pub const STEPS: &[&str] = &["fence", "drain", "drop", "forget"];
+pub const STEPS: &[&str] = &["fence", "drain", "dump", "drop", "forget"];
 
-/// The operation `purge`: fence, drain, drop the database and its logins, forget the tenant.
+/// The operation `purge`: fence, drain, take a final dump where that is wanted, drop the database and its logins, forget the tenant.
 pub struct Purge(pub(crate) Ending);
 
 impl Kind for Purge {
@@ -30,6 +30,11 @@ impl Kind for Purge {
             Step {
                 name: "drain",
                 run: |work| Box::pin(work.0.drain()),
+                undo: None,
+            },
+            Step {
+                name: "dump",
+                run: |work| Box::pin(final_dump(&work.0)),
                 undo: None,
             },
             Step {
@@ -54,6 +59,14 @@ impl Purge {
         lease: Arc<Lease>,
     ) -> Result<Self, StepError> {
         Ending::resume(life, operation, lease).await.map(Self)
+    }
+}
+
+/// Without the dump that was promised when the purge began, nothing is dropped.
+async fn final_dump(work: &Ending) -> Result<(), StepError> {
+    match work.params.dump {
+        true => dump::last::take(work).await,
+        false => Ok(()),
     }
 }
 

@@ -218,6 +218,9 @@ pub(crate) async fn run(life: Lifecycle) {
 
 /// Whether every cluster has its spares now.
 async fn fill(life: &Lifecycle) -> Result<bool, StartError> {
+    let Some(_at_work) = life.at_work("spares") else {
+        return Ok(true);
+    };
     let mut conn = life.deps().catalog.acquire().await?;
     let clusters = clusters::list(&mut conn).await?;
     drop(conn);
@@ -229,7 +232,7 @@ async fn fill(life: &Lifecycle) -> Result<bool, StartError> {
             continue;
         }
         let wanted = wanted(life, &cluster).await?;
-        while !life.0.stopping.is_cancelled() {
+        while !life.0.stopping.is_cancelled() && life.0.gate.is_open() {
             match life.make_spare(&cluster, wanted).await {
                 Ok(Outcome::Made) => {}
                 Ok(Outcome::Enough) => break,
@@ -272,7 +275,10 @@ async fn empty(life: &Lifecycle, cluster: &Cluster) -> bool {
     };
     let unmade = async {
         for spare in spares.await? {
-            if life.0.stopping.is_cancelled() || !life.unmake_spare(cluster, &spare).await? {
+            if life.0.stopping.is_cancelled()
+                || !life.0.gate.is_open()
+                || !life.unmake_spare(cluster, &spare).await?
+            {
                 return Ok(false);
             }
         }

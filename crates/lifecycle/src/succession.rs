@@ -71,12 +71,21 @@ pub(crate) struct Reached {
 impl Lifecycle {
     /// Finds a tenant that is served and reaches its cluster, so that a server that is down changes nothing.
     pub(crate) async fn reach_served(&self, tenant: &TenantRef) -> Result<Reached, StartError> {
+        self.reach(tenant, is_served).await
+    }
+
+    /// The same of a tenant that may be reached as `may` says.
+    pub(crate) async fn reach(
+        &self,
+        tenant: &TenantRef,
+        may: impl Fn(&Tenant) -> Result<(), StartError>,
+    ) -> Result<Reached, StartError> {
         let deps = self.deps();
         let mut conn = deps.catalog.acquire().await?;
         let tenant = tenants::by_ref(&mut conn, tenant)
             .await?
             .ok_or(StartError::UnknownTenant)?;
-        is_served(&tenant)?;
+        may(&tenant)?;
         let cluster = clusters::by_id(&mut conn, tenant.cluster_id)
             .await?
             .ok_or(StartError::NoCluster)?;

@@ -34,6 +34,7 @@ pub struct Suspend(Ending);
 
 impl Kind for Suspend {
     const NAME: &'static str = "suspend";
+    const RUNS_WHEN_PAUSED: bool = true;
     const ON_FAILURE: OnFailure = OnFailure::Retry;
 
     fn steps() -> &'static [Step<Self>] {

@@ -22,8 +22,9 @@ const PURGES: u32 = 20;
 
 pub(crate) async fn run(life: Lifecycle) {
     loop {
-        let outcome = match sweep(&life).await {
-            Ok(()) => "done",
+        let outcome = match swept(&life).await {
+            Ok(true) => "done",
+            Ok(false) => "paused",
             Err(error) => {
                 tracing::debug!(%error, "sweeping was not possible; trying again");
                 "failed"
@@ -36,6 +37,15 @@ pub(crate) async fn run(life: Lifecycle) {
             () = tokio::time::sleep(EVERY) => {}
         }
     }
+}
+
+/// Whether it may sweep.
+async fn swept(life: &Lifecycle) -> Result<bool, StartError> {
+    let Some(_at_work) = life.at_work("sweeper") else {
+        return Ok(false);
+    };
+    sweep(life).await?;
+    Ok(true)
 }
 
 async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
@@ -51,6 +61,7 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
     routers::prune(&mut conn).await?;
     audit::denied::prune(&mut conn, now).await?;
     domains::prune_redirects(&mut conn).await?;
+    crate::dump::last::prune(life);
     let parked = operations::count_parked(&mut conn).await?;
     metrics::gauge!(metric::OPERATIONS_PARKED.name).set(parked as f64);
     let due = tenants::due_for_purge(&mut conn, now, PURGES).await?;
@@ -58,6 +69,9 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
     let ended = temporary_logins::due(&mut conn, now, PURGES).await?;
     drop(conn);
     for tenant in ended {
+        if !life.0.gate.is_open() {
+            return Ok(());
+        }
         match life
             .end_logins_when_due(tenant, Asker::product("temporary login ended"))
             .await
@@ -69,6 +83,9 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
         }
     }
     for tenant in outlived {
+        if !life.0.gate.is_open() {
+            return Ok(());
+        }
         match life
             .retire_when_due(tenant, Asker::product("overlap ended"))
             .await
@@ -80,6 +97,9 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
         }
     }
     for tenant in due {
+        if !life.0.gate.is_open() {
+            return Ok(());
+        }
         match life
             .purge_when_due(tenant, Asker::product("grace period ended"))
             .await

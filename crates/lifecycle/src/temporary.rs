@@ -115,6 +115,7 @@ pub struct IssueLogin(Work);
 
 impl Kind for IssueLogin {
     const NAME: &'static str = "issue-login";
+    const RUNS_WHEN_PAUSED: bool = true;
     const ON_FAILURE: OnFailure = OnFailure::Undo;
     const NO_WAY_BACK: Option<&'static str> = Some("issue");
     const SERVED_WHEN_PARKED: bool = true;
@@ -150,6 +151,7 @@ pub struct EndLogin(Work);
 
 impl Kind for EndLogin {
     const NAME: &'static str = "end-login";
+    const RUNS_WHEN_PAUSED: bool = true;
     const ON_FAILURE: OnFailure = OnFailure::Retry;
     const SERVED_WHEN_PARKED: bool = true;
 
@@ -180,7 +182,8 @@ impl Lifecycle {
         asker: Asker,
     ) -> Result<Started, StartError> {
         let deps = self.deps();
-        let reached = self.reach_served(tenant).await?;
+        let may = |tenant: &Tenant| is_open_to(tenant, wanted.role);
+        let reached = self.reach(tenant, may).await?;
         let (id, tenant_id) = (reached.operation, reached.tenant.id);
         let room = {
             let mut admin = reached
@@ -195,7 +198,7 @@ impl Lifecycle {
 
         let mut tx = deps.catalog.begin().await?;
         let (tenant, database, _) = succession::locked(&mut tx, tenant_id).await?;
-        is_served(&tenant)?;
+        may(&tenant)?;
         let cluster = reached.session.cluster();
         let held = temporary_logins::held_on(&mut tx, cluster.id).await?;
         // Half of what the tenants' budget leaves: the other half is for operations and migrations.
@@ -446,6 +449,14 @@ impl Lifecycle {
             lease: lease.clone(),
         };
         (lease, work)
+    }
+}
+
+/// Whoever restores or repairs a suspended tenant works as its owner, as migrations do.
+fn is_open_to(tenant: &Tenant, role: Role) -> Result<(), StartError> {
+    match (tenant.status, role) {
+        (tenants::Status::Suspended, Role::Owner) => Ok(()),
+        _ => is_served(tenant),
     }
 }
 

@@ -14,6 +14,7 @@ use tracing::Instrument;
 use crate::asker::Asker;
 use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError, spans};
 use crate::error::StartError;
+use crate::pause::kinds_when_paused;
 use crate::{
     Create, Credentials, Delete, EndLogin, IssueLogin, Lifecycle, Migrate, Purge, Resume,
     RetireCredentials, Rotate, RotateAll, Spare, Suspend, Undelete, Unspare,
@@ -52,8 +53,12 @@ async fn take_one(life: &Lifecycle) -> Result<Option<Operation>, StartError> {
     if life.0.stopping.is_cancelled() {
         return Ok(None);
     }
+    // While it is paused, only what people need in an emergency is taken up.
+    let only = kinds_when_paused().map(str::to_owned);
+    let only = (!life.0.gate.is_open()).then_some(only.as_slice());
     let mut conn = life.deps().catalog.acquire().await?;
-    Ok(operations::claim_next(&mut conn, life.0.holder, life.deps().settings.lease).await?)
+    let lease = life.deps().settings.lease;
+    Ok(operations::claim_next_of(&mut conn, life.0.holder, lease, only).await?)
 }
 
 /// Goes on with an operation that a former driver left.
@@ -249,6 +254,7 @@ impl Lifecycle {
         params: &serde_json::Value,
         asker: &Asker,
     ) -> Result<i64, StartError> {
+        self.may_begin(kind)?;
         let new = operations::NewOperation {
             id,
             kind,
@@ -313,6 +319,12 @@ impl Lifecycle {
 
     async fn drive_on<K: Kind>(&self, lease: &Arc<Lease>, from: From, work: K) {
         let deps = self.deps();
+        let at_work = self.at_work(K::NAME);
+        if at_work.is_none() && !K::RUNS_WHEN_PAUSED {
+            lease.give_back(Duration::ZERO).await;
+            let _ = self.0.finished.send((lease.operation(), false));
+            return;
+        }
         let (newborn, status, error, tries_after) = match from {
             From::Birth => (true, Status::Running, None, 0),
             From::Journal {
@@ -326,6 +338,7 @@ impl Lifecycle {
             lease,
             faults: &deps.faults,
             stopping: &self.0.stopping,
+            paused: &|| !K::RUNS_WHEN_PAUSED && !self.0.gate.is_open(),
             newborn,
             tries_after,
         };

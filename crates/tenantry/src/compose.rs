@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use tenantry_api::internal::InternalDeps;
 use tenantry_api::{Api, ApiConfig, ApiDeps};
 use tenantry_catalog::{clusters, installation, router_login};
+use tenantry_lifecycle::dump::{Dumps, Programs};
 use tenantry_lifecycle::{Deps, Lifecycle};
 use tenantry_router::Router;
 use tenantry_tenantdb::passwords::Hashing;
@@ -213,6 +214,9 @@ async fn prepare_templates(catalog: PgPool, lifecycle: Lifecycle) {
         }
     };
     for cluster in all.into_iter().filter(|cluster| cluster.accepts) {
+        if lifecycle.until_unpaused().await.is_err() {
+            return;
+        }
         if let Err(error) = lifecycle.ensure_template(cluster.id).await {
             tracing::warn!(
                 cluster = cluster.name,
@@ -347,6 +351,12 @@ fn lifecycle_settings(config: &Config) -> tenantry_lifecycle::Settings {
         spares_max: config.tenants.spares_max,
         doctor_every: config.tenants.doctor_every,
         replica: replica(config),
+        dumps: config.dumps.dir.clone().map(|folder| Dumps {
+            folder,
+            before_purge: config.dumps.before_purge,
+            keep: config.dumps.keep,
+            programs: Programs::of(config.dumps.pg_bin.clone()),
+        }),
         dns_resolver: config.tenants.dns_resolver,
         domain_recheck: config.tenants.domain_recheck,
         domain_lapse_after: config.tenants.domain_lapse_after,

@@ -179,8 +179,10 @@ table! {
     OPERATIONS_PARKED = Gauge, "tenantry_operations_parked", [],
         "Operations that wait for a person, as last counted by the sweeper.";
     SWEEPS = Counter, "tenantry_sweeper_runs_total",
-        ["outcome": "`done`, `failed`"],
+        ["outcome": "`done`, `failed`, `paused`"],
         "Runs of the sweeper: purges that are due, old answers, keys and changes.";
+    PAUSED = Gauge, "tenantry_background_work_paused", [],
+        "1 while somebody has paused all background work, as this process has heard.";
     DOCTOR_RUNS = Counter, "tenantry_doctor_runs_total",
         ["outcome": "`done`, `failed`"],
         "Runs of the doctor in this process.";

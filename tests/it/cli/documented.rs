@@ -281,6 +281,31 @@ async fn every_document_has_the_keys_of_the_page() {
     check("tenantry tenants credentials", 0, &issued);
     let login = json(&["tenants", "url", "acme", "--reason", "to see it"]);
     check("tenantry tenants url", 0, &login);
+    let dumps = dev.folder().join("dumps");
+    std::fs::create_dir(&dumps).expect("a folder");
+    let file = dumps.join("acme.dump").display().to_string();
+    let (dir, bin) = (dumps.display().to_string(), crate::dumps::pg_bin());
+    let dump = ["tenants", "dump", "acme", "--to", &file, "--pg-bin", &bin];
+    check("tenantry tenants dump", 0, &json(&dump));
+    check(
+        "tenantry dumps list",
+        0,
+        &json(&["dumps", "list", "--dir", &dir]),
+    );
+    let restore = [
+        "tenants",
+        "restore",
+        &file,
+        "--new",
+        "acme-then",
+        "--pg-bin",
+        &bin,
+    ];
+    check("tenantry tenants restore", 0, &json(&restore));
+    let pause = json(&["pause", "--reason", "to see it"]);
+    check("tenantry pause", 0, &pause);
+    check("tenantry status", 1, &json(&["status"]));
+    check("tenantry resume", 0, &json(&["resume"]));
     let logins = json(&["tenants", "logins", "list", "acme"]);
     check("tenantry tenants logins list", 0, &logins);
     let login = login.json();
@@ -464,6 +489,21 @@ async fn every_document_has_the_keys_of_the_page() {
     let cluster = format!("{server}/postgres");
     let init = ["init", "--cluster-url", &cluster, "--issue-token", "second"];
     check("tenantry init", 0, &local(&init));
+    check("tenantry keys new", 0, &local(&["keys", "new"]));
+    // Of another installation, of which nothing runs.
+    pg.run(
+        "postgres",
+        "CREATE DATABASE another_catalog OWNER tenantry_admin",
+    )
+    .await;
+    let url = format!("{server}/another_catalog");
+    let another = [("TENANTRY_CATALOG_URL", url.as_str()), env[1]];
+    let elsewhere = |arguments: &[&str]| {
+        dev.cli_elsewhere(&[arguments, &["--output", "json"]].concat(), &another)
+    };
+    elsewhere(&init).expect(0);
+    let remint = elsewhere(&["keys", "remint", "--yes"]);
+    check("tenantry keys remint", 0, &remint);
 
     for (heading, section) in &page {
         let without = matches!(section, Section::None);

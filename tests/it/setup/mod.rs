@@ -5,5 +5,6 @@ pub(crate) mod clusters;
 mod doctor;
 mod operations;
 mod operators;
+mod pause;
 mod routers;
 mod tenants;

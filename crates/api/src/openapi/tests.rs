@@ -176,6 +176,7 @@ fn requests() -> Vec<Request> {
         body::<setup::operators::create::NewOperator>("NewOperator"),
         body::<setup::rollouts::create::Rollout>("NewRollout"),
         body::<setup::doctor::create::Wanted>("NewDoctorRun"),
+        body::<setup::pause::create::NewPause>("NewPause"),
         body::<setup::rotations::create::NewRotation>("NewRotation"),
         body::<setup::tenants::credentials::create::NewCredentials>("NewCredentials"),
         body::<setup::tenants::logins::create::NewLogin>("NewLogin"),

@@ -95,6 +95,15 @@ impl From<StartError> for Problem {
             StartError::ClusterExists(text) | StartError::ClusterInUse(text) => {
                 Self::new(kind, code).detail(text)
             }
+            // When it goes on is decided by people; a second would be too soon.
+            StartError::Paused(pause) => Self::new(kind, code)
+                .detail(format!(
+                    "{} has paused all background work since {}, and this would begin some. The reason: {}",
+                    pause.asked_by,
+                    pause.since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+                    pause.reason,
+                ))
+                .retry_after(60),
             // Whether there is a place is decided by people; a second would be too soon.
             StartError::NoCapacity => Self::new(kind, code).retry_after(60),
             StartError::BudgetTooLarge(room) => Self::new(kind, code).detail(too_large(room)),

@@ -158,6 +158,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "This domain already leads to a tenant.",
     ),
     (
+        "DUMP_FAILED",
+        500,
+        "The final dump could not be taken, and nothing was dropped.",
+    ),
+    (
         "EMAIL_TAKEN",
         409,
         "Somebody with this mail address is already in the tenant.",
@@ -281,6 +286,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "OVERLOADED",
         503,
         "Too many requests are being worked on. Try again shortly.",
+    ),
+    (
+        "PAUSED",
+        503,
+        "Background work is paused by a person, and this would begin some. Try again when it goes on.",
     ),
     (
         "PERMISSION_DENIED",

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use tenantry_catalog::doctor_runs::{self, Run, Status};
+use tenantry_catalog::pause;
 use tenantry_types::{DoctorRunId, Timestamp};
 use utoipa::ToSchema;
 
@@ -13,6 +14,7 @@ use crate::context::Operator;
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Read;
+use crate::setup::pause::view::Who;
 
 /// Whether all is as it should be.
 #[derive(Serialize, ToSchema)]
@@ -26,6 +28,10 @@ pub(crate) struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     doctor: Option<Look>,
+    /// The pause of all background work, where somebody has paused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pause: Option<Who>,
 }
 
 /// The last look.
@@ -59,14 +65,16 @@ pub(crate) async fn handle(
 ) -> Result<Json<View>, Problem> {
     let mut conn = app.catalog().await?;
     let last = doctor_runs::last(&mut conn).await?;
-    Ok(Json(view(last)))
+    let pause = pause::get(&mut conn).await?.map(Who::from);
+    Ok(Json(view(last, pause)))
 }
 
-fn view(last: Option<Run>) -> View {
+fn view(last: Option<Run>, pause: Option<Who>) -> View {
     let Some(run) = last else {
         return View {
             status: "unknown",
             doctor: None,
+            pause,
         };
     };
     let counts = run.report.as_ref().and_then(|report| report.get("counts"));
@@ -88,5 +96,6 @@ fn view(last: Option<Run>) -> View {
             took_ms: (ended - run.started_at).num_milliseconds(),
             counts,
         }),
+        pause,
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod health;
 pub(crate) mod operations;
 pub(crate) mod operators;
+pub(crate) mod pause;
 pub(crate) mod repeated;
 pub(crate) mod rollouts;
 pub(crate) mod rotations;

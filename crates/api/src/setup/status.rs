@@ -9,7 +9,7 @@ use tenantry_catalog::operations::{self, Stuck};
 use tenantry_catalog::routers::{self, Standing};
 use tenantry_catalog::tenants::{self, Status};
 use tenantry_catalog::{
-    CatalogError, Count, change_log, clusters, databases, installation, templates,
+    CatalogError, Count, change_log, clusters, databases, installation, pause, templates,
 };
 use tenantry_types::{ClusterId, InstallationId, OperationId, RouterId, TenantId, Timestamp};
 
@@ -18,6 +18,7 @@ use crate::context::Operator;
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Read;
+use crate::setup::pause::view::Who;
 
 mod attention;
 
@@ -49,6 +50,10 @@ pub(crate) struct View {
     latest_change: i64,
     routers: Vec<Router>,
     clusters: Vec<Cluster>,
+    /// The pause of all background work, where somebody has paused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pause: Option<Who>,
     attention: Vec<Attention>,
 }
 
@@ -189,6 +194,7 @@ pub(crate) async fn handle(
     let standing = routers::standing(&mut conn).await?;
     let clusters = clusters_of(&mut conn).await?;
     let failed = databases::failed(&mut conn, NAMED).await?;
+    let pause = pause::get(&mut conn).await?;
     let attention = attention::list(&attention::Seen {
         now,
         tenants: &tenants,
@@ -196,6 +202,7 @@ pub(crate) async fn handle(
         routers: &standing,
         clusters: &clusters,
         failed: &failed,
+        pause: pause.as_ref(),
     });
     Ok(Json(View {
         version: env!("CARGO_PKG_VERSION"),
@@ -215,6 +222,7 @@ pub(crate) async fn handle(
             .map(|standing| Router::new(standing, latest_change))
             .collect(),
         clusters,
+        pause: pause.map(Who::from),
         attention,
     }))
 }

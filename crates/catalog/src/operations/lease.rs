@@ -19,6 +19,19 @@ pub async fn claim_next(
     holder: Uuid,
     ttl: Duration,
 ) -> Result<Option<Operation>, CatalogError> {
+    claim_next_of(conn, holder, ttl, None).await
+}
+
+/// [`claim_next`], and with `only` one of these kinds.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn claim_next_of(
+    conn: &mut PgConnection,
+    holder: Uuid,
+    ttl: Duration,
+    only: Option<&[String]>,
+) -> Result<Option<Operation>, CatalogError> {
     // A lease has ended by now(), the beginning of the transaction: earlier than the moment itself,
     // so never too early. A new one is counted from the moment itself.
     sqlx::query_as!(
@@ -27,6 +40,7 @@ pub async fn claim_next(
            SELECT id FROM operations
            WHERE status IN ('running', 'undoing')
              AND (lease_until IS NULL OR lease_until < now())
+             AND ($3::text[] IS NULL OR kind = ANY($3))
            ORDER BY lease_until NULLS FIRST, id
            LIMIT 1 FOR UPDATE SKIP LOCKED
          )
@@ -39,6 +53,7 @@ pub async fn claim_next(
                    o.cancel_asked_by, o.tries_after",
         holder,
         ttl.as_secs_f64(),
+        only,
     )
     .fetch_optional(conn)
     .await?

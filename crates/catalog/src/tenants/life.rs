@@ -53,7 +53,8 @@ pub async fn set_suspended_reason(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a suspension: the tenant is active. `false`: no such tenant.
+/// Ends a suspension: the tenant is active. `false`: no such tenant. Its people are compared with the directory soon:
+/// they may be others now, as after a restore.
 ///
 /// # Errors
 /// When the catalog does not answer.
@@ -61,6 +62,7 @@ pub async fn resume(conn: &mut PgConnection, id: TenantId) -> Result<bool, Catal
     let done = sqlx::query!(
         "UPDATE tenants
          SET status = 'active', status_reason = NULL, purge_at = NULL,
+             directory_due_at = clock_timestamp(),
              suspended_at = NULL, suspended_reason = NULL, updated_at = clock_timestamp()
          WHERE id = $1",
         id.as_uuid(),

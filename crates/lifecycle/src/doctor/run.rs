@@ -250,6 +250,9 @@ pub(crate) async fn on_a_timer(life: Lifecycle) {
 }
 
 async fn when_due(life: &Lifecycle, every: Duration) -> Result<(), StartError> {
+    let Some(_at_work) = life.at_work("doctor") else {
+        return Ok(());
+    };
     let (doctor, options) = (life.doctor(), Options::default());
     let asker = Asker::product("sweeper");
     let id = DoctorRunId::generate(&doctor.clock, &doctor.entropy);

@@ -44,6 +44,9 @@ pub(crate) async fn run(life: Lifecycle) {
 /// Checks a batch of claims that are due; says whether there may be more.
 async fn look(life: &Lifecycle) -> Result<bool, StartError> {
     let deps = life.deps();
+    let Some(_at_work) = life.at_work("domains") else {
+        return Ok(false);
+    };
     let now = deps.clock.now();
     let mut conn = deps.catalog.acquire().await?;
     let due = domain_claims::take_due(&mut conn, now, now + LEASE, BATCH).await?;
@@ -55,6 +58,10 @@ async fn look(life: &Lifecycle) -> Result<bool, StartError> {
     drop(conn);
     futures::stream::iter(claims)
         .for_each_concurrent(AT_ONCE, async |claim| {
+            // What is left is due again when its lease ends.
+            if !life.0.gate.is_open() {
+                return;
+            }
             let checked = tokio::select! {
                 () = life.0.stopping.cancelled() => return,
                 checked = check(life, &claim) => checked,

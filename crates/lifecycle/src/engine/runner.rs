@@ -42,6 +42,8 @@ pub struct Drive<'a> {
     pub faults: &'a Faults,
     /// Fires when the program is to stop: the drive then ends at the next step's border.
     pub stopping: &'a CancellationToken,
+    /// Whether somebody has paused it: then, too, it ends at the next step's border.
+    pub paused: &'a (dyn Fn() -> bool + Sync),
     /// Whether the operation was recorded a moment ago, by us: then its journal has no line yet.
     pub newborn: bool,
     /// The journal up to this line counts no failures: a person asked for more tries.
@@ -95,13 +97,17 @@ impl Drive<'_> {
         ))
     }
 
+    fn must_stop(&self) -> bool {
+        self.stopping.is_cancelled() || (self.paused)()
+    }
+
     async fn forwards<K: Kind>(&self, work: &K, trail: &Trail) -> Result<End, StepError> {
         let mut reached: Option<&str> = None;
         let left = K::steps()
             .iter()
             .filter(|step| !trail.done(step.name) && !work.skips(step.name));
         for step in left {
-            if self.stopping.is_cancelled() {
+            if self.must_stop() {
                 self.record_done(reached.take(), None).await?;
                 return Ok(End::Later(Duration::ZERO));
             }
@@ -159,7 +165,7 @@ impl Drive<'_> {
             if !trail.begun(step.name) || trail.undone(step.name) {
                 continue;
             }
-            if self.stopping.is_cancelled() {
+            if self.must_stop() {
                 return Ok(End::Later(Duration::ZERO));
             }
             self.record(step.name, Event::UndoStarted, serde_json::json!({}))

@@ -17,6 +17,8 @@ pub trait Kind: Send + Sync + Sized + 'static {
     /// Whether the tenant is as well off when this operation waits for a person as it was before, and so
     /// is served all the same.
     const SERVED_WHEN_PARKED: bool = false;
+    /// Whether it begins and goes on while background work is paused: it stops harm, or lets people look.
+    const RUNS_WHEN_PAUSED: bool = false;
 
     /// The steps in order. Names are unique within the kind and never change once shipped:
     /// an operation that a former version began is resumed by them.

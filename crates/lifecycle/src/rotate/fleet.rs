@@ -251,6 +251,9 @@ async fn tenants(work: &RotateAll) -> Result<(), StepError> {
         }
     };
     tokio::select! {
+        // First, so that a rotation which a pause refused is not taken for the tenant's result.
+        biased;
+        () = work.life.0.gate.closed() => return Err(StepError::Interrupted(None)),
         () = rotating => {}
         () = tell(work, seen) => {}
         // What was begun goes on by itself, and what was not by whoever takes this up.

@@ -36,6 +36,9 @@ pub(crate) async fn run(life: Lifecycle) {
 }
 
 async fn look(life: &Lifecycle, every: Duration) -> Result<(), StartError> {
+    let Some(_at_work) = life.at_work("rotation") else {
+        return Ok(());
+    };
     let mut conn = life.deps().catalog.acquire().await?;
     let due = logins::scheduled(&mut conn, every, 1).await?;
     drop(conn);

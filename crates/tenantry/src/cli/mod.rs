@@ -9,6 +9,7 @@ mod config;
 mod confirm;
 mod dev;
 mod doctor;
+mod dumps;
 mod follow;
 mod init;
 mod keys;
@@ -17,6 +18,7 @@ mod migrate_all;
 mod openapi;
 mod operations;
 mod operators;
+mod pause;
 mod probe;
 mod psql;
 mod rotate_credentials;
@@ -155,6 +157,13 @@ pub enum Command {
     Operators(operators::Operators),
     /// Tell how the installation stands and what needs attention
     Status(status::Status),
+    /// List the final dumps of tenants that were purged
+    #[command(subcommand)]
+    Dumps(dumps::Dumps),
+    /// Stop all background work of every process; tenants are served as before
+    Pause(pause::Pause),
+    /// Let background work go on after `pause`
+    Resume(pause::Resume),
     /// Compare the catalog with databases, logins, rights, secrets and routers; tell what differs
     Doctor(doctor::Doctor),
     /// Look at the processes that route requests
@@ -218,6 +227,9 @@ impl Command {
             Self::Audit(command) => command.run(global).await,
             Self::Operators(command) => command.run(global).await,
             Self::Status(command) => command.run(global).await,
+            Self::Dumps(command) => command.run(global),
+            Self::Pause(command) => command.run(global).await,
+            Self::Resume(command) => command.run(global).await,
             Self::Doctor(command) => Box::pin(command.run(global)).await,
             Self::Routers(command) => command.run(global).await,
             Self::Top(command) => command.run(global).await,

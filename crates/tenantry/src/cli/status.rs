@@ -76,6 +76,16 @@ fn print(status: &Value, base: &str, attention: &[Value]) -> Result<()> {
         ("operations", Shape::Text, operations(status)),
         ("routers", Shape::Text, routers(status)),
     ])?;
+    if let Some(pause) = status.get("pause").filter(|pause| pause.is_object()) {
+        let of = |field| harmless(&text(pause, field));
+        let since = format!(
+            "paused by {} since {}: {}",
+            of("askedBy"),
+            of("since"),
+            of("reason")
+        );
+        output::fields([("background", Shape::Text, since)])?;
+    }
     for stuck in status
         .pointer("/operations/stuck")
         .and_then(Value::as_array)

@@ -7,6 +7,7 @@
 mod catalog;
 #[cfg(test)]
 mod documents;
+mod dumps;
 mod duration;
 mod env;
 mod internal;
@@ -30,6 +31,7 @@ use serde::Deserialize;
 use crate::failure::Result;
 
 pub use catalog::CatalogSettings;
+pub use dumps::DumpSettings;
 pub use env::Variables;
 pub use internal::InternalSettings;
 pub use key_source::KeySource;
@@ -63,6 +65,8 @@ pub struct Config {
     pub router: RouterSettings,
     /// Rotation of the logins of those.
     pub rotation: RotationSettings,
+    /// Final dumps.
+    pub dumps: DumpSettings,
 }
 
 impl Config {
@@ -96,6 +100,7 @@ impl Config {
             limits,
             router: part::<RouterSection>(&figment)?.router,
             rotation: part::<RotationSection>(&figment)?.rotation,
+            dumps: part::<DumpSection>(&figment)?.dumps,
         })
     }
 
@@ -123,6 +128,13 @@ struct RouterSection {
 #[serde(default)]
 struct RotationSection {
     rotation: RotationSettings,
+}
+
+/// The `[dumps]` table.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DumpSection {
+    dumps: DumpSettings,
 }
 
 /// The `[telemetry]` table.

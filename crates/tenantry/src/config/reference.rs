@@ -112,6 +112,11 @@ fn tables() -> Vec<(String, &'static str, Vec<&'static Key>)> {
             "Replacing the logins that routers use (docs/rotation.md).",
             keys,
         ),
+        "dumps" => (
+            "`[dumps]`".to_owned(),
+            "Final dumps of tenants that are purged (docs/dumps.md).",
+            keys,
+        ),
         "telemetry" => (
             "`[telemetry]`".to_owned(),
             "Traces for OpenTelemetry (docs/tracing.md). The usual `OTEL_…` variables are read where a key is not set.",

@@ -24,7 +24,7 @@ use crate::setup::progress::{self, Accepted};
             headers(("location" = String, description = "The operation.")),
         ),
     ),
-    extensions(("x-problems" = json!(["OPERATION_ENDED", "OPERATION_NOT_FOUND"]))),
+    extensions(("x-problems" = json!(["OPERATION_ENDED", "OPERATION_NOT_FOUND", "PAUSED"]))),
 )]
 pub(crate) async fn handle(
     operator: Operator<Operate>,

@@ -51,7 +51,7 @@ impl FromFields for NewRotation {
             headers(("location" = String, description = "The operation.")),
         ),
     ),
-    extensions(("x-problems" = json!(["OPERATION_IN_PROGRESS"]))),
+    extensions(("x-problems" = json!(["OPERATION_IN_PROGRESS", "PAUSED"]))),
 )]
 pub(crate) async fn handle(
     operator: Operator<Operate>,

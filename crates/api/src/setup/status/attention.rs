@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use serde::Serialize;
+use tenantry_catalog::pause::Pause;
 use tenantry_catalog::routers::Standing;
 use tenantry_catalog::tenants::Status;
 use tenantry_types::Timestamp;
@@ -33,6 +34,7 @@ pub(super) struct Seen<'a> {
     pub(super) routers: &'a [Standing],
     pub(super) clusters: &'a [Cluster],
     pub(super) failed: &'a [String],
+    pub(super) pause: Option<&'a Pause>,
 }
 
 /// All that needs a person; nothing of it: all is well.
@@ -45,6 +47,16 @@ pub(super) fn list(seen: &Seen<'_>) -> Vec<Attention> {
             what_to_do,
         });
     };
+    if let Some(pause) = seen.pause {
+        add(
+            "PAUSED",
+            format!(
+                "{} has paused all background work: {}",
+                pause.asked_by, pause.reason
+            ),
+            "Run `tenantry resume` when that is over: until then nothing that is due is done.",
+        );
+    }
     if seen.clusters.is_empty() {
         add(
             "NO_CLUSTER",
@@ -92,7 +104,8 @@ pub(super) fn list(seen: &Seen<'_>) -> Vec<Attention> {
     }
     let abandoned = seen.operations.stuck.iter();
     let abandoned = abandoned.filter(|one| one.why == "abandoned").count();
-    if abandoned > 0 {
+    // While it is paused, nobody is to drive them.
+    if abandoned > 0 && seen.pause.is_none() {
         add(
             "OPERATIONS_ABANDONED",
             "Operations are open that no process has driven for a minute.".to_owned(),
@@ -196,6 +209,7 @@ mod tests {
             routers: &[],
             clusters: &[],
             failed: &["tenant_a".to_owned()],
+            pause: None,
         });
         let texts: Vec<_> = told
             .iter()

@@ -29,7 +29,7 @@ use crate::setup::progress::{Accepted, RespondAsync};
     ),
     extensions(("x-problems" = json!([
         "CLUSTER_NOT_OURS", "CLUSTER_REFUSED", "CLUSTER_STILL_CONNECTED", "CLUSTER_UNAVAILABLE",
-        "CLUSTER_UNSUITABLE", "NO_CLUSTER", "OPERATION_IN_PROGRESS", "OPERATION_PARKED",
+        "CLUSTER_UNSUITABLE", "NO_CLUSTER", "OPERATION_IN_PROGRESS", "OPERATION_PARKED", "PAUSED",
         "ROUTERS_BEHIND", "TENANT_NOT_FOUND", "WRONG_STATE"
     ]))),
 )]

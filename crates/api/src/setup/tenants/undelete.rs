@@ -29,7 +29,7 @@ use crate::setup::progress::{self, Accepted, Outcome, RespondAsync};
     extensions(("x-problems" = json!([
         "CLUSTER_NOT_OURS", "CLUSTER_REFUSED", "CLUSTER_STILL_CONNECTED", "CLUSTER_UNAVAILABLE",
         "CLUSTER_UNSUITABLE", "DATABASE_UNAVAILABLE", "LOGIN_REFUSED", "OPERATION_IN_PROGRESS",
-        "OPERATION_PARKED", "TENANT_NOT_FOUND", "WRONG_DATABASE", "WRONG_STATE"
+        "OPERATION_PARKED", "PAUSED", "TENANT_NOT_FOUND", "WRONG_DATABASE", "WRONG_STATE"
     ]))),
 )]
 pub(crate) async fn handle(

@@ -8,6 +8,7 @@
 mod add;
 mod list;
 mod promote;
+mod remint;
 mod retire;
 mod rewrap;
 
@@ -47,6 +48,10 @@ pub enum Keys {
     Promote(promote::Promote),
     /// Seal anew what older keys have sealed, while everything runs
     Rewrap(rewrap::Rewrap),
+    /// Print new keys, for a new start after all were lost; keeps them nowhere
+    New(remint::New),
+    /// After keys were lost: give every login another password
+    Remint(remint::Remint),
     /// Remove a key that no secret is sealed with
     Retire(retire::Retire),
 }
@@ -62,6 +67,8 @@ impl Keys {
             Self::Add(command) => command.run(global).await,
             Self::Promote(command) => command.run(global).await,
             Self::Rewrap(command) => command.run(global).await,
+            Self::New(command) => command.run(global),
+            Self::Remint(command) => command.run(global).await,
             Self::Retire(command) => command.run(global).await,
         }
     }
@@ -96,6 +103,45 @@ struct Ring {
     catalog: PgPool,
     installation: InstallationId,
     sources: Sources,
+}
+
+/// The keys and the catalog, whether they fit or not.
+async fn opened(global: &Global) -> Result<Ring> {
+    let none = Overrides::default();
+    let config = Config::load(
+        global.config.as_deref(),
+        &Variables::of_process(),
+        &none,
+        &none,
+    )?;
+    let source = config.catalog.key_source()?.ok_or_else(compose::no_keys)?;
+    let keys = source.keyring()?;
+    let catalog = catalog_url::connect(config.catalog.url()?).await?;
+    let failed = |error| catalog_failure("the catalog cannot be used", &error);
+    let mut conn = catalog
+        .acquire()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    tenantry_catalog::check_migrated(&mut conn)
+        .await
+        .map_err(failed)?;
+    let installation = tenantry_catalog::installation::get(&mut conn)
+        .await
+        .map_err(failed)?
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Failed,
+                "the catalog is migrated but was never initialised",
+            )
+        })?;
+    drop(conn);
+    Ok(Ring {
+        keys,
+        source,
+        catalog,
+        installation,
+        sources: Sources::system(),
+    })
 }
 
 impl Ring {

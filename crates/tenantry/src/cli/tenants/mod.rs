@@ -5,10 +5,12 @@ mod create;
 mod credentials;
 mod delete;
 mod domains;
+mod dump;
 mod explain;
 mod list;
 mod logins;
 mod rename;
+mod restore;
 mod resume;
 mod show;
 mod suspend;
@@ -20,6 +22,7 @@ mod url;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+pub(super) use self::dump::document;
 pub(super) use self::logins::issue::Wanted;
 use super::Global;
 use crate::exit::Exit;
@@ -60,6 +63,10 @@ pub enum Tenants {
     Resume(resume::Resume),
     /// Issue another database login to your product; the present one stays good for a while
     Credentials(credentials::Credentials),
+    /// Write a tenant's database to a file, with pg_dump
+    Dump(dump::Dump),
+    /// Put a dump back into its tenant, or into a new one
+    Restore(restore::Restore),
     /// Make a login for a person or a tool that ends by itself, and print it as a URL
     Url(url::Url),
     /// The logins that people and tools have for a time
@@ -91,6 +98,8 @@ impl Tenants {
             Self::Suspend(command) => command.run(global).await,
             Self::Resume(command) => command.run(global).await,
             Self::Credentials(command) => command.run(global).await,
+            Self::Dump(command) => command.run(global).await,
+            Self::Restore(command) => command.run(global).await,
             Self::Url(command) => command.run(global).await,
             Self::Logins(command) => command.run(global).await,
             Self::Domains(command) => command.run(global).await,

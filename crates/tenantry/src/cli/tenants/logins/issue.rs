@@ -36,6 +36,15 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// One that works as the owner, for a program that needs two sessions.
+    pub(in crate::cli) fn owner(reason: &str) -> Self {
+        Self {
+            role: Role::Owner,
+            connections: 2,
+            reason: Some(reason.to_owned()),
+        }
+    }
+
     /// Makes it; the answer has all that is needed to log in.
     pub(in crate::cli) async fn issue(
         &self,

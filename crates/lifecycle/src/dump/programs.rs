@@ -1,0 +1,243 @@
+//! Running `pg_dump`, `pg_restore` and `psql`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+use super::files::Part;
+use super::{DumpError, Manifest, Taking, Way, manifest_of};
+
+/// How much of what a program says is told: its end says why.
+const SAID: usize = 2000;
+/// How long a lock of the tenant's is waited for.
+const LOCKS: &str = "60s";
+
+/// What a database is before it is restored: as a tenant's database is, with nothing in it. All that belongs to
+/// the owners' group goes, and only that: the identity is the admin's. It is one transaction with what follows,
+/// whose end, the commit, is the last that `pg_restore` writes.
+const EMPTY: &str = "
+SET client_min_messages = warning;
+BEGIN;
+SET LOCAL lock_timeout = '60s';
+DO $$
+DECLARE one record;
+BEGIN
+    IF current_user <> 'tenantry_owner' THEN
+        RAISE EXCEPTION 'this login does not work as the owner';
+    END IF;
+    FOR one IN SELECT nspname FROM pg_namespace WHERE nspowner = 'tenantry_owner'::regrole LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', one.nspname);
+    END LOOP;
+END $$;
+CREATE SCHEMA public;
+";
+
+/// Where the programs of Postgres are.
+#[derive(Clone, Debug, Default)]
+pub struct Programs {
+    folder: Option<PathBuf>,
+}
+
+impl Programs {
+    /// Those of a folder, or without one those that are found by `PATH`.
+    #[must_use]
+    pub fn of(folder: Option<PathBuf>) -> Self {
+        Self { folder }
+    }
+
+    fn command(&self, program: &str, way: Option<&Way>) -> Command {
+        let path = match &self.folder {
+            Some(folder) => folder.join(program).into_os_string(),
+            None => OsString::from(program),
+        };
+        let mut command = Command::new(path);
+        command.kill_on_drop(true).env("LC_ALL", "C");
+        for name in [
+            "PGHOSTADDR",
+            "PGSERVICE",
+            "PGOPTIONS",
+            "PGPASSFILE",
+            "PGSSLROOTCERT",
+        ] {
+            command.env_remove(name);
+        }
+        if let Some(way) = way {
+            command
+                .env("PGHOST", &way.host)
+                .env("PGPORT", way.port.to_string())
+                .env("PGDATABASE", &way.database)
+                .env("PGUSER", &way.login)
+                .env("PGPASSWORD", way.password.expose())
+                .env("PGSSLMODE", &way.ssl_mode)
+                .env("PGAPPNAME", "tenantry dump");
+            if let Some(root) = &way.root_ca {
+                command.env("PGSSLROOTCERT", root);
+            }
+        }
+        command
+    }
+
+    async fn version(&self, program: &str) -> Result<String, DumpError> {
+        let asked = self.command(program, None).arg("--version").output();
+        let answer = asked.await.map_err(|cause| unrunnable(program, cause))?;
+        Ok(String::from_utf8_lossy(&answer.stdout).trim().to_owned())
+    }
+}
+
+/// Dumps a database into a file that was not there. Nobody sees half of it, and without its manifest, which
+/// comes last, it counts for nothing.
+///
+/// # Errors
+/// See [`DumpError`]; nothing is left then.
+pub async fn write(
+    programs: &Programs,
+    way: &Way,
+    to: &Path,
+    taking: &Taking,
+) -> Result<Manifest, DumpError> {
+    const PROGRAM: &str = "pg_dump";
+    let program = programs.version(PROGRAM).await?;
+    let mut part = Part::create(to)?;
+    let mut child = programs
+        .command(PROGRAM, Some(way))
+        .args([
+            "--format=custom",
+            "--no-password",
+            "--exclude-schema=tenantry_self",
+        ])
+        .arg(format!("--lock-wait-timeout={LOCKS}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|cause| unrunnable(PROGRAM, cause))?;
+    let (mut out, said) = (child.stdout.take(), listen(&mut child));
+    let mut buffer = vec![0; 64 * 1024];
+    while let Some(out) = &mut out {
+        let read = out.read(&mut buffer).await;
+        let read = read.map_err(|cause| unrunnable(PROGRAM, cause))?;
+        match buffer.get(..read).filter(|bytes| !bytes.is_empty()) {
+            Some(bytes) => part.write(bytes)?,
+            None => break,
+        }
+    }
+    ended(PROGRAM, &mut child, said).await?;
+    part.finish(|bytes, sha256| Manifest {
+        format: 1,
+        tenant_id: taking.tenant_id,
+        slug: taking.slug.clone(),
+        db_name: way.database.clone(),
+        schema: tenantry_tenantdb::schema_digest().to_owned(),
+        taken_at: taking.taken_at,
+        operation_id: taking.operation_id,
+        program,
+        bytes,
+        sha256,
+    })
+}
+
+/// Puts a dump into a database, in the place of all that is there, in one transaction: it is the dump's or,
+/// whatever happens to this process or to Postgres, as it was. The dump is checked first.
+///
+/// # Errors
+/// See [`DumpError`]; nothing was changed then.
+pub async fn restore(programs: &Programs, way: &Way, dump: &Path) -> Result<Manifest, DumpError> {
+    const READER: &str = "pg_restore";
+    const WRITER: &str = "psql";
+    let manifest = super::read(dump)?;
+    super::verify(dump, &manifest)?;
+    let mut reader = programs
+        .command(READER, None)
+        .args(["--no-owner", "--single-transaction", "--file=-"])
+        .arg(dump)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|cause| unrunnable(READER, cause))?;
+    let mut writer = programs
+        .command(WRITER, Some(way))
+        .args([
+            "--no-psqlrc",
+            "--no-password",
+            "--quiet",
+            "--output=/dev/null",
+        ])
+        .arg("--set=ON_ERROR_STOP=1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|cause| unrunnable(WRITER, cause))?;
+    let (read_said, write_said) = (listen(&mut reader), listen(&mut writer));
+    let copied = async {
+        let (Some(mut from), Some(mut to)) = (reader.stdout.take(), writer.stdin.take()) else {
+            return Ok(());
+        };
+        to.write_all(EMPTY.as_bytes()).await?;
+        tokio::io::copy(&mut from, &mut to).await?;
+        to.shutdown().await
+    };
+    // It ends where the writer has given up; why, that one says. Without the commit, which is the reader's last
+    // word, nothing was changed.
+    let copied = copied.await;
+    ended(WRITER, &mut writer, write_said).await?;
+    ended(READER, &mut reader, read_said).await?;
+    copied.map_err(|cause| unrunnable(WRITER, cause))?;
+    Ok(manifest)
+}
+
+type Said = tokio::task::JoinHandle<String>;
+
+/// Reads what a program says, so that it is never kept waiting.
+fn listen(child: &mut Child) -> Option<Said> {
+    let mut from = child.stderr.take()?;
+    Some(tokio::spawn(async move {
+        let (mut said, mut buffer) = (Vec::new(), vec![0; 4096]);
+        while let Ok(read) = from.read(&mut buffer).await {
+            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                break;
+            };
+            said.extend_from_slice(bytes);
+            let over = said.len().saturating_sub(SAID);
+            said.drain(..over);
+        }
+        String::from_utf8_lossy(&said).trim().to_owned()
+    }))
+}
+
+async fn ended(program: &str, child: &mut Child, said: Option<Said>) -> Result<(), DumpError> {
+    let status = child.wait().await;
+    let status = status.map_err(|cause| unrunnable(program, cause))?;
+    let said = match said {
+        Some(said) => said.await.unwrap_or_default(),
+        None => String::new(),
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let program = program.to_owned();
+    if said.contains("server version mismatch") {
+        return Err(DumpError::TooOld { program, said });
+    }
+    let said = match said.is_empty() {
+        true => status.to_string(),
+        false => said,
+    };
+    Err(DumpError::Failed { program, said })
+}
+
+fn unrunnable(program: &str, cause: std::io::Error) -> DumpError {
+    DumpError::Program {
+        program: program.to_owned(),
+        cause,
+    }
+}
+
+/// Whether a dump of this name is there, whole.
+pub(crate) fn is_there(dump: &Path) -> bool {
+    manifest_of(dump).is_file() && dump.is_file()
+}
