@@ -85,7 +85,7 @@ ask() { # host, path, arguments of curl
 
 # A tenant, a deleted one, a signed-in person and another, and who we are.
 people() {
-    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias wonka creation visitor
+    local login='{"email": "ann@acme.example", "password": "correct horse battery"}' answer bob alias wonka creation visitor robot looked
     local -a json=(-H 'Content-Type: application/json')
     local -a operating=(-H "Authorization: Bearer $token")
     ask localhost /setup/tenants "${operating[@]}" "${json[@]}" \
@@ -101,7 +101,9 @@ people() {
         -d '{"kind": "appId", "value": "umbrella-shop"}')")
     visitor=$(field dbUsername "$(ask localhost /setup/tenants/umbrella/logins "${operating[@]}" "${json[@]}" \
         -d '{"role": "readonly", "ttl": "1h"}')")
+    looked=$(field runId "$(ask localhost /setup/doctor "${operating[@]}" "${json[@]}" -d '{"quick": true}')")
     operator=$(field operatorId "$(ask localhost /setup/operators "${operating[@]}")")
+    robot=$(field operatorId "$(ask localhost /setup/operators "${operating[@]}" "${json[@]}" -d '{"name": "robot"}')")
 
     answer=$(ask acme.localhost /auth/login "${json[@]}" -d "$login")
     access=$(field accessToken "$answer")
@@ -120,7 +122,11 @@ people() {
         "POST /setup/tenants/{tenant}/undelete": {"path": {"tenant": "initech"}},
         "GET /setup/operations/{operation}": {"path": {"operation": "'$creation'"}},
         "GET /setup/operations/{operation}/events": {"path": {"operation": "'$creation'"}},
+        "POST /setup/clusters/{cluster}/drain": {"path": {"cluster": "none"}},
+        "GET /setup/doctor/{run}": {"path": {"run": "'$looked'"}},
         "GET /setup/tenants/{tenant}": {"path": {"tenant": "initech"}},
+        "PATCH /setup/operators/{operator}": {"path": {"operator": "'$robot'"}},
+        "POST /setup/operators/{operator}/rotate": {"path": {"operator": "'$robot'"}},
         "PATCH /setup/tenants/{tenant}": {"path": {"tenant": "'$wonka'"}},
         "POST /setup/tenants/{tenant}/suspend": {"path": {"tenant": "'$wonka'"}},
         "POST /setup/tenants/{tenant}/resume": {"path": {"tenant": "'$wonka'"}},
@@ -170,11 +176,14 @@ still_there() {
         die "the server logged errors"
     fi
     # A domain is verified by a record in the DNS, of which there is none here, and what is decided about an
-    # operation needs one that is on its way or parked; tests/it has them.
+    # operation needs one that is on its way or parked; there is one server, which is a cluster already and is
+    # not to be drained. tests/it has them.
     unmet=$(comm -23 <(routes | sort -u) <(succeeded | sort -u) |
         grep -vxF -e 'POST /setup/tenants/{tenant}/domains/{domain}/verify' \
             -e 'POST /setup/operations/{operation}/cancel' -e 'POST /setup/operations/{operation}/retry' \
-            -e 'POST /setup/operations/{operation}/abandon' || true)
+            -e 'POST /setup/operations/{operation}/abandon' \
+            -e 'POST /setup/clusters' -e 'DELETE /setup/clusters/{cluster}' \
+            -e 'POST /setup/clusters/{cluster}/drain' || true)
     [[ -z $unmet ]] || die "never answered with a success: $unmet"
 }
 

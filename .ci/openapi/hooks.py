@@ -20,6 +20,8 @@ REAL = json.loads(os.environ.get("TENANTRY_REAL", "{}"))
 NOBODY = "00000000-0000-7000-8000-000000000000"
 ENDING = {
     "DELETE /setup/operators/{operator}",
+    "PATCH /setup/operators/{operator}",
+    "POST /setup/operators/{operator}/rotate",
     "DELETE /users/{user}",
     "PATCH /users/{user}",
 }

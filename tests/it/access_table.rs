@@ -3,8 +3,9 @@
 
 use reqwest::Method;
 use serde_json::json;
+use tenantry_api::rights::Right;
 use tenantry_api::routes::{Access, HostKind, RouteInfo, table};
-use tenantry_testkit::{Answer, Client, Tenant, shared};
+use tenantry_testkit::{Answer, Client, Tenant, shared, unique};
 
 /// Who may call what, as the product promises it.
 const PROMISED: &[(&str, &str, &str)] = &[
@@ -14,70 +15,85 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("GET", "/openapi.json", "public"),
     ("GET", "/docs", "public"),
     ("GET", "/docs/{asset}", "public"),
-    ("GET", "/setup/status", "operator"),
+    ("GET", "/setup/status", "read"),
+    ("GET", "/setup/health", "read"),
+    ("POST", "/setup/doctor", "operate"),
+    ("GET", "/setup/doctor", "read"),
+    ("GET", "/setup/doctor/{run}", "read"),
     ("GET", "/", "public"),
     ("GET", "/sign-in", "public"),
     ("POST", "/sign-in", "public"),
     ("POST", "/sign-in/redeem", "public"),
     ("POST", "/sign-out", "public"),
-    ("GET", "/setup/clusters", "operator"),
-    ("PATCH", "/setup/clusters/{cluster}", "operator"),
-    ("GET", "/setup/routers", "operator"),
-    ("GET", "/setup/top", "operator"),
-    ("POST", "/setup/tenants", "operator"),
-    ("GET", "/setup/tenants", "operator"),
-    ("GET", "/setup/tenants/{tenant}", "operator"),
-    ("DELETE", "/setup/tenants/{tenant}", "operator"),
-    ("PATCH", "/setup/tenants/{tenant}", "operator"),
-    ("GET", "/setup/tenants/{tenant}/explain", "operator"),
-    ("POST", "/setup/tenants/{tenant}/undelete", "operator"),
-    ("POST", "/setup/tenants/{tenant}/suspend", "operator"),
-    ("POST", "/setup/tenants/{tenant}/resume", "operator"),
-    ("POST", "/setup/tenants/{tenant}/rename", "operator"),
-    ("POST", "/setup/tenants/{tenant}/disconnect", "operator"),
-    (
-        "POST",
-        "/setup/tenants/{tenant}/rotate-credentials",
-        "operator",
-    ),
-    ("POST", "/setup/tenants/{tenant}/credentials", "operator"),
-    ("POST", "/setup/tenants/{tenant}/logins", "operator"),
-    ("GET", "/setup/tenants/{tenant}/logins", "operator"),
-    (
-        "DELETE",
-        "/setup/tenants/{tenant}/logins/{login}",
-        "operator",
-    ),
-    ("GET", "/setup/tenants/{tenant}/domains", "operator"),
-    (
-        "PUT",
-        "/setup/tenants/{tenant}/domains/{domain}",
-        "operator",
-    ),
+    ("GET", "/setup/clusters", "read"),
+    ("POST", "/setup/clusters", "operate"),
+    ("GET", "/setup/clusters/{cluster}", "read"),
+    ("PATCH", "/setup/clusters/{cluster}", "operate"),
+    ("DELETE", "/setup/clusters/{cluster}", "operate"),
+    ("POST", "/setup/clusters/{cluster}/drain", "operate"),
+    ("POST", "/setup/clusters/{cluster}/accept", "operate"),
+    ("GET", "/setup/routers", "read"),
+    ("GET", "/setup/top", "read"),
+    ("POST", "/setup/tenants", "provision"),
+    ("GET", "/setup/tenants", "read"),
+    ("GET", "/setup/tenants/{tenant}", "read created"),
+    ("DELETE", "/setup/tenants/{tenant}", "operate"),
+    ("PATCH", "/setup/tenants/{tenant}", "operate"),
+    ("GET", "/setup/tenants/{tenant}/explain", "read"),
+    ("POST", "/setup/tenants/{tenant}/undelete", "operate"),
+    ("POST", "/setup/tenants/{tenant}/suspend", "operate"),
+    ("POST", "/setup/tenants/{tenant}/resume", "operate"),
+    ("POST", "/setup/tenants/{tenant}/rename", "operate"),
+    ("POST", "/setup/tenants/{tenant}/disconnect", "operate"),
+    ("GET", "/setup/tenants/{tenant}/domains", "read"),
+    ("PUT", "/setup/tenants/{tenant}/domains/{domain}", "operate"),
     (
         "DELETE",
         "/setup/tenants/{tenant}/domains/{domain}",
-        "operator",
+        "operate",
     ),
     (
         "POST",
         "/setup/tenants/{tenant}/domains/{domain}/verify",
-        "operator",
+        "operate",
     ),
-    ("GET", "/setup/tenants/{tenant}/aliases", "operator"),
-    ("PUT", "/setup/tenants/{tenant}/aliases", "operator"),
-    ("DELETE", "/setup/tenants/{tenant}/aliases", "operator"),
-    ("GET", "/setup/operations", "operator"),
-    ("GET", "/setup/operations/{operation}", "operator"),
-    ("GET", "/setup/operations/{operation}/events", "operator"),
-    ("POST", "/setup/operations/{operation}/cancel", "operator"),
-    ("POST", "/setup/operations/{operation}/retry", "operator"),
-    ("POST", "/setup/operations/{operation}/abandon", "operator"),
-    ("POST", "/setup/rollouts", "operator"),
-    ("POST", "/setup/rotations", "operator"),
-    ("POST", "/setup/operators", "operator"),
-    ("GET", "/setup/operators", "operator"),
-    ("DELETE", "/setup/operators/{operator}", "operator"),
+    ("GET", "/setup/tenants/{tenant}/aliases", "read"),
+    ("PUT", "/setup/tenants/{tenant}/aliases", "operate"),
+    ("DELETE", "/setup/tenants/{tenant}/aliases", "operate"),
+    ("GET", "/setup/operations", "read"),
+    ("GET", "/setup/operations/{operation}", "read created"),
+    (
+        "GET",
+        "/setup/operations/{operation}/events",
+        "read created",
+    ),
+    ("POST", "/setup/operations/{operation}/cancel", "operate"),
+    ("POST", "/setup/operations/{operation}/retry", "operate"),
+    ("POST", "/setup/operations/{operation}/abandon", "operate"),
+    ("POST", "/setup/rollouts", "operate"),
+    ("POST", "/setup/operators", "owner"),
+    ("GET", "/setup/operators", "read"),
+    ("DELETE", "/setup/operators/{operator}", "owner"),
+    (
+        "POST",
+        "/setup/tenants/{tenant}/rotate-credentials",
+        "operate",
+    ),
+    ("POST", "/setup/tenants/{tenant}/credentials", "operate"),
+    ("POST", "/setup/rotations", "operate"),
+    ("PATCH", "/setup/operators/{operator}", "owner"),
+    ("POST", "/setup/operators/{operator}/rotate", "owner"),
+    ("GET", "/setup/audit", "read"),
+    ("GET", "/setup/audit/export", "read"),
+    ("GET", "/setup/audit/verify", "read"),
+    ("GET", "/setup/audit/denied", "read"),
+    ("POST", "/setup/tenants/{tenant}/logins", "operate"),
+    ("GET", "/setup/tenants/{tenant}/logins", "read"),
+    (
+        "DELETE",
+        "/setup/tenants/{tenant}/logins/{login}",
+        "operate",
+    ),
     // At the base domain and at a tenant's host.
     ("POST", "/auth/login", "public"),
     ("POST", "/auth/login", "public"),
@@ -101,7 +117,7 @@ fn the_programs_table_is_what_was_promised() {
         .map(|route| {
             let access = match route.access {
                 Access::Public => "public",
-                Access::Operator => "operator",
+                Access::Operator(right) => word_of(right),
                 Access::User(permission) => permission,
             };
             (
@@ -118,6 +134,92 @@ fn the_programs_table_is_what_was_promised() {
     actual.sort();
     promised.sort();
     assert_eq!(actual, promised);
+}
+
+const fn word_of(right: Right) -> &'static str {
+    match right {
+        Right::Govern => "owner",
+        Right::Operate => "operate",
+        Right::Read => "read",
+        Right::Provision => "provision",
+        Right::ReadCreated => "read created",
+    }
+}
+
+/// Which roles may ask for what is promised by a word: written down here once more.
+fn may(word: &str, role: &str) -> bool {
+    match word {
+        "owner" => role == "owner",
+        "operate" => matches!(role, "owner" | "operator"),
+        "read" => role != "provisioner",
+        "provision" => role != "read_only",
+        "read created" => true,
+        _ => panic!("no right is called {word}"),
+    }
+}
+
+#[tokio::test]
+async fn every_setup_route_is_for_the_roles_that_were_promised() {
+    let dev = shared();
+    let mut tried = 0;
+    for role in ["owner", "operator", "read_only", "provisioner"] {
+        let body = json!({ "name": unique(role), "role": role, "ttl": "1h" });
+        let made = dev
+            .operator()
+            .post("/setup/operators", body)
+            .await
+            .expect(201);
+        let client = dev.base().bearer(made["token"].as_str().expect("a token"));
+        for route in table() {
+            let Access::Operator(right) = route.access else {
+                continue;
+            };
+            // Of nothing that there is: who may ask is told that, and changes nothing.
+            let path = route
+                .path
+                .replace("{tenant}", "no-such-tenant")
+                .replace("{operator}", "no-such-operator")
+                .replace("{cluster}", "no-such-cluster")
+                .replace("{domain}", "no.such.example")
+                .replace("{operation}", "00000000-0000-7000-8000-000000000000");
+            let answer = ask(&client, route, &path).await;
+            let promised = PROMISED
+                .iter()
+                .find(|(method, path, _)| (route.method.as_str(), route.path) == (*method, *path));
+            let word = promised.expect("in the list").2;
+            assert_eq!(word, word_of(right));
+            if may(word, role) {
+                assert!(
+                    !matches!(answer.status, 401 | 403 | 405) && answer.status < 500,
+                    "{role}: {answer}"
+                );
+            } else {
+                let told = answer.problem(403, "ROLE_REQUIRED");
+                let roles = told["roles"].as_array().expect("roles");
+                assert!(!roles.is_empty() && !roles.contains(&json!(role)), "{told}");
+                assert!(
+                    roles
+                        .iter()
+                        .all(|role| may(word, role.as_str().unwrap_or_default()))
+                );
+                // A key does not lead around it.
+                let mut request = client.request(route.method.clone(), &path);
+                request = request.header("idempotency-key", "around");
+                request
+                    .json(&json!({}))
+                    .send()
+                    .await
+                    .problem(403, "ROLE_REQUIRED");
+            }
+            tried += 1;
+        }
+        let end = format!(
+            "/setup/operators/{}",
+            made["operatorId"].as_str().expect("an id")
+        );
+        dev.operator().delete(&end).await.expect(200);
+    }
+    assert!(tried > 4 * 30, "{tried}");
 }
 
 /// One wrong way to ask.
@@ -141,6 +243,7 @@ async fn every_route_refuses_every_wrong_token() {
             .replace("{user}", &acme.user_id)
             .replace("{operator}", "dev")
             .replace("{cluster}", "main")
+            .replace("{run}", "00000000-0000-7000-8000-000000000000")
             .replace("{domain}", "shop.table.example")
             .replace("{asset}", "rapidoc-min.js")
             .replace("{operation}", "00000000-0000-7000-8000-000000000000");
@@ -163,7 +266,7 @@ async fn every_route_refuses_every_wrong_token() {
                     "{answer}"
                 );
             }
-            Access::Operator => {
+            Access::Operator(_) => {
                 wrongs.push(unauthenticated("nobody", here.clone()));
                 wrongs.push(unauthenticated("junk", here.bearer("junk")));
                 wrongs.push(unauthenticated(

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::ApiDeps;
 use crate::config::ApiConfig;
+use crate::denied::Denials;
 use crate::meters::Meters;
 use crate::pages::Renewals;
 use crate::problem::Problem;
@@ -39,6 +40,9 @@ pub(crate) struct Inner {
     pub(crate) entropy: Entropy,
     pub(crate) config: ApiConfig,
     pub(crate) meters: Arc<Meters>,
+    pub(crate) denials: Denials,
+    /// The turn to look through the audit trail.
+    pub(crate) verifying: Semaphore,
     /// Turns to ask the catalog whose an operator token is. Anyone can ask that with tokens they
     /// made up; the catalog's other connections stay for those who are known.
     pub(crate) token_turns: Semaphore,
@@ -61,11 +65,13 @@ impl App {
             lifecycle: deps.lifecycle,
             router: deps.router,
             catalog: deps.catalog,
+            denials: Denials::new(deps.clock.clone()),
             started_at: deps.clock.now(),
             clock: deps.clock,
             entropy: deps.entropy,
             config,
             meters,
+            verifying: Semaphore::new(1),
             token_turns: Semaphore::new(4),
         }))
     }

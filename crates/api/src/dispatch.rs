@@ -18,7 +18,7 @@ use crate::context::{
 };
 use crate::meters::Noted;
 use crate::problem::Problem;
-use crate::routes::{HostKind, Place, ROUTES, Route};
+use crate::routes::{Access, HostKind, Place, ROUTES, Route};
 use crate::setup::repeated;
 use crate::slot::Slots;
 
@@ -81,8 +81,11 @@ fn noted(route: &Route, app: &App) -> MethodRouter<App> {
     let number = number.and_then(|number| u16::try_from(number).ok());
     let noting = from_fn_with_state(number, note_route);
     let mut answering = route.method_router();
-    if repeated::applies_to(&route.info.method, route.info.path) {
-        answering = answering.route_layer(from_fn_with_state(app.clone(), repeated::once));
+    if let Access::Operator(right) = route.info.access
+        && repeated::applies_to(&route.info.method, route.info.path)
+    {
+        let state = (app.clone(), right);
+        answering = answering.route_layer(from_fn_with_state(state, repeated::once));
     }
     answering.route_layer(noting)
 }

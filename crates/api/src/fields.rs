@@ -194,15 +194,6 @@ impl Fields {
         self.number(name, least, most).map(Some)
     }
 
-    /// A whole number that must be there.
-    pub(crate) fn required_number(&mut self, name: &str, least: u64, most: u64) -> Option<u64> {
-        self.note(name, Kind::Number(least, most), true);
-        if !self.has(name) {
-            self.wrong(name, "is required");
-        }
-        self.number(name, least, most)
-    }
-
     /// A list of texts, each parsed on its own; errors name the place, e.g. `roles[2]`.
     pub(crate) fn list<T, E: Display>(
         &mut self,

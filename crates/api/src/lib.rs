@@ -13,6 +13,7 @@ mod base;
 mod config;
 mod context;
 mod cookies;
+mod denied;
 mod dispatch;
 mod docs;
 mod duration;
@@ -27,6 +28,7 @@ pub mod openapi;
 mod operator_token;
 mod pages;
 mod problem;
+pub mod rights;
 pub mod routes;
 mod setup;
 mod sign_in;
@@ -83,6 +85,14 @@ impl Api {
     /// client's address is needed to slow down the guessing of passwords.
     pub fn service(&self) -> axum::Router {
         stack::stack(self.0.clone())
+    }
+
+    /// Writes into the catalog who was refused at the setup API since it was last called.
+    ///
+    /// # Errors
+    /// When the catalog does not answer; nothing is lost by that.
+    pub async fn flush_denied(&self) -> Result<(), tenantry_catalog::CatalogError> {
+        self.0.denials.flush(&self.0.catalog).await
     }
 
     /// What the internal listener serves.

@@ -14,12 +14,14 @@ use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, W
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tenantry_catalog::operators::Role;
 use tenantry_types::{ErrorKind, FieldError, OperationId};
 use utoipa::ToSchema;
 
 use crate::context::{Audience, RequestId};
 use crate::openapi::words;
 use crate::pages::ProblemPage;
+use crate::rights::Right;
 
 mod conversions;
 mod texts;
@@ -37,6 +39,7 @@ struct Parts {
     detail: Option<String>,
     errors: Vec<FieldError>,
     permission: Option<String>,
+    roles: Vec<Role>,
     operation_id: Option<OperationId>,
     retry_after: Option<u64>,
     location: Option<HeaderValue>,
@@ -64,6 +67,7 @@ impl Problem {
             detail: None,
             errors: Vec::new(),
             permission: None,
+            roles: Vec::new(),
             operation_id: None,
             retry_after: hopeful.then_some(1),
             location: None,
@@ -108,6 +112,23 @@ impl Problem {
         problem
     }
 
+    /// 401: the token was good once.
+    pub(crate) fn token_expired() -> Self {
+        Self::new(ErrorKind::Unauthenticated, "TOKEN_EXPIRED")
+    }
+
+    /// 403: the operator's role lacks the right; those that have it are named.
+    pub(crate) fn role_required(right: Right, role: Role) -> Self {
+        let roles: Vec<Role> = right.roles().collect();
+        let named = roles.iter().map(|role| format!("`{role}`"));
+        let named = named.collect::<Vec<_>>().join(", ");
+        let mut problem = Self::new(ErrorKind::Forbidden, "ROLE_REQUIRED").detail(format!(
+            "This needs the token of an operator with one of these roles: {named}. Yours is `{role}`."
+        ));
+        problem.0.roles = roles;
+        problem
+    }
+
     /// 422 with every field that is wrong.
     pub(crate) fn validation(errors: Vec<FieldError>) -> Self {
         let mut problem = Self::new(ErrorKind::Invalid, "VALIDATION_FAILED");
@@ -129,6 +150,12 @@ impl Problem {
     /// text of a cause.
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// What is wrong, point by point.
+    pub(crate) fn errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.0.errors = errors;
         self
     }
 
@@ -203,6 +230,7 @@ impl Problem {
             request_id: request_id.to_owned(),
             errors: errors.collect(),
             permission: parts.permission.clone(),
+            roles: parts.roles.clone(),
             operation_id: parts.operation_id,
             retry_after: parts.retry_after,
         }
@@ -251,6 +279,10 @@ pub(crate) struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = words::Permission, required = false)]
     permission: Option<String>,
+    /// The roles of operators that may do it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<words::Role>, required = false)]
+    roles: Vec<Role>,
     /// The operation that stands in the way, or that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = words::OperationId, required = false)]
@@ -282,6 +314,7 @@ pub(crate) fn sample(code: &str) -> Value {
         "VALIDATION_FAILED" => {
             problem.0.errors = vec![FieldError::new("email", "is required")];
         }
+        "ROLE_REQUIRED" => problem = Problem::role_required(Right::Operate, Role::ReadOnly),
         "PERMISSION_DENIED" => problem.0.permission = Some("users:list".to_owned()),
         _ => {}
     }

@@ -9,6 +9,7 @@ use http::Method;
 
 use crate::app::App;
 use crate::context::Guard;
+use crate::rights::Right;
 use crate::{base, docs, health, jwks, openapi, pages, setup, tenant};
 
 /// Every URL, in the order of the folders. `{…}` is one segment. A path may stand here twice: for the
@@ -31,8 +32,23 @@ fn all() -> Vec<Route> {
         post("/sign-out", pages::sign_out::handle),
         //
         get("/setup/status", setup::status::handle),
+        get("/setup/health", setup::health::handle),
+        post("/setup/doctor", setup::doctor::create::handle),
+        get("/setup/doctor", setup::doctor::last::handle),
+        get("/setup/doctor/{run}", setup::doctor::show::handle),
         get("/setup/clusters", setup::clusters::list::handle),
+        post("/setup/clusters", setup::clusters::create::handle),
+        get("/setup/clusters/{cluster}", setup::clusters::show::handle),
         patch("/setup/clusters/{cluster}", setup::clusters::update::handle),
+        delete("/setup/clusters/{cluster}", setup::clusters::remove::handle),
+        post(
+            "/setup/clusters/{cluster}/drain",
+            setup::clusters::drain::handle,
+        ),
+        post(
+            "/setup/clusters/{cluster}/accept",
+            setup::clusters::accept::handle,
+        ),
         get("/setup/routers", setup::routers::list::handle),
         get("/setup/top", setup::top::handle),
         post("/setup/tenants", setup::tenants::create::handle),
@@ -137,10 +153,22 @@ fn all() -> Vec<Route> {
         post("/setup/rotations", setup::rotations::create::handle),
         post("/setup/operators", setup::operators::create::handle),
         get("/setup/operators", setup::operators::list::handle),
+        patch(
+            "/setup/operators/{operator}",
+            setup::operators::update::handle,
+        ),
+        post(
+            "/setup/operators/{operator}/rotate",
+            setup::operators::rotate::handle,
+        ),
         delete(
             "/setup/operators/{operator}",
             setup::operators::revoke::handle,
         ),
+        get("/setup/audit", setup::audit::list::handle),
+        get("/setup/audit/export", setup::audit::export::handle),
+        get("/setup/audit/verify", setup::audit::verify::handle),
+        get("/setup/audit/denied", setup::audit::denied::handle),
         //
         post("/auth/login", base::auth::login::handle),
         //
@@ -216,8 +244,8 @@ impl HostKind {
 pub enum Access {
     /// Anyone.
     Public,
-    /// Whoever holds an operator token.
-    Operator,
+    /// Whoever holds an operator token of a role that has this right.
+    Operator(Right),
     /// A signed-in user of the tenant who holds this permission (`resource:action`); `own` is held
     /// by every one of them.
     User(&'static str),
@@ -332,7 +360,11 @@ mod tests {
         for route in table() {
             let setup = route.path.starts_with("/setup/");
             let about = route.path == "/openapi.json" || route.path.starts_with("/docs");
-            assert_eq!(route.access == Access::Operator, setup, "{route:?}");
+            assert_eq!(
+                matches!(route.access, Access::Operator(_)),
+                setup,
+                "{route:?}"
+            );
             assert!(
                 !(setup || about) || route.host == HostKind::Base,
                 "{route:?}"
@@ -344,7 +376,9 @@ mod tests {
     fn only_these_routes_are_the_base_domains_own_beside_setup() {
         let own: Vec<_> = table()
             .iter()
-            .filter(|route| route.host == HostKind::Base && route.access != Access::Operator)
+            .filter(|route| {
+                route.host == HostKind::Base && !matches!(route.access, Access::Operator(_))
+            })
             .map(|route| (route.method.as_str(), route.path))
             .collect();
         let wanted = [

@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 use crate::app::App;
 use crate::context::trace::{self, Ids, TRACE_RESPONSE, Traced};
-use crate::context::{Audience, RequestId, SECRET_HEADERS};
+use crate::context::{Audience, RequestId, SECRET_HEADERS, client_of};
 use crate::dispatch::{self, Hosts};
 use crate::meters::{self, Noted};
 use crate::problem::{self, Problem};
@@ -81,11 +81,23 @@ async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Re
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(noted.clone());
     let audience = Audience::of(request.headers());
+    let at_setup = request.uri().path().starts_with("/setup/").then(|| {
+        let trusted = &app.config.trusted_proxies;
+        client_of(request.extensions(), request.headers(), trusted)
+    });
     async move {
         let in_flight = app.meters.begin(request.method().clone(), noted);
         let (mut response, problem) = problem::render(next.run(request).await, &id, audience);
         if let Some(problem) = problem {
             app.meters.problem(problem.code());
+            if let Some(address) = at_setup
+                && matches!(
+                    problem.status(),
+                    StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+                )
+            {
+                app.denials.count(address, problem.code());
+            }
         }
         set_headers(response.headers_mut(), &id);
         if let Some(value) = ids.and_then(|ids| ids.header()) {

@@ -32,7 +32,7 @@ words! {
         Restored = "restored",
         /// It is gone for good.
         Purged = "purged",
-        /// Its schema changed: idle connections hold stale plans.
+        /// Its schema changed, or the way to its cluster: idle connections are not to be used again.
         Migrated = "migrated",
         /// Its connections are to be ended.
         Disconnect = "disconnect",
@@ -100,6 +100,39 @@ pub async fn append(
     .fetch_one(conn)
     .await?;
     Ok(row.number)
+}
+
+/// Appends a row for each tenant of a cluster: the way to all of them is another one. Connections over the
+/// former are not used again, and those in use end with their requests.
+///
+/// As for [`append`], the last statement of the transaction. It is as long as there are tenants, and nobody
+/// else's change comes in between.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn append_for_cluster(
+    conn: &mut PgConnection,
+    cluster: ClusterId,
+) -> Result<(), CatalogError> {
+    sqlx::query!(
+        r#"WITH moved AS (
+             SELECT id, row_number() OVER (ORDER BY id) AS nth FROM tenants WHERE cluster_id = $1
+           ),
+           next AS (
+             UPDATE change_counter SET value = value + (SELECT count(*) FROM moved)
+             RETURNING value, value - (SELECT count(*) FROM moved) AS before
+           ),
+           appended AS (
+             INSERT INTO changes (number, tenant_id, kind)
+             SELECT next.before + moved.nth, moved.id, $2 FROM moved, next
+           )
+           SELECT pg_notify('tenantry_changes', value::text) FROM next"#,
+        cluster.as_uuid(),
+        Kind::Migrated.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// The rows after a number, in order, at most `limit`.

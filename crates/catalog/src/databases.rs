@@ -153,6 +153,25 @@ pub async fn take_back(conn: &mut PgConnection, id: DatabaseId) -> Result<bool, 
     Ok(!owned)
 }
 
+/// Takes a spare out of the stock, to be unmade by an operation. `false`: a tenant has it, or it is no spare.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn unstock(
+    conn: &mut PgConnection,
+    id: DatabaseId,
+    operation: OperationId,
+) -> Result<bool, CatalogError> {
+    let done = sqlx::query!(
+        "UPDATE databases SET state = 'making', operation_id = $2 WHERE id = $1 AND state = 'spare'",
+        id.as_uuid(),
+        operation.as_uuid(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Gives the oldest spare at these migrations to a tenant; it keeps its name until [`claim`]. Two who
 /// ask at once get different ones. `None`: there is no spare.
 ///
@@ -319,6 +338,26 @@ pub async fn spares(
     .into_iter()
     .map(DatabaseRow::decode)
     .collect()
+}
+
+/// The databases of a cluster that are there for certain: spares and tenants', but for those on which an operation
+/// works.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn finished_on(
+    conn: &mut PgConnection,
+    cluster: ClusterId,
+) -> Result<Vec<DatabaseId>, CatalogError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT d.id FROM databases d WHERE d.cluster_id = $1 AND d.state <> 'making'
+           AND NOT EXISTS (SELECT FROM operations o WHERE o.status IN ('running', 'undoing', 'parked')
+                           AND (o.id = d.operation_id OR o.tenant_id = d.tenant_id))",
+        cluster.as_uuid(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(DatabaseId::from_uuid).collect())
 }
 
 /// Forgets a database that was dropped, its logins with it. `false`: no such database.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::PgConnection;
-use tenantry_types::{ErrorKind, OperationId, TenantId, Timestamp};
+use tenantry_types::{ErrorKind, OperationId, OperatorId, TenantId, Timestamp};
 use uuid::Uuid;
 
 use crate::CatalogError;
@@ -90,6 +90,8 @@ pub struct NewOperation<'a> {
     pub params: &'a Value,
     /// Who asks for it.
     pub asked_by: &'a str,
+    /// The operator, where it is one: a name may be another's later.
+    pub operator: Option<OperatorId>,
     /// The request that asks for it.
     pub request_id: Option<&'a str>,
 }
@@ -120,9 +122,9 @@ pub async fn insert_leased(
         // Waits for another transaction that is inserting one for the same tenant.
         let fence = sqlx::query_scalar!(
             "INSERT INTO operations (id, kind, tenant_id, status, params, asked_by, request_id,
-                                     lease_holder, lease_until, fence)
+                                     lease_holder, lease_until, fence, operator_id)
              VALUES ($1, $2, $3, 'running', $4, $5, $6,
-                     $7, clock_timestamp() + make_interval(secs => $8), 1)
+                     $7, clock_timestamp() + make_interval(secs => $8), 1, $9)
              ON CONFLICT (tenant_id) WHERE status IN ('running', 'undoing', 'parked') DO NOTHING
              RETURNING fence",
             new.id.as_uuid(),
@@ -133,6 +135,7 @@ pub async fn insert_leased(
             new.request_id,
             holder,
             ttl.as_secs_f64(),
+            new.operator.map(|operator| operator.as_uuid()),
         )
         .fetch_optional(&mut *conn)
         .await

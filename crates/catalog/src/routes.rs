@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use tenantry_types::{Alias, ClusterId, DatabaseId, DbName, Plan, RoleName, Slug, TenantId};
+use tenantry_types::{
+    Alias, ClusterId, DatabaseId, DbName, Plan, RoleName, RootCa, Slug, TenantId,
+};
 use tenantry_vault::Sealed;
 use uuid::Uuid;
 
@@ -30,7 +32,7 @@ macro_rules! route_query {
                    x.tenant_name AS "tenant_name?", x.plan AS "plan?", x.status AS "status?",
                    x.status_reason AS "status_reason?", x.epoch AS "epoch?",
                    x.cluster_id AS "cluster_id?", x.host AS "host?", x.port AS "port?",
-                   x.tls AS "tls?", x.connection_budget AS "connection_budget?",
+                   x.tls AS "tls?", x.root_ca AS "root_ca?", x.connection_budget AS "connection_budget?",
                    x.database_id AS "database_id?", x.db_name AS "db_name?", x.login AS "login?",
                    x.key_id AS "key_id?", x.sealed AS "sealed?",
                    x.max_connections AS "max_connections?", x.redirects_for AS "redirects_for?"
@@ -70,6 +72,8 @@ pub struct Route {
     pub port: u16,
     /// How to use TLS there.
     pub tls: TlsMode,
+    /// The authority of the cluster's certificate, where that is no public one.
+    pub root_ca: Option<RootCa>,
     /// How many connections may be open on the cluster, over all routers.
     pub connection_budget: u32,
     /// Its database; none while it is being made.
@@ -168,6 +172,7 @@ struct RouteRow {
     host: Option<String>,
     port: Option<i32>,
     tls: Option<String>,
+    root_ca: Option<String>,
     connection_budget: Option<i32>,
     database_id: Option<Uuid>,
     db_name: Option<String>,
@@ -188,6 +193,7 @@ impl RouteRow {
         let tls = row.present("tls", self.tls)?;
         let port = row.present("port", self.port)?;
         let budget = row.present("connection_budget", self.connection_budget)?;
+        let root_ca = self.root_ca.as_deref().map(RootCa::parse).transpose();
         let db_name = self.db_name.map(DbName::parse).transpose();
         let login = self.login.map(RoleName::parse).transpose();
         let max_connections = self.max_connections.map(u32::try_from).transpose();
@@ -206,6 +212,7 @@ impl RouteRow {
             host: row.present("host", self.host)?,
             port: row.column("port", u16::try_from(port))?,
             tls: row.column("tls", tls.parse())?,
+            root_ca: row.column("root_ca", root_ca)?,
             connection_budget: row.column("connection_budget", u32::try_from(budget))?,
             database_id: self.database_id.map(DatabaseId::from_uuid),
             db_name: row.column("db_name", db_name)?,

@@ -1,7 +1,7 @@
 //! Shares of the clusters' connection budgets: how many connections each router may have open.
 //!
 //! The rules are in the database, as functions that the routers' restricted login may call (see the
-//! migrations `0010_budget_shares.sql` and `0016_named_clusters.sql`): the sum of all shares of a cluster never rises above its
+//! migrations `0010_budget_shares.sql` and `0019_placement.sql`): the sum of all shares of a cluster never rises above its
 //! budget, also with those of routers that are dead. A share is freed by its router, which says what it
 //! has given back, or after the connections of a dead one were seen gone ([`reap`]).
 
@@ -60,7 +60,7 @@ pub struct Share {
     pub slots: u32,
     /// … at most this may be open.
     pub goal: u32,
-    /// The whole budget, over all routers.
+    /// The whole budget, over all routers; 0: the cluster was removed.
     pub budget: u32,
 }
 

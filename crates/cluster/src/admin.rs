@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgSslMode};
 use sqlx::query::QueryAs;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, FromRow, PgConnection, Postgres};
-use tenantry_types::{DbName, RoleName, Secret};
+use tenantry_types::{DbName, RoleName, RootCa, Secret};
 
 use crate::ClusterError;
 
@@ -43,6 +43,7 @@ pub struct Address {
     host: String,
     port: u16,
     tls: TlsMode,
+    root_ca: Option<RootCa>,
 }
 
 /// The admin login of one cluster.
@@ -85,7 +86,16 @@ impl Address {
             host: host.to_owned(),
             port,
             tls,
+            root_ca: None,
         }
+    }
+
+    /// The same, where the server's certificate is from an authority of its own. Public ones are trusted
+    /// as well.
+    #[must_use]
+    pub fn trusting(mut self, root_ca: Option<RootCa>) -> Self {
+        self.root_ca = root_ca;
+        self
     }
 
     /// Host name or IP address.
@@ -98,6 +108,11 @@ impl Address {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether the certificate may be from an authority that was given.
+    pub(crate) fn has_root_ca(&self) -> bool {
+        self.root_ca.is_some()
     }
 
     /// Whether and how the connection is encrypted.
@@ -184,6 +199,9 @@ impl Admin {
                 ("lock_timeout", LOCK.as_millis().to_string()),
             ])
             .disable_statement_logging();
+        if let Some(root_ca) = &self.address.root_ca {
+            options = options.ssl_root_cert_from_pem(root_ca.as_str().into());
+        }
         if self.relaxed {
             options = options.options([("synchronous_commit", "off")]);
         }

@@ -88,6 +88,30 @@ async fn step(conn: &mut AdminConn) -> Result<(), ClusterError> {
     }
 }
 
+/// Drops those of the groups that nothing on the server needs any more, and gives the names of those that stay.
+///
+/// # Errors
+/// When the cluster cannot be asked, or refuses for another reason than that it is needed.
+pub async fn remove(conn: &mut AdminConn) -> Result<Vec<&'static str>, ClusterError> {
+    let mut left = Vec::new();
+    for name in [APP, READONLY, OWNER] {
+        let role =
+            RoleName::parse(name).map_err(|error| ClusterError::Internal(Box::new(error)))?;
+        // What depends on it in any database, its members' databases included, is told by the server.
+        match conn.run(format!("DROP ROLE IF EXISTS {role}")).await {
+            Ok(_) => {}
+            // In use; or another login's, which alone may drop it (16 and later).
+            Err(ClusterError::Refused { ref sqlstate, .. })
+                if matches!(sqlstate.as_str(), "2BP01" | "42501") =>
+            {
+                left.push(name);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(left)
+}
+
 async fn look(conn: &mut AdminConn) -> Result<Vec<Group>, ClusterError> {
     let query = sqlx::query_as(
         "SELECT rolname::text AS name,

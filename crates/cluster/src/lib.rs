@@ -16,10 +16,12 @@ mod error;
 pub mod fence;
 pub mod groups;
 pub mod identity;
+pub mod inventory;
 pub mod logins;
 mod mark;
 pub mod names;
 pub mod preflight;
+pub mod repair;
 pub mod sessions;
 pub mod template;
 

@@ -45,7 +45,7 @@ impl Lifecycle {
             Put::There(alias) => return Ok((alias, false)),
             Put::Made(alias) => alias,
         };
-        let detail = told(&alias);
+        let detail = serde_json::json!({ "to": told(&alias) });
         self.audit(&mut tx, asker, "alias.set", Some(tenant.id), None, detail)
             .await?;
         change_log::append(&mut tx, tenant.id, Kind::Updated).await?;
@@ -74,7 +74,7 @@ impl Lifecycle {
             AliasRef::Name(name) => aliases::remove(&mut tx, tenant.id, name).await?,
         };
         let removed = removed.ok_or(StartError::UnknownAlias)?;
-        let detail = told(&removed);
+        let detail = serde_json::json!({ "from": told(&removed) });
         self.audit(
             &mut tx,
             asker,

@@ -1,12 +1,14 @@
 //! What operations answer, with the secrets that may be told once.
 
 use serde::{Deserialize, Serialize};
+use sqlx::{Connection, PgConnection};
 use tenantry_catalog::tenants::{self, Status, Tenant};
 use tenantry_catalog::{journal, operation_secrets, operations};
 use tenantry_types::{OperationId, Secret, TenantId, Timestamp};
 use tenantry_vault::{Place, Sealed};
 
 use crate::Lifecycle;
+use crate::asker::Asker;
 use crate::deps::Deps;
 use crate::engine::{Failure, StepError};
 use crate::error::StartError;
@@ -90,7 +92,8 @@ pub enum Telling {
 }
 
 impl Lifecycle {
-    /// The answer of a creation that is done.
+    /// The answer of a creation that is done. Who reads it later than the creation's own request is
+    /// `reader`: where a secret is told, that is in the audit trail.
     ///
     /// # Errors
     /// [`StartError::UnknownTenant`] when the tenant is gone again.
@@ -98,14 +101,16 @@ impl Lifecycle {
         &self,
         operation: OperationId,
         telling: Telling,
+        reader: Option<&Asker>,
     ) -> Result<Created, StartError> {
         let mut conn = self.deps().catalog.acquire().await?;
         let tenant = tenants::by_operation(&mut conn, operation)
             .await?
             .filter(|tenant| tenant.status != Status::Provisioning)
             .ok_or(StartError::UnknownTenant)?;
-        let again = telling == Telling::AndKeep;
-        let sealed = operation_secrets::tell(&mut conn, operation, ANSWER, again).await?;
+        let sealed = self
+            .tell(&mut conn, operation, tenant.id, telling, reader)
+            .await?;
         let answer = sealed
             .map(|sealed| open(self.deps(), operation, &sealed))
             .transpose()?;
@@ -131,6 +136,31 @@ impl Lifecycle {
             db_password,
             admin_password,
         })
+    }
+
+    /// The sealed answer of an operation, as long as it may be told.
+    pub(crate) async fn tell(
+        &self,
+        conn: &mut PgConnection,
+        operation: OperationId,
+        tenant: TenantId,
+        telling: Telling,
+        reader: Option<&Asker>,
+    ) -> Result<Option<Sealed>, StartError> {
+        let again = telling == Telling::AndKeep;
+        let Some(reader) = reader else {
+            return Ok(operation_secrets::tell(conn, operation, ANSWER, again).await?);
+        };
+        let mut tx = conn.begin().await?;
+        let sealed = operation_secrets::tell(&mut tx, operation, ANSWER, again).await?;
+        if sealed.is_some() {
+            let detail = serde_json::json!({ "operationId": operation });
+            let action = "operation.read_secrets";
+            self.audit(&mut tx, reader, action, Some(tenant), None, detail)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(sealed)
     }
 
     /// An operation and its journal.

@@ -11,6 +11,10 @@ pub struct Asker {
     pub name: String,
     /// The request that asked.
     pub request_id: Option<String>,
+    /// The address that the request came from.
+    pub address: Option<String>,
+    /// What the client calls itself, cut and cleaned.
+    pub agent: Option<String>,
 }
 
 impl Asker {
@@ -21,6 +25,8 @@ impl Asker {
             operator: None,
             name: format!("tenantry:{reason}"),
             request_id: None,
+            address: None,
+            agent: None,
         }
     }
 }

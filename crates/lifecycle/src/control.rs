@@ -10,7 +10,7 @@ use crate::engine::{Failure, Kind, OnFailure};
 use crate::error::StartError;
 use crate::{
     Create, Credentials, Delete, EndLogin, IssueLogin, Lifecycle, Migrate, Purge, Resume,
-    RetireCredentials, Rotate, RotateAll, Spare, Suspend, Undelete,
+    RetireCredentials, Rotate, RotateAll, Spare, Suspend, Undelete, Unspare,
 };
 
 /// What came of a decision.
@@ -31,6 +31,7 @@ fn way_back(kind: &str) -> Option<WayBack> {
     let kinds = [
         of::<Create>(),
         of::<Spare>(),
+        of::<Unspare>(),
         of::<Delete>(),
         of::<Purge>(),
         of::<Undelete>(),

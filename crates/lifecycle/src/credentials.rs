@@ -225,8 +225,8 @@ impl Lifecycle {
             None,
             json!({
                 "operationId": id,
-                "from": params.logins.from,
-                "to": params.logins.to,
+                "from": { "login": params.logins.from },
+                "to": { "login": params.logins.to },
                 "validUntil": params.valid_until,
                 "endsPrevious": good_until.is_some(),
             }),
@@ -265,6 +265,7 @@ impl Lifecycle {
         &self,
         operation: OperationId,
         telling: Telling,
+        reader: Option<&Asker>,
     ) -> Result<Issued, StartError> {
         let deps = self.deps();
         let mut conn = deps.catalog.acquire().await?;
@@ -288,8 +289,9 @@ impl Lifecycle {
         let db_name = DbName::parse(&params.logins.database)
             .map_err(|error| StartError::Vault(Box::new(error)))?;
         // Last: some of it is told once, and nothing may fail after that.
-        let again = telling == Telling::AndKeep;
-        let sealed = operation_secrets::tell(&mut conn, operation, ANSWER, again).await?;
+        let sealed = self
+            .tell(&mut conn, operation, tenant_id, telling, reader)
+            .await?;
         let answer = sealed
             .map(|sealed| answer::open(deps, operation, &sealed))
             .transpose()?;

@@ -216,7 +216,12 @@ impl Lifecycle {
             },
             Some(tenant_id),
             None,
-            serde_json::json!({ "slug": tenant.slug.as_str(), "operationId": id }),
+            serde_json::json!({
+                "slug": tenant.slug.as_str(),
+                "operationId": id,
+                "from": { "status": tenant.status, "purgeAt": tenant.purge_at },
+                "to": { "status": Status::Deleting, "purgeAt": purge_at },
+            }),
         )
         .await?;
         tenants::set_deleting(&mut tx, tenant_id, purge_at, None).await?;

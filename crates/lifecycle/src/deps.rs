@@ -74,6 +74,10 @@ pub struct Settings {
     pub rotation_wait: Duration,
     /// How many tenants of a fleet are rotated at once. Default 4.
     pub rotations_at_once: usize,
+    /// How often the doctor looks by itself; zero: only when somebody asks. Default 1 h.
+    pub doctor_every: Duration,
+    /// What this process is called where several are told apart.
+    pub replica: String,
 }
 
 impl Default for Settings {
@@ -95,6 +99,8 @@ impl Default for Settings {
             rotation_jitter: Duration::from_secs(600),
             rotation_wait: Duration::from_secs(300),
             rotations_at_once: 4,
+            doctor_every: Duration::from_secs(3600),
+            replica: "this process".to_owned(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use tenantry_catalog::CatalogError;
 use tenantry_cluster::ClusterError;
+use tenantry_cluster::preflight::{Finding, Room};
 use tenantry_types::{ErrorKind, OperationId, Timestamp};
 
 /// Why an operation did not begin. Nothing was changed.
@@ -11,10 +12,34 @@ pub enum StartError {
     #[error("there is no such tenant")]
     UnknownTenant,
     /// No cluster of that name or address.
-    #[error("no registered cluster matches `{0}`")]
-    UnknownCluster(String),
+    #[error("there is no such cluster")]
+    UnknownCluster,
+    /// No cluster is in the region.
+    #[error("no registered cluster is in this region")]
+    UnknownRegion,
+    /// The cluster that was asked for is in another region than the one that was asked for.
+    #[error("the cluster is in another region")]
+    OtherRegion,
+    /// No cluster that may be taken has a place.
+    #[error("no cluster that may be taken has a place for another tenant")]
+    NoCapacity,
+    /// New tenants are not put on the cluster that was asked for.
+    #[error("the cluster takes no new tenants")]
+    ClusterDraining,
+    /// A cluster of this name, at this address or on this server is registered. The text is for who asks.
+    #[error("{0}")]
+    ClusterExists(String),
+    /// There is something on the cluster that was to be removed. The text is for who asks.
+    #[error("{0}")]
+    ClusterInUse(String),
+    /// The cluster's server is not fit, for these reasons.
+    #[error("the server is not fit to be a cluster")]
+    Unfit(Vec<Finding>),
+    /// The budget is larger than the server has room for.
+    #[error("the server has not that many connections")]
+    BudgetTooLarge(Room),
     /// No cluster at all.
-    #[error("no cluster is registered yet; register one with `tenantry init`")]
+    #[error("no cluster is registered yet; register one with `tenantry clusters add`")]
     NoCluster,
     /// Another tenant, perhaps a deleted one in its grace period, has the slug.
     #[error("the slug is taken")]
@@ -94,13 +119,20 @@ impl StartError {
             Self::UnknownTenant
             | Self::UnknownDomain
             | Self::UnknownAlias
+            | Self::UnknownCluster
             | Self::UnknownOperation
             | Self::UnknownLogin => ErrorKind::NotFound,
-            Self::UnknownCluster(_) | Self::DomainTooLong | Self::MetadataTooLarge => {
-                ErrorKind::Invalid
-            }
-            Self::NoCluster | Self::RoutersBehind => ErrorKind::Unavailable,
-            Self::SlugTaken
+            Self::UnknownRegion
+            | Self::OtherRegion
+            | Self::Unfit(_)
+            | Self::BudgetTooLarge(_)
+            | Self::DomainTooLong
+            | Self::MetadataTooLarge => ErrorKind::Invalid,
+            Self::NoCluster | Self::NoCapacity | Self::RoutersBehind => ErrorKind::Unavailable,
+            Self::ClusterDraining
+            | Self::ClusterExists(_)
+            | Self::ClusterInUse(_)
+            | Self::SlugTaken
             | Self::DomainTaken
             | Self::AliasTaken
             | Self::InProgress(_)
@@ -121,9 +153,17 @@ impl StartError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownTenant => "TENANT_NOT_FOUND",
-            Self::UnknownCluster(_) | Self::DomainTooLong | Self::MetadataTooLarge => {
-                "VALIDATION_FAILED"
-            }
+            Self::UnknownCluster => "CLUSTER_NOT_FOUND",
+            Self::UnknownRegion
+            | Self::OtherRegion
+            | Self::DomainTooLong
+            | Self::MetadataTooLarge => "VALIDATION_FAILED",
+            Self::NoCapacity => "NO_CAPACITY",
+            Self::ClusterDraining => "CLUSTER_DRAINING",
+            Self::ClusterExists(_) => "CLUSTER_EXISTS",
+            Self::ClusterInUse(_) => "CLUSTER_IN_USE",
+            Self::Unfit(_) => "CLUSTER_UNFIT",
+            Self::BudgetTooLarge(_) => "BUDGET_TOO_LARGE",
             Self::UnknownDomain => "DOMAIN_NOT_FOUND",
             Self::UnknownAlias => "ALIAS_NOT_FOUND",
             Self::AliasTaken => "ALIAS_TAKEN",

@@ -8,6 +8,7 @@
 mod aliases;
 mod answer;
 mod asker;
+mod clusters;
 mod control;
 mod create;
 mod credentials;
@@ -15,6 +16,7 @@ mod delete;
 mod deps;
 mod directory;
 mod disconnect;
+pub mod doctor;
 mod domains;
 pub mod engine;
 mod error;
@@ -23,6 +25,7 @@ mod followed;
 mod making;
 mod migrate;
 mod place;
+mod placement;
 mod purge;
 mod reaper;
 mod rename;
@@ -30,6 +33,7 @@ mod repeated;
 mod resume;
 mod room;
 mod rotate;
+mod sealer;
 mod spare;
 mod succession;
 mod suspend;
@@ -37,6 +41,7 @@ mod sweeper;
 mod template;
 mod temporary;
 mod undelete;
+mod unspare;
 mod update;
 mod wait;
 mod worker;
@@ -46,6 +51,7 @@ use std::sync::Arc;
 pub use aliases::AliasRef;
 pub use answer::{Created, OperationView, StepView, Telling};
 pub use asker::{Asker, Idempotency};
+pub use clusters::{ClusterChange, Look, NewCluster, Removed, WayIn};
 pub use control::Decided;
 pub use create::{
     AdminUser, ClusterChoice, Create, CreateTenant, PrimaryDomain, STEPS as CREATE_STEPS,
@@ -71,7 +77,9 @@ pub use temporary::{
     END_STEPS as END_LOGIN_STEPS, EndLogin, IssueLogin, Made as MadeLogin,
     STEPS as ISSUE_LOGIN_STEPS, Wanted as WantedLogin,
 };
+pub use tenantry_cluster::preflight::{About, Finding, Room};
 pub use undelete::{STEPS as UNDELETE_STEPS, Undelete};
+pub use unspare::{STEPS as UNSPARE_STEPS, Unspare};
 pub use update::{METADATA_BYTES, METADATA_DEPTH, Update};
 pub use wait::{Finished, WaitError};
 
@@ -129,8 +137,8 @@ impl Lifecycle {
     }
 
     /// Begins to take up operations whose driver died, to sweep what is due, to keep the directory, to
-    /// look for domains' records, to free what dead routers hold of the clusters' budgets, and to rotate
-    /// logins where that is scheduled.
+    /// look for domains' records, to free what dead routers hold of the clusters' budgets, to rotate
+    /// logins where that is scheduled, and to seal the audit trail.
     pub fn start_workers(&self) {
         self.0.running.spawn(worker::run(self.clone()));
         self.0.running.spawn(sweeper::run(self.clone()));
@@ -138,7 +146,9 @@ impl Lifecycle {
         self.0.running.spawn(directory::run(self.clone()));
         self.0.running.spawn(reaper::run(self.clone()));
         self.0.running.spawn(domains::run(self.clone()));
+        self.0.running.spawn(doctor::on_a_timer(self.clone()));
         self.0.running.spawn(rotate::schedule::run(self.clone()));
+        self.0.running.spawn(sealer::run(self.clone()));
     }
 
     /// Ends the workers: operations stop at their next step's border and are handed back, so that

@@ -10,7 +10,7 @@ use tenantry_catalog::logins::{Login, LoginRole};
 use tenantry_cluster::{Address, Admin, AdminConn, ClusterError, sessions};
 use tenantry_router::Target;
 use tenantry_types::{ClusterId, DatabaseId, DbName, ErrorKind, OperationId, RoleName, Secret};
-use tenantry_vault::{Place, Sealed};
+use tenantry_vault::{AdminKeys, Place, Sealed};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
@@ -24,16 +24,21 @@ pub(crate) const FIRST_FENCE: i64 = 1;
 
 /// The admin login of a registered cluster.
 pub(crate) fn admin_of(deps: &Deps, cluster: &Cluster) -> Result<Admin, StartError> {
+    admin_with(&deps.admin_keys, cluster)
+}
+
+/// The same, for whoever has the keys and not all the rest.
+pub(crate) fn admin_with(keys: &AdminKeys, cluster: &Cluster) -> Result<Admin, StartError> {
     let place = Place::cluster_admin(cluster.id);
-    let password = deps
-        .admin_keys
+    let password = keys
         .open(&place, &cluster.admin)
         .map_err(|error| StartError::Vault(Box::new(error)))?;
     let login = RoleName::parse(&cluster.admin_login)
         .map_err(|error| StartError::Vault(Box::new(error)))?;
     let maintenance = DbName::parse(&cluster.maintenance_db)
         .map_err(|error| StartError::Vault(Box::new(error)))?;
-    let address = Address::new(&cluster.host, cluster.port, cluster.tls.as_str());
+    let address = Address::new(&cluster.host, cluster.port, cluster.tls.as_str())
+        .trusting(cluster.root_ca.clone());
     Ok(Admin::new(address, maintenance, login, password))
 }
 
@@ -119,6 +124,16 @@ pub(crate) fn open_login(deps: &Deps, login: &Login) -> Result<Secret, StepError
     .map_err(|error| vault_failure(&error))
 }
 
+/// Where the router finds a cluster.
+pub(crate) fn address(cluster: &Cluster) -> tenantry_router::Address {
+    tenantry_router::Address {
+        host: cluster.host.clone(),
+        port: cluster.port,
+        tls: cluster.tls,
+        root_ca: cluster.root_ca.clone(),
+    }
+}
+
 /// Where and as whom the router is to prove a way.
 pub(crate) fn target(
     cluster: &Cluster,
@@ -127,11 +142,7 @@ pub(crate) fn target(
     password: Secret,
 ) -> Target {
     Target {
-        address: tenantry_router::Address {
-            host: cluster.host.clone(),
-            port: cluster.port,
-            tls: cluster.tls,
-        },
+        address: address(cluster),
         database,
         login,
         password,
@@ -241,7 +252,7 @@ where
 }
 
 /// Ends all idle sessions on a cluster.
-async fn end_idle_on(life: &Lifecycle, cluster: ClusterId) {
+pub(crate) async fn end_idle_on(life: &Lifecycle, cluster: ClusterId) {
     let idle = life.0.idle.lock().ok();
     let idle = idle.and_then(|mut idle| idle.remove(&cluster));
     for (_, session) in idle.into_iter().flatten() {

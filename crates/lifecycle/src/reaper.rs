@@ -17,7 +17,7 @@ use tenantry_catalog::clusters::{self, Cluster};
 use tenantry_catalog::shares::{self, Orphan};
 use tenantry_catalog::{logins, routers};
 use tenantry_cluster::{AdminConn, sessions};
-use tenantry_router::{Address, ProveError, RouterLogin};
+use tenantry_router::{ProveError, RouterLogin};
 use tenantry_types::{ClusterId, RouterId, Timestamp};
 use tokio::time::Instant;
 
@@ -279,11 +279,7 @@ async fn end_strays(
                 Err(error) => return Ok(Err(ProveError::Unavailable(Box::new(error)))),
             };
             let login = RouterLogin {
-                address: Address {
-                    host: cluster.host.clone(),
-                    port: cluster.port,
-                    tls: cluster.tls,
-                },
+                address: place::address(cluster),
                 database,
                 login: login.name,
                 password,

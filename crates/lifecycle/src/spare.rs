@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use tenantry_catalog::clusters::{self, Cluster};
 use tenantry_catalog::databases::{self, State};
 use tenantry_catalog::operations::{self, Operation, Status};
@@ -214,15 +215,16 @@ pub(crate) async fn run(life: Lifecycle) {
 /// Whether every cluster has its spares now.
 async fn fill(life: &Lifecycle) -> Result<bool, StartError> {
     let wanted = life.deps().settings.spares;
-    if wanted == 0 {
-        return Ok(true);
-    }
     let mut conn = life.deps().catalog.acquire().await?;
     let clusters = clusters::list(&mut conn).await?;
     drop(conn);
     // A cluster that is away must not keep the others without spares.
     let mut filled = true;
     for cluster in clusters {
+        if !cluster.accepts {
+            filled &= empty(life, &cluster).await;
+            continue;
+        }
         while !life.0.stopping.is_cancelled() {
             match life.make_spare(&cluster, wanted).await {
                 Ok(Outcome::Made) => {}
@@ -244,6 +246,27 @@ async fn fill(life: &Lifecycle) -> Result<bool, StartError> {
     Ok(filled)
 }
 
+/// Unmakes the spares of a cluster that takes no new tenants. Whether that is done.
+async fn empty(life: &Lifecycle, cluster: &Cluster) -> bool {
+    let spares = async {
+        let mut conn = life.deps().catalog.acquire().await?;
+        Ok::<_, StartError>(databases::spares(&mut conn, cluster.id).await?)
+    };
+    let unmade = async {
+        for spare in spares.await? {
+            if life.0.stopping.is_cancelled() || !life.unmake_spare(cluster, &spare).await? {
+                return Ok(false);
+            }
+        }
+        Ok::<_, StartError>(true)
+    };
+    unmade.await.unwrap_or_else(|error| {
+        tracing::warn!(cluster = cluster.name, code = error.code(), error = %chain_of(&error),
+            "the spares of a cluster that is drained could not be unmade; trying again");
+        false
+    })
+}
+
 /// What came of one look at the stock.
 enum Outcome {
     /// There are as many as wanted.
@@ -259,7 +282,9 @@ impl Lifecycle {
     async fn make_spare(&self, cluster: &Cluster, wanted: usize) -> Result<Outcome, StartError> {
         let deps = self.deps();
         let mut conn = deps.catalog.acquire().await?;
-        if databases::stock(&mut conn, cluster.id, schema_digest()).await? >= wanted {
+        let wanted = wanted.min(places(&mut conn, cluster).await?);
+        if wanted == 0 || databases::stock(&mut conn, cluster.id, schema_digest()).await? >= wanted
+        {
             return Ok(Outcome::Enough);
         }
         drop(conn);
@@ -274,6 +299,10 @@ impl Lifecycle {
         let mut tx = deps.catalog.begin().await?;
         // Looked at once more under the lock: of several processes one makes the last missing one.
         operations::lock_fleet_kind(&mut tx, Spare::NAME).await?;
+        let accepts = clusters::by_id(&mut tx, cluster.id).await?;
+        if !accepts.is_some_and(|cluster| cluster.accepts) {
+            return Ok(Outcome::Enough);
+        }
         if databases::stock(&mut tx, cluster.id, schema_digest()).await? >= wanted {
             return Ok(Outcome::Enough);
         }
@@ -303,6 +332,15 @@ impl Lifecycle {
             _ => Outcome::Unfinished(id),
         })
     }
+}
+
+/// How many tenants a cluster has places for: spares beyond that would wait for nobody.
+async fn places(conn: &mut PgConnection, cluster: &Cluster) -> Result<usize, StartError> {
+    let Some(capacity) = cluster.placement.capacity else {
+        return Ok(usize::MAX);
+    };
+    let tenants = clusters::tenants(conn, cluster.id).await?;
+    Ok(usize::try_from(capacity.saturating_sub(tenants)).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

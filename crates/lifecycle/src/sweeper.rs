@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use tenantry_catalog::{
-    change_log, domains, idempotency, idempotent_answers, logins, operation_secrets, operations,
-    routers, temporary_logins, tenants,
+    audit, change_log, domains, idempotency, idempotent_answers, logins, operation_secrets,
+    operations, routers, temporary_logins, tenants,
 };
 use tenantry_types::metric;
 
@@ -49,6 +49,7 @@ async fn sweep(life: &Lifecycle) -> Result<(), StartError> {
     idempotent_answers::prune(&mut conn, now - kept).await?;
     change_log::prune(&mut conn).await?;
     routers::prune(&mut conn).await?;
+    audit::denied::prune(&mut conn, now).await?;
     domains::prune_redirects(&mut conn).await?;
     let parked = operations::count_parked(&mut conn).await?;
     metrics::gauge!(metric::OPERATIONS_PARKED.name).set(parked as f64);

@@ -261,6 +261,7 @@ impl Lifecycle {
         &self,
         operation: OperationId,
         telling: Telling,
+        reader: Option<&Asker>,
     ) -> Result<Made, StartError> {
         let deps = self.deps();
         let unreadable = |error: Box<dyn std::error::Error + Send + Sync>| StartError::Vault(error);
@@ -289,8 +290,9 @@ impl Lifecycle {
         let db_name = DbName::parse(&params.database).map_err(|error| unreadable(error.into()))?;
         let login = params.first().map_err(|error| unreadable(error.into()))?;
         // Last: some of it is told once, and nothing may fail after that.
-        let again = telling == Telling::AndKeep;
-        let sealed = operation_secrets::tell(&mut conn, operation, ANSWER, again).await?;
+        let sealed = self
+            .tell(&mut conn, operation, tenant_id, telling, reader)
+            .await?;
         let answer = sealed
             .map(|sealed| answer::open(deps, operation, &sealed))
             .transpose()?;

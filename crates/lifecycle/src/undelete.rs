@@ -83,7 +83,12 @@ impl Lifecycle {
             "tenant.undelete",
             Some(found.id),
             None,
-            serde_json::json!({ "slug": found.slug.as_str(), "operationId": id }),
+            serde_json::json!({
+                "slug": found.slug.as_str(),
+                "operationId": id,
+                "from": { "status": locked.status, "purgeAt": locked.purge_at },
+                "to": { "purgeAt": null },
+            }),
         )
         .await?;
         tx.commit().await?;

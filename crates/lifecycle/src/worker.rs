@@ -16,7 +16,7 @@ use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError, spans};
 use crate::error::StartError;
 use crate::{
     Create, Credentials, Delete, EndLogin, IssueLogin, Lifecycle, Migrate, Purge, Resume,
-    RetireCredentials, Rotate, RotateAll, Spare, Suspend, Undelete,
+    RetireCredentials, Rotate, RotateAll, Spare, Suspend, Undelete, Unspare,
 };
 
 /// Looks for operations without a driver, at the start and by period.
@@ -82,6 +82,15 @@ async fn take_up(life: &Lifecycle, operation: Operation) {
                 &operation,
                 &lease,
                 Spare::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Unspare::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Unspare::resume(life, &operation, lease.clone()).await,
             )
             .await
         }
@@ -246,6 +255,7 @@ impl Lifecycle {
             tenant_id,
             params,
             asked_by: &asker.name,
+            operator: asker.operator,
             request_id: asker.request_id.as_deref(),
         };
         match operations::insert_leased(conn, &new, self.0.holder, self.deps().settings.lease).await
@@ -258,8 +268,12 @@ impl Lifecycle {
         }
     }
 
-    /// Writes a line of the audit trail, in the transaction of the change.
-    pub(crate) async fn audit(
+    /// Writes a line of the audit trail, in the transaction of the change: no line, no change. See
+    /// [`audit::Entry`] for what `detail` may hold.
+    ///
+    /// # Errors
+    /// When the catalog does not answer.
+    pub async fn audit(
         &self,
         conn: &mut PgConnection,
         asker: &Asker,
@@ -271,9 +285,12 @@ impl Lifecycle {
         let deps = self.deps();
         let entry = audit::Entry {
             actor: &asker.name,
+            operator: asker.operator,
             action,
             tenant,
             request_id: asker.request_id.as_deref(),
+            address: asker.address.as_deref(),
+            agent: asker.agent.as_deref(),
             reason,
             detail: &detail,
         };

@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 use tenantry_catalog::clusters::TlsMode;
 use tenantry_tenantdb::TenantDbError;
 use tenantry_tenantdb::identity::{self, Identity};
-use tenantry_types::{DatabaseId, DbName, InstallationId, RoleName, Secret};
+use tenantry_types::{DatabaseId, DbName, InstallationId, RoleName, RootCa, Secret};
 use tenantry_vault::{Place as SealedPlace, RouteKeys};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -48,6 +48,8 @@ pub struct Address {
     pub port: u16,
     /// Whether and how the connection is encrypted.
     pub tls: TlsMode,
+    /// The authority of its certificate, where that is no public one.
+    pub root_ca: Option<RootCa>,
 }
 
 /// Which database must answer.
@@ -339,8 +341,14 @@ impl Connector {
             TlsMode::Require => PgSslMode::Require,
             TlsMode::VerifyFull => PgSslMode::VerifyFull,
         };
-        self.base
-            .clone()
+        let options = match &address.root_ca {
+            Some(root_ca) => self
+                .base
+                .clone()
+                .ssl_root_cert_from_pem(root_ca.as_str().into()),
+            None => self.base.clone(),
+        };
+        options
             .host(&address.host)
             .port(address.port)
             .ssl_mode(tls)

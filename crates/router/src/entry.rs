@@ -70,6 +70,7 @@ pub(crate) fn place_of(row: &Row) -> Option<Place> {
             host: row.host.clone(),
             port: row.port,
             tls: row.tls,
+            root_ca: row.root_ca.clone(),
         },
         database_id: row.database_id?,
         epoch: row.epoch,

@@ -63,7 +63,7 @@ pub use connect::{Address, Expected};
 pub use credentials::{Credentials, CredentialsError, StartError};
 pub use host::{BadHost, HostName, present_host};
 pub use inspect::{PoolStats, ProbeError, Remembered, TenantStats};
-pub use prove::{ProveError, ProvenConn, Target, UnprovenConn};
+pub use prove::{ProveError, ProvenConn, Prover, Target, UnprovenConn};
 pub use resolve::{Asked, ResolveError, Route};
 pub use router::{ClusterStats, Router, Stats};
 /// What tenants' connections are of: a product's own version would be another type.

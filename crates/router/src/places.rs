@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenantry_catalog::routes::Route as Row;
 use tenantry_catalog::shares::Use;
-use tenantry_types::{ClusterId, Entropy, TenantId};
+use tenantry_types::{ClusterId, Entropy, RootCa, TenantId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -27,6 +27,7 @@ const CUT: Duration = Duration::from_secs(30);
 /// Clusters and generations.
 pub(crate) struct Places {
     clusters: Mutex<HashMap<ClusterId, Arc<Cluster>>>,
+    authorities: Mutex<HashMap<ClusterId, RootCa>>,
     generations: Arc<Generations>,
     progress: Arc<Progress>,
     config: Arc<Config>,
@@ -96,6 +97,7 @@ impl Places {
     ) -> Self {
         Self {
             clusters: Mutex::default(),
+            authorities: Mutex::default(),
             generations: Arc::default(),
             progress,
             config,
@@ -108,7 +110,9 @@ impl Places {
 
     /// Makes an entry of a row that was just read. A former place of the tenant begins to drain.
     /// Callers hold the cache's lock on the tenant.
-    pub(crate) fn enter(&self, row: Row, ttl: Duration) -> Entry {
+    pub(crate) fn enter(&self, mut row: Row, ttl: Duration) -> Entry {
+        let authority = row.root_ca.take();
+        row.root_ca = authority.map(|read| self.authority(row.cluster_id, read));
         let generation = place_of(&row).map(|place| {
             let cluster = self.known(row.cluster_id);
             let cap = self.config.connections_of(&row.plan, row.max_connections);
@@ -203,6 +207,34 @@ impl Places {
             Arc::new(Cluster::new(rules, self.tasks.clone(), entropy, due))
         });
         Arc::clone(known)
+    }
+
+    /// Forgets a cluster that was removed. No tenant is there any more; what is still held of it, connections
+    /// whose end was not seen, is of no budget.
+    pub(crate) fn forget(&self, id: ClusterId) {
+        let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        clusters.remove(&id);
+        drop(clusters);
+        let mut authorities = self
+            .authorities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        authorities.remove(&id);
+    }
+
+    /// The authority of a cluster's certificate, one copy for all its tenants.
+    fn authority(&self, cluster: ClusterId, read: RootCa) -> RootCa {
+        let mut known = self
+            .authorities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match known.get(&cluster) {
+            Some(known) if *known == read => known.clone(),
+            _ => {
+                known.insert(cluster, read.clone());
+                read
+            }
+        }
     }
 
     /// What the catalog is to know of some clusters; see [`Cluster::usage`].

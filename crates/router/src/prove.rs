@@ -5,12 +5,15 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
-use tenantry_types::{DbName, ErrorKind, RoleName, Secret, TenantId};
+use tenantry_types::{DbName, ErrorKind, InstallationId, RoleName, Secret, TenantId};
+use tenantry_vault::RouteKeys;
 
 use crate::Router;
-use crate::connect::{Address, Expected, Fresh, OpenError};
+use crate::connect::{Address, Connector, Expected, Fresh, OpenError};
 use crate::lease::Gate;
 use crate::pools::{Backend, Open};
 use crate::session;
@@ -109,16 +112,7 @@ impl UnprovenConn {
         router: &Router,
         expected: &Expected,
     ) -> Result<ProvenConn, ProveError> {
-        let connector = &router.inner.connector;
-        let Fresh { conn, backend } = connector.prove(self.conn, *expected).await?;
-        Ok(ProvenConn {
-            conn,
-            backend,
-            address: self.address,
-            database: self.database,
-            login: self.login,
-            expected: *expected,
-        })
+        prove(&router.inner.connector, self, expected).await
     }
 }
 
@@ -162,7 +156,75 @@ impl fmt::Debug for ProvenConn {
     }
 }
 
+/// Proves ways without being a router: nothing of it is registered, pooled or counted.
+#[derive(Clone, Debug)]
+pub struct Prover(Arc<Connector>);
+
+impl Prover {
+    /// A prover of its own, for a program that runs beside no router. `name` is what its sessions are called.
+    #[must_use]
+    pub fn new(
+        keys: RouteKeys,
+        installation: InstallationId,
+        timeout: Duration,
+        name: &str,
+    ) -> Self {
+        Self(Arc::new(Connector::new(keys, installation, timeout, name)))
+    }
+
+    /// As [`Router::prove`].
+    ///
+    /// # Errors
+    /// By variant, see [`ProveError`].
+    pub async fn prove(
+        &self,
+        target: &Target,
+        expected: &Expected,
+    ) -> Result<ProvenConn, ProveError> {
+        let unproven = knock(&self.0, target).await?;
+        prove(&self.0, unproven, expected).await
+    }
+}
+
+async fn knock(connector: &Connector, target: &Target) -> Result<UnprovenConn, ProveError> {
+    let Target {
+        address,
+        database,
+        login,
+        password,
+    } = target;
+    let conn = connector.knock(address, database, login, password).await?;
+    Ok(UnprovenConn {
+        conn,
+        address: address.clone(),
+        database: database.clone(),
+        login: login.clone(),
+    })
+}
+
+async fn prove(
+    connector: &Connector,
+    unproven: UnprovenConn,
+    expected: &Expected,
+) -> Result<ProvenConn, ProveError> {
+    let Fresh { conn, backend } = connector.prove(unproven.conn, *expected).await?;
+    Ok(ProvenConn {
+        conn,
+        backend,
+        address: unproven.address,
+        database: unproven.database,
+        login: unproven.login,
+        expected: *expected,
+    })
+}
+
 impl Router {
+    /// What proves ways as this router does.
+    #[must_use]
+    pub fn prover(&self) -> Prover {
+        Prover(Arc::clone(&self.inner.connector))
+    }
+
     /// Logs in with a password in clear and proves which database answered.
     ///
     /// # Errors
@@ -181,20 +243,7 @@ impl Router {
     /// # Errors
     /// By variant, see [`ProveError`].
     pub async fn knock(&self, target: &Target) -> Result<UnprovenConn, ProveError> {
-        let Target {
-            address,
-            database,
-            login,
-            password,
-        } = target;
-        let connector = &self.inner.connector;
-        let conn = connector.knock(address, database, login, password).await?;
-        Ok(UnprovenConn {
-            conn,
-            address: address.clone(),
-            database: database.clone(),
-            login: login.clone(),
-        })
+        knock(&self.inner.connector, target).await
     }
 
     /// Takes a proven connection over as a pooled one of a tenant; `false`, and the connection is

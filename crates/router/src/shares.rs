@@ -180,6 +180,9 @@ impl Shares {
         let mut changed = false;
         for share in &shares {
             changed |= places.known(share.cluster).take(share, *report, most);
+            if share.budget == 0 {
+                places.forget(share.cluster);
+            }
         }
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         pace.last = Instant::now();

@@ -15,6 +15,7 @@ pub mod passwords;
 pub mod permission;
 pub mod permissions;
 pub mod principals;
+pub mod rights;
 pub mod roles;
 pub mod seed;
 pub mod sessions;

@@ -118,6 +118,9 @@ pub async fn ensure_cluster(
         admin_login: url.login.as_str(),
         admin: &sealed,
         connection_budget: report.room().largest_budget(),
+        placement: clusters::Placement::default(),
+        root_ca: url.root_ca.as_ref(),
+        system_identifier: report.identity.system.as_deref(),
     };
     clusters::insert(&mut conn, &new)
         .await
@@ -197,21 +200,31 @@ pub async fn issue_token(catalog: &PgPool, sources: &Sources, name: &str) -> Res
         .begin()
         .await
         .map_err(|error| failed(error.into()))?;
-    operators::insert(&mut tx, id, name, tenantry_api::hash_token(&token))
-        .await
-        .map_err(|error| {
-            Failure::of_kind(
-                error.kind(),
-                format!("no token was issued to `{name}`"),
-                &error,
-            )
-        })?;
-    let detail = json!({ "operatorId": id, "name": name });
+    let new = operators::NewOperator {
+        id,
+        name,
+        // Whoever sets an installation up, or has the catalog's login, may do everything.
+        role: operators::Role::Owner,
+        expires_at: None,
+        token_hash: tenantry_api::hash_token(&token),
+    };
+    operators::insert(&mut tx, &new).await.map_err(|error| {
+        Failure::of_kind(
+            error.kind(),
+            format!("no token was issued to `{name}`"),
+            &error,
+        )
+    })?;
+    let detail =
+        json!({ "operatorId": id, "name": name, "to": { "role": operators::Role::Owner } });
     let entry = audit::Entry {
         actor: "local",
+        operator: None,
         action: "operator.create",
         tenant: None,
         request_id: None,
+        address: None,
+        agent: None,
         reason: Some("issued on the machine of the catalog"),
         detail: &detail,
     };
@@ -246,6 +259,12 @@ mod tests {
             version: String::new(),
             max_connections,
             reserved_connections: 3,
+            tls_version: None,
+            identity: preflight::Identity {
+                system: None,
+                started: 0,
+            },
+            marks: Vec::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
         };

@@ -1,11 +1,14 @@
 //! A cluster as it is named on the command line: `postgres://admin:password@host:port/database`.
 
+use std::path::Path;
+
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use tenantry_catalog::clusters::TlsMode;
 use tenantry_cluster::{Address, Admin};
-use tenantry_types::{DbName, RoleName, Secret};
+use tenantry_types::{DbName, RoleName, RootCa, Secret};
 
+use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
 /// Where a cluster is and how its admin gets in.
@@ -17,8 +20,12 @@ pub struct ClusterUrl {
     pub port: u16,
     /// The database that the admin works from.
     pub maintenance_db: DbName,
-    /// How to use TLS.
+    /// How to use TLS; `prefer` where nothing was said.
     pub tls: TlsMode,
+    /// Whether it was said.
+    pub tls_is_given: bool,
+    /// The authority of its certificate, where that is no public one.
+    pub root_ca: Option<RootCa>,
     /// The admin's login.
     pub login: RoleName,
     /// Its password.
@@ -53,11 +60,14 @@ impl ClusterUrl {
             "" => "postgres",
             name => name,
         };
+        let (tls, root_ca) = tls(&url).map_err(wrong)?;
         Ok(Self {
             host: host.trim_matches(['[', ']']).to_owned(),
             port: url.port().unwrap_or(5432),
             maintenance_db: DbName::parse(database).map_err(|error| wrong(error.to_string()))?,
-            tls: tls(&url).map_err(wrong)?,
+            tls: tls.unwrap_or(TlsMode::Prefer),
+            tls_is_given: tls.is_some(),
+            root_ca,
             login: RoleName::parse(login).map_err(|error| wrong(format!("its login: {error}")))?,
             password: Secret::new(password.ok_or_else(|| wrong("it has no password".to_owned()))?),
         })
@@ -66,7 +76,8 @@ impl ClusterUrl {
     /// The admin login to work with.
     #[must_use]
     pub fn admin(&self) -> Admin {
-        let address = Address::new(&self.host, self.port, self.tls.as_str());
+        let address =
+            Address::new(&self.host, self.port, self.tls.as_str()).trusting(self.root_ca.clone());
         Admin::new(
             address,
             self.maintenance_db.clone(),
@@ -76,20 +87,52 @@ impl ClusterUrl {
     }
 }
 
-/// `sslmode`, as libpq writes it. Other parameters would be silently without effect.
-fn tls(url: &Url) -> std::result::Result<TlsMode, String> {
-    let mut tls = TlsMode::Prefer;
+/// `sslmode` and `sslrootcert`, as libpq writes them. Other parameters would be silently without effect.
+fn tls(url: &Url) -> std::result::Result<(Option<TlsMode>, Option<RootCa>), String> {
+    let (mut tls, mut authority) = (None, None);
     for (name, value) in url.query_pairs() {
-        if name != "sslmode" {
-            return Err(format!(
-                "the parameter `{name}` is not known here; only sslmode is"
-            ));
+        match name.as_ref() {
+            "sslmode" if value == "verify-ca" => {
+                return Err("sslmode `verify-ca` is not offered: it would take the certificate of any host; \
+                            verify-full with sslrootcert looks at both"
+                    .to_owned());
+            }
+            "sslmode" => {
+                tls = Some(value.parse().map_err(|_| {
+                    format!("sslmode `{value}` is none of disable, prefer, require, verify-full")
+                })?);
+            }
+            "sslrootcert" => {
+                let file = Path::new(value.as_ref());
+                authority = Some(root_ca(file).map_err(|failure| failure.text().to_owned())?);
+            }
+            _ => {
+                return Err(format!(
+                    "the parameter `{name}` is not known here; only sslmode and sslrootcert are"
+                ));
+            }
         }
-        tls = value.parse().map_err(|_| {
-            format!("sslmode `{value}` is none of disable, prefer, require, verify-full")
-        })?;
     }
-    Ok(tls)
+    if authority.is_some() && tls != Some(TlsMode::VerifyFull) {
+        return Err("sslrootcert is compared with nothing without sslmode=verify-full".to_owned());
+    }
+    Ok((tls, authority))
+}
+
+/// The authority in a file.
+///
+/// # Errors
+/// When it cannot be read or holds no certificate.
+pub fn root_ca(file: &Path) -> Result<RootCa> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::because(
+            format!("the certificate cannot be read from {shown}"),
+            &error,
+        )
+        .exit_as(Exit::Usage)
+    })?;
+    RootCa::parse(&text).map_err(|error| Failure::usage(format!("{shown} {error}")))
 }
 
 fn decoded(part: &str) -> Option<String> {
@@ -114,7 +157,24 @@ mod tests {
         assert_eq!((url.host.as_str(), url.port), ("db.example", 6543));
         assert_eq!(url.password.expose(), "p@ss/");
         assert_eq!(url.maintenance_db.as_str(), "maint");
-        assert_eq!(url.tls, TlsMode::Require);
+        assert_eq!((url.tls, url.tls_is_given), (TlsMode::Require, true));
+    }
+
+    #[test]
+    fn an_authority_is_read_from_its_file_and_goes_with_verify_full_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("ca.pem");
+        let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        std::fs::write(&file, pem).expect("written");
+        let at = |mode: &str| {
+            parse(&format!(
+                "postgres://adm:x@db?sslmode={mode}&sslrootcert={}",
+                file.display()
+            ))
+        };
+        assert!(at("require").is_err());
+        let url = at("verify-full").expect("usable");
+        assert_eq!(url.root_ca.expect("it is there").as_str(), pem);
     }
 
     #[test]
@@ -136,6 +196,8 @@ mod tests {
             "postgres://adm:hunter2@db/a/b",
             "postgres://adm:hunter2@db?sslmode=maybe",
             "postgres://adm:hunter2@db?options=x",
+            "postgres://adm:hunter2@db?sslmode=verify-ca",
+            "postgres://adm:hunter2@db?sslmode=verify-full&sslrootcert=/nowhere/ca.pem",
         ] {
             let failure = parse(bad).map(drop).expect_err(bad);
             assert!(!failure.text().contains("hunter2"), "{bad}");

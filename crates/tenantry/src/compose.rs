@@ -21,6 +21,8 @@ use crate::failure::{Failure, Result};
 use crate::faults;
 use crate::metrics::{Metrics, Sources};
 
+/// How often it is written down who was refused at the setup API.
+const DENIALS_KEPT_EVERY: Duration = Duration::from_secs(5);
 /// Connections of the router to the catalog: one listens, the others read routes.
 const ROUTER_CATALOG_CONNECTIONS: u32 = 8;
 /// How long each part may take to end.
@@ -37,6 +39,7 @@ pub struct Composed {
     router: Router,
     pools: [PgPool; 2],
     templates: AbortHandle,
+    denials: AbortHandle,
     readings: Sources,
 }
 
@@ -89,6 +92,7 @@ pub async fn compose(config: &Config) -> Result<Composed> {
         entropy,
         config: api_config(config)?,
     });
+    let denials = tokio::spawn(keep_denials(api.clone())).abort_handle();
     let templates =
         tokio::spawn(prepare_templates(catalog.clone(), lifecycle.clone())).abort_handle();
     let pools = [catalog, router_catalog];
@@ -101,6 +105,7 @@ pub async fn compose(config: &Config) -> Result<Composed> {
         router,
         pools,
         templates,
+        denials,
     })
 }
 
@@ -153,6 +158,16 @@ impl Composed {
     pub async fn shutdown(self) {
         self.templates.abort();
         within("workers", END, self.lifecycle.shutdown()).await;
+        self.denials.abort();
+        within("the count of refusals", END, async {
+            if let Err(error) = self.api.flush_denied().await {
+                tracing::warn!(
+                    error = crate::failure::chain(&error),
+                    "who was refused at the setup API lately could not be kept"
+                );
+            }
+        })
+        .await;
         // It has bounds of its own for each step; cut short, it would not say goodbye.
         let bound = self.router.shutdown_bound() + MARGIN;
         within("the router", bound, self.router.shutdown()).await;
@@ -172,6 +187,19 @@ async fn within(what: &'static str, bound: Duration, end: impl Future<Output = (
     }
 }
 
+/// Writes into the catalog who was refused at the setup API.
+async fn keep_denials(api: Api) {
+    loop {
+        tokio::time::sleep(DENIALS_KEPT_EVERY).await;
+        if let Err(error) = api.flush_denied().await {
+            tracing::debug!(
+                error = crate::failure::chain(&error),
+                "who was refused at the setup API could not be kept; trying again"
+            );
+        }
+    }
+}
+
 /// Makes the database to clone from, so that the first customer does not wait for it.
 async fn prepare_templates(catalog: PgPool, lifecycle: Lifecycle) {
     let all = async { clusters::list(&mut *catalog.acquire().await?).await };
@@ -184,7 +212,7 @@ async fn prepare_templates(catalog: PgPool, lifecycle: Lifecycle) {
             );
         }
     };
-    for cluster in all {
+    for cluster in all.into_iter().filter(|cluster| cluster.accepts) {
         if let Err(error) = lifecycle.ensure_template(cluster.id).await {
             tracing::warn!(
                 cluster = cluster.name,
@@ -288,7 +316,7 @@ async fn start_router(
         drain_deadline: settings.drain_deadline,
         ..tenantry_router::Config::default()
     };
-    let name = format!("{}@{}", std::process::id(), config.web.listen);
+    let name = replica(config);
     Router::start(
         router,
         catalog.clone(),
@@ -302,6 +330,11 @@ async fn start_router(
     .map_err(|error| Failure::of_kind(error.kind(), "the router cannot be started", &error))
 }
 
+/// What this process is called beside others of the installation.
+fn replica(config: &Config) -> String {
+    format!("{}@{}", std::process::id(), config.web.listen)
+}
+
 fn lifecycle_settings(config: &Config) -> tenantry_lifecycle::Settings {
     tenantry_lifecycle::Settings {
         purge_after: config.tenants.purge_after,
@@ -311,6 +344,8 @@ fn lifecycle_settings(config: &Config) -> tenantry_lifecycle::Settings {
             Naming::Opaque => tenantry_lifecycle::Naming::Opaque,
         },
         spares: config.tenants.spares,
+        doctor_every: config.tenants.doctor_every,
+        replica: replica(config),
         dns_resolver: config.tenants.dns_resolver,
         domain_recheck: config.tenants.domain_recheck,
         domain_lapse_after: config.tenants.domain_lapse_after,

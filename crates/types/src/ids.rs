@@ -91,4 +91,6 @@ ids! {
     AuditId;
     /// One name that an operator gave a tenant.
     AliasId;
+    /// One run of the doctor.
+    DoctorRunId;
 }

@@ -6,6 +6,7 @@
 
 mod alias;
 mod clock;
+mod db_host;
 mod email;
 mod entropy;
 mod error;
@@ -15,6 +16,7 @@ pub mod metric;
 mod names;
 mod plan;
 mod reason;
+mod root_ca;
 mod secret;
 pub mod span;
 
@@ -23,15 +25,17 @@ pub use alias::{
     WeakChannelToken,
 };
 pub use clock::{Clock, Timestamp};
+pub use db_host::{DbHost, InvalidDbHost};
 pub use email::{Email, InvalidEmail};
 pub use entropy::Entropy;
 pub use error::{ErrorKind, FieldError};
 pub use ident::{DbName, InvalidIdent, PgIdent, RoleName};
 pub use ids::{
-    AliasId, AuditId, ClusterId, DatabaseId, InstallationId, OperationId, OperatorId, RoleId,
-    RouterId, SessionId, TenantId, UserId,
+    AliasId, AuditId, ClusterId, DatabaseId, DoctorRunId, InstallationId, OperationId, OperatorId,
+    RoleId, RouterId, SessionId, TenantId, UserId,
 };
 pub use names::{DomainName, InvalidDomain, InvalidSlug, Normalised, Slug};
 pub use plan::{InvalidPlan, Plan};
 pub use reason::{InvalidReason, Reason};
+pub use root_ca::{InvalidRootCa, RootCa};
 pub use secret::Secret;

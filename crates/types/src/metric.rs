@@ -178,6 +178,12 @@ table! {
     SWEEPS = Counter, "tenantry_sweeper_runs_total",
         ["outcome": "`done`, `failed`"],
         "Runs of the sweeper: purges that are due, old answers, keys and changes.";
+    DOCTOR_RUNS = Counter, "tenantry_doctor_runs_total",
+        ["outcome": "`done`, `failed`"],
+        "Runs of the doctor in this process.";
+    DOCTOR_FINDINGS = Gauge, "tenantry_doctor_findings",
+        ["severity": "`error`, `warning`, `notice`"],
+        "What the doctor found when it last looked, in whatever process; errors and warnings are differences.";
 
     CATALOG_CONNECTIONS = Gauge, "tenantry_catalog_connections",
         ["pool": "`control` (the control plane's login), `router`", "state": "`idle`, `used`"],

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use tenantry_testkit::{Cli, Dev, program};
 
+use crate::setup::clusters::server::Second;
+
 const PAGE: &str = include_str!("../../../docs/cli.md");
 
 /// What the page says of one document.
@@ -301,6 +303,49 @@ async fn every_document_has_the_keys_of_the_page() {
     );
     check("tenantry clusters list", 0, &json(&["clusters", "list"]));
     check(
+        "tenantry clusters show",
+        0,
+        &json(&["clusters", "show", "default"]),
+    );
+    check(
+        "tenantry clusters update",
+        0,
+        &json(&[
+            "clusters",
+            "update",
+            "default",
+            "--weight",
+            "90",
+            "--region",
+            "eu",
+            "--capacity",
+            "500",
+        ]),
+    );
+    check(
+        "tenantry clusters drain",
+        0,
+        &json(&["clusters", "drain", "default"]),
+    );
+    check(
+        "tenantry clusters accept",
+        0,
+        &json(&["clusters", "accept", "default"]),
+    );
+    let another = Second::start().await;
+    let url = another.url();
+    check(
+        "tenantry clusters add",
+        0,
+        &json(&["clusters", "add", "another", "--cluster-url", &url]),
+    );
+    json(&["clusters", "drain", "another"]);
+    check(
+        "tenantry clusters remove",
+        0,
+        &json(&["clusters", "remove", "another", "--yes"]),
+    );
+    check(
         "tenantry clusters set-budget",
         0,
         &json(&["clusters", "set-budget", "default", "40"]),
@@ -311,6 +356,23 @@ async fn every_document_has_the_keys_of_the_page() {
         &json(&["operators", "create", "bot"]),
     );
     check(
+        "tenantry operators update",
+        0,
+        &json(&["operators", "update", "bot", "--role", "read-only"]),
+    );
+    check(
+        "tenantry operators rotate",
+        0,
+        &json(&["operators", "rotate", "bot", "--overlap", "1h"]),
+    );
+    check("tenantry audit list", 0, &json(&["audit", "list"]));
+    check("tenantry audit verify", 0, &json(&["audit", "verify"]));
+    dev.base()
+        .get("/setup/tenants")
+        .await
+        .problem(401, "UNAUTHENTICATED");
+    check("tenantry audit denied", 0, &json(&["audit", "denied"]));
+    check(
         "tenantry operators revoke",
         0,
         &json(&["operators", "revoke", "bot", "--yes"]),
@@ -318,6 +380,7 @@ async fn every_document_has_the_keys_of_the_page() {
     check("tenantry operators list", 0, &json(&["operators", "list"]));
     check("tenantry config", 0, &json(&["config"]));
     check("tenantry status", 0, &json(&["status"]));
+    check("tenantry doctor", 0, &json(&["doctor"]));
     // What needs attention has shapes of its own.
     let pg = dev.pg();
     pg.run(
@@ -330,6 +393,7 @@ async fn every_document_has_the_keys_of_the_page() {
     )
     .await;
     check("tenantry status", 1, &json(&["status"]));
+    check("tenantry doctor", 1, &json(&["doctor", "--quick"]));
     check(
         "tenantry operations show",
         0,

@@ -1,5 +1,8 @@
 //! The setup API, `/setup/…` at the base domain.
 
+mod audit;
+pub(crate) mod clusters;
+mod doctor;
 mod operations;
 mod operators;
 mod routers;

@@ -22,12 +22,19 @@ impl FromRequestParts<App> for ClientAddress {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let trusted = &app.config.trusted_proxies;
-        Ok(Self(info.map(|ConnectInfo(peer)| {
-            client(peer.ip(), &parts.headers, trusted)
-        })))
+        Ok(Self(client_of(&parts.extensions, &parts.headers, trusted)))
     }
+}
+
+/// The address that a request came from.
+pub(crate) fn client_of(
+    extensions: &Extensions,
+    headers: &HeaderMap,
+    trusted: &[IpNet],
+) -> Option<IpAddr> {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map(|ConnectInfo(peer)| client(peer.ip(), headers, trusted))
 }
 
 /// Whether a request comes straight from a proxy that the operator trusts.

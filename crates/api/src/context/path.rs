@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 use tenantry_catalog::tenants::TenantRef;
-use tenantry_types::{ClusterId, OperationId, OperatorId, RoleName, UserId};
+use tenantry_types::{ClusterId, DoctorRunId, OperationId, OperatorId, RoleName, UserId};
 
 use crate::app::App;
 use crate::problem::Problem;
@@ -65,6 +65,14 @@ impl Segment for RoleName {
 
 impl Segment for OperationId {
     const NOT_FOUND: &'static str = "OPERATION_NOT_FOUND";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Segment for DoctorRunId {
+    const NOT_FOUND: &'static str = "DOCTOR_RUN_NOT_FOUND";
 
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()

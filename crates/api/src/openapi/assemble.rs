@@ -78,6 +78,7 @@ fn frame() -> Value {
             { "name": "tenants", "description": "Customers, each with a database of its own." },
             { "name": "operations", "description": "Durable changes: how they go, step by step." },
             { "name": "clusters", "description": "The Postgres servers that hold tenants' databases." },
+            { "name": "audit", "description": "What was done through the setup API, and whether the trail of it is intact." },
             { "name": "operators", "description": "Persons and programs that may run the control plane." },
             { "name": "sign-in", "description": "Sessions of a tenant's users." },
             { "name": "users", "description": "The people of one tenant, and what they may do." },
@@ -149,11 +150,14 @@ fn with_kind(mut operation: Value, route: &RouteInfo) -> Value {
     }
     operation["security"] = match route.access {
         Access::Public => json!([]),
-        Access::Operator => json!([{ "operatorToken": [] }]),
+        Access::Operator(_) => json!([{ "operatorToken": [] }]),
         Access::User(_) => json!([{ "accessToken": [] }, { "accessCookie": [] }]),
     };
     if let Access::User(permission) = route.access {
         operation["x-permission"] = json!(permission);
+    }
+    if let Access::Operator(right) = route.access {
+        operation["x-roles"] = json!(right.roles().collect::<Vec<_>>());
     }
     if route.host == HostKind::Tenant {
         operation["servers"] = at_tenant();

@@ -23,8 +23,13 @@ impl Problems {
         if !crate::dispatch::is_probe(route.path) {
             all.add(&["OVERLOADED"]);
         }
-        if route.access == Access::Operator {
-            all.add(&["UNAUTHENTICATED", "CATALOG_UNAVAILABLE"]);
+        if let Access::Operator(_) = route.access {
+            all.add(&[
+                "UNAUTHENTICATED",
+                "TOKEN_EXPIRED",
+                "ROLE_REQUIRED",
+                "CATALOG_UNAVAILABLE",
+            ]);
         }
         if route.host == HostKind::Tenant {
             all.add(&[

@@ -91,7 +91,7 @@ fn an_operation_says_who_may_call_it() {
         }
         let (security, permission) = match route.access {
             Access::Public => (json!([]), Value::Null),
-            Access::Operator => (json!([{ "operatorToken": [] }]), Value::Null),
+            Access::Operator(_) => (json!([{ "operatorToken": [] }]), Value::Null),
             Access::User(permission) => (
                 json!([{ "accessToken": [] }, { "accessCookie": [] }]),
                 json!(permission),
@@ -169,11 +169,13 @@ fn requests() -> Vec<Request> {
         body::<setup::tenants::update::Limits>("TenantLimitsPatch"),
         body::<setup::tenants::domains::put::Wanted>("WantedDomain"),
         body::<setup::tenants::aliases::put::NewAlias>("NewAlias"),
+        body::<setup::clusters::create::Request>("NewCluster"),
         body::<setup::clusters::update::ClusterChange>("ClusterChange"),
         body::<setup::operations::reason::OptionalReason>("OperationReason"),
         body::<setup::operations::reason::RequiredReason>("AbandonReason"),
         body::<setup::operators::create::NewOperator>("NewOperator"),
         body::<setup::rollouts::create::Rollout>("NewRollout"),
+        body::<setup::doctor::create::Wanted>("NewDoctorRun"),
         body::<setup::rotations::create::NewRotation>("NewRotation"),
         body::<setup::tenants::credentials::create::NewCredentials>("NewCredentials"),
         body::<setup::tenants::logins::create::NewLogin>("NewLogin"),
@@ -183,12 +185,19 @@ fn requests() -> Vec<Request> {
         body::<tenant::users::create::NewUser>("NewUser"),
         body::<tenant::users::update::Patch>("UserPatch"),
         body::<setup::tenants::list::Search>("GET /setup/tenants"),
+        body::<setup::clusters::remove::How>("DELETE /setup/clusters/{cluster}"),
         body::<setup::tenants::delete::How>("DELETE /setup/tenants/{tenant}"),
         body::<setup::tenants::explain::How>("GET /setup/tenants/{tenant}/explain"),
         body::<setup::operations::list::Search>("GET /setup/operations"),
         body::<setup::operations::show::Patience>("GET /setup/operations/{operation}"),
         body::<setup::top::Order>("GET /setup/top"),
         body::<setup::tenants::aliases::delete::Which>("DELETE /setup/tenants/{tenant}/aliases"),
+        body::<setup::operators::update::Change>("OperatorChange"),
+        body::<setup::operators::rotate::Rotation>("OperatorRotation"),
+        body::<setup::audit::Search>("GET /setup/audit"),
+        body::<setup::audit::export::Wanted>("GET /setup/audit/export"),
+        body::<setup::audit::verify::Behind>("GET /setup/audit/verify"),
+        body::<setup::audit::denied::Span>("GET /setup/audit/denied"),
         body::<Page<UserCursor>>("GET /users"),
     ]
 }

@@ -4,7 +4,7 @@
 //! A struct says `#[schema(value_type = words::Slug)]` where its own type is not ours to annotate.
 
 use serde_json::{Value, json};
-use tenantry_catalog::{operations, tenants};
+use tenantry_catalog::{audit, operations, operators, tenants};
 use utoipa::openapi::{Object, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -47,10 +47,41 @@ words! {
     ClusterId = id("A cluster's id.", "018f2a2e-0b8e-7c1d-8f52-63d0c1e4a911");
     OperationId = id("An operation's id.", "018f2a31-7c15-7b0f-a1c4-9be2d54f0e21");
     OperatorId = id("An operator's id.", "018f2a2e-1f44-7e0a-b6a7-5d1c0a9e3b32");
+    DoctorRunId = id("The id of a run of the doctor.", "018f2a35-2c40-7a1b-9c2d-3e4f5a6b7c8d");
     AliasId = id("An alias's id.", "018f2a33-1b20-7d6e-9f11-7c8d9e0f1a21");
     UserId = id("A user's id, within one tenant.", "018f2a31-7d02-7f4e-8c39-0a7b6e5d4c43");
     RoleId = id("A role's id, within one tenant.", "018f2a31-7d03-7120-9b1a-4c5d6e7f8a54");
 
+    Role = json!({
+        "type": "string", "enum": operators::Role::ALL,
+        "description": "What an operator may do: everything; tenants, clusters and operations; read what holds no secret; or create tenants and read what it created.",
+        "examples": ["operator"],
+    });
+    TokenTtl = json!({
+        "type": "string", "minLength": 2, "maxLength": 9, "pattern": "^([0-9]{1,8}[smhd]|never)$",
+        "description": "For how long a token is good: from a minute to 366 days, as a whole number and `s`, `m`, `h` or `d`; or `never`, for an owner's that never ends.",
+        "examples": ["90d"],
+    });
+    AuditOutcome = json!({
+        "type": "string", "enum": audit::Outcome::ALL,
+        "description": "How an act ended. `pending`: its operation goes on.",
+        "examples": ["done"],
+    });
+    AuditAction = json!({
+        "type": "string", "minLength": 1, "maxLength": 100,
+        "description": "An act, as `tenant.suspend`, or the beginning of some, as `tenant.`.",
+        "examples": ["tenant.suspend"],
+    });
+    AuditHead = json!({
+        "type": "string", "pattern": "^[0-9]{1,18}:[0-9a-fA-F]{64}$",
+        "description": "A seal of the audit trail: its number and its hash.",
+        "examples": ["4711:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    });
+    AuditFinding = json!({
+        "type": "string", "enum": audit::Finding::ALL,
+        "description": "What is not as it was sealed: a row gone, changed, in no seal, or with a time long before its seal; a seal gone, changed, or not following the one before; or a head that is not in the chain.",
+        "examples": ["row_changed"],
+    });
     Timestamp = json!({
         "type": "string", "format": "date-time",
         "description": "A moment in UTC (RFC 3339).",
@@ -149,10 +180,25 @@ words! {
         "description": "What a login may do in a tenant's database: `owner` all that migrations may, `user` read and write, `readonly` read.",
         "examples": ["readonly"],
     });
-    SslMode = json!({
+    ClusterTls = json!({
         "type": "string", "enum": tenantry_catalog::clusters::TlsMode::ALL,
-        "description": "How to use TLS to a cluster, in libpq's words (`sslmode`).",
+        "description": "How TLS is used. Only with `verify-full` is it certain who answers.",
         "examples": ["verify-full"],
+    });
+    ClusterStatus = json!({
+        "type": "string", "enum": ["open", "draining"],
+        "description": "Whether new tenants are put there.",
+        "examples": ["open"],
+    });
+    RootCa = json!({
+        "type": "string", "minLength": 1, "maxLength": 262_144,
+        "description": "One certificate or more in PEM, and no private key.",
+        "examples": ["-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n"],
+    });
+    Region = json!({
+        "type": "string", "minLength": 1, "maxLength": 40, "pattern": "^[a-z0-9][a-z0-9-]*$",
+        "description": "Where clusters are, by a name of your own.",
+        "examples": ["eu-central"],
     });
     DatabaseName = json!({
         "type": "string", "minLength": 1, "maxLength": 63,

@@ -3,15 +3,16 @@
 use std::error::Error;
 
 use tenantry_catalog::{CatalogError, operators};
+use tenantry_lifecycle::doctor::BeginError;
 use tenantry_lifecycle::engine::Failure;
-use tenantry_lifecycle::{StartError, WaitError};
+use tenantry_lifecycle::{About, Room, StartError, WaitError};
 use tenantry_router::{AcquireError, BadHost, Cut, ResolveError};
 use tenantry_tenantdb::TenantDbError;
 use tenantry_tenantdb::passwords::HashError;
 use tenantry_tenantdb::sessions::SessionError;
 use tenantry_tenantdb::sign_in_codes::IssueError;
 use tenantry_tenantdb::users::UserError;
-use tenantry_types::ErrorKind;
+use tenantry_types::{ErrorKind, FieldError};
 
 use super::Problem;
 
@@ -84,10 +85,46 @@ impl From<StartError> for Problem {
             StartError::NoRoom { held, most } => Self::new(kind, code).detail(format!(
                 "Temporary logins hold {held} of the {most} connections that they may have on this cluster. End one, wait until one ends, or ask for fewer.",
             )),
+            StartError::UnknownRegion => {
+                Self::field("region", "is not the region of a registered cluster")
+            }
+            StartError::OtherRegion => Self::field(
+                "region",
+                "is not the region of the cluster that was asked for",
+            ),
+            StartError::ClusterExists(text) | StartError::ClusterInUse(text) => {
+                Self::new(kind, code).detail(text)
+            }
+            // Whether there is a place is decided by people; a second would be too soon.
+            StartError::NoCapacity => Self::new(kind, code).retry_after(60),
+            StartError::BudgetTooLarge(room) => Self::new(kind, code).detail(too_large(room)),
+            StartError::Unfit(findings) => {
+                let errors = findings.into_iter().map(|finding| {
+                    let field = match finding.about {
+                        About::Host => "host",
+                        About::Tls => "tls",
+                        About::RootCa => "rootCa",
+                        About::Login => "adminLogin",
+                        About::Password => "adminPassword",
+                        About::Server => "",
+                    };
+                    FieldError::new(field, finding.text)
+                });
+                Self::new(kind, code).errors(errors.collect())
+            }
             StartError::WrongState(why)
             | StartError::Ended(why)
             | StartError::NotCancellable(why) => Self::new(kind, code).detail(sentence(why)),
             error => of(kind, code, error),
+        }
+    }
+}
+
+impl From<BeginError> for Problem {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Running(_) => Self::new(ErrorKind::Conflict, "DOCTOR_RUNNING"),
+            BeginError::Start(error) => error.into(),
         }
     }
 }
@@ -151,6 +188,15 @@ impl From<operators::InsertError> for Problem {
             error => of(error.kind(), error.code(), error),
         }
     }
+}
+
+fn too_large(room: Room) -> String {
+    let Room { free, reserve } = room;
+    let largest = room.largest_budget();
+    format!(
+        "The budget of this cluster can be {largest} at most: its server has {free} connections for others \
+         than superusers, and {reserve} of them stay for admin work and migrations."
+    )
 }
 
 /// `the tenant is not deleted` → `The tenant is not deleted.`

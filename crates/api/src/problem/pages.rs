@@ -8,7 +8,6 @@ use super::*;
 
 /// Codes of errors that never reach a client under this name, and what the client reads instead.
 const INSIDE: &[(&str, &str)] = &[
-    ("CLUSTER_ADDRESS_TAKEN", "`tenantry init`"),
     ("IDENTITY_UNREADABLE", "DATABASE_UNAVAILABLE"),
     ("INVALID_CURSOR", "VALIDATION_FAILED"),
     ("INVALID_OPERATOR_NAME", "VALIDATION_FAILED"),
@@ -140,14 +139,15 @@ fn read_codes(folder: &Path, into: &mut BTreeSet<String>) {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             read_codes(&path, into);
-        // `attention.rs` and `verdict.rs` have codes of what to look at and of what was found: no errors,
-        // and told in docs/cli.md.
+        // `attention.rs`, `verdict.rs` and `finding.rs` have codes of what to look at and of what was found:
+        // no errors, and told in docs/cli.md and docs/doctor.md.
         // `problems.rs` and the annotations list codes, they raise none.
         } else if path.extension().is_some_and(|ext| ext == "rs")
             && ![
                 "texts.rs",
                 "pages.rs",
                 "tests.rs",
+                "finding.rs",
                 "attention.rs",
                 "verdict.rs",
                 "problems.rs",

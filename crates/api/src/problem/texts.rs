@@ -66,6 +66,21 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "The catalog cannot be reached right now. Try again shortly.",
     ),
     (
+        "CLUSTER_DRAINING",
+        409,
+        "This cluster takes no new tenants. Name another one, or none.",
+    ),
+    (
+        "CLUSTER_EXISTS",
+        409,
+        "A cluster of this name, at this address or on this server is registered.",
+    ),
+    (
+        "CLUSTER_IN_USE",
+        409,
+        "The cluster takes new tenants, or holds something of one.",
+    ),
+    (
         "CLUSTER_NAME_TAKEN",
         500,
         "The database server has another database or login of this name. Nothing was kept.",
@@ -92,6 +107,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "The database server for this tenant cannot be reached right now. Nothing was kept; try again shortly.",
     ),
     (
+        "CLUSTER_UNFIT",
+        422,
+        "The server cannot be used as a cluster, for the reasons in `errors`. Nothing was written.",
+    ),
+    (
         "CLUSTER_UNSUITABLE",
         500,
         "The database server is not set up as it must be.",
@@ -115,6 +135,16 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "DNS_UNAVAILABLE",
         503,
         "The DNS gave no answer about this domain. Try again shortly.",
+    ),
+    (
+        "DOCTOR_RUNNING",
+        409,
+        "The doctor is looking already. Ask `GET /setup/doctor` until that run has ended.",
+    ),
+    (
+        "DOCTOR_RUN_NOT_FOUND",
+        404,
+        "There is no such run of the doctor.",
     ),
     ("DOMAIN_NOT_FOUND", 404, "The tenant has no such domain."),
     (
@@ -168,9 +198,9 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "The tenant would be left without an active administrator.",
     ),
     (
-        "LAST_OPERATOR",
+        "LAST_OWNER",
         409,
-        "This is the last operator token. Create another before revoking it.",
+        "No owner whose token never ends would be left. Make another operator one first: an `owner` without `ttl`.",
     ),
     (
         "LOGINS_FULL",
@@ -200,9 +230,14 @@ const TEXTS: &[(&str, u16, &str)] = &[
     ),
     ("NOT_FOUND", 404, "There is nothing at this address."),
     (
+        "NO_CAPACITY",
+        503,
+        "No database server that may take this tenant has a place for it. Nothing was begun.",
+    ),
+    (
         "NO_CLUSTER",
         503,
-        "No database server is registered yet; register one with `tenantry init`.",
+        "No database server is registered yet; register one with `tenantry clusters add`.",
     ),
     (
         "OPERATION_ABANDONED",
@@ -263,6 +298,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "The request took too long and was given up.",
     ),
     (
+        "ROLE_REQUIRED",
+        403,
+        "Your operator token is good, but its role may not do this. The roles that may are named.",
+    ),
+    (
         "ROUTERS_BEHIND",
         503,
         "Some routers have not applied the change yet; it is done, and they follow.",
@@ -304,6 +344,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "The tenant is not ready yet. Try again shortly.",
     ),
     ("TENANT_SUSPENDED", 403, "The tenant is suspended."),
+    (
+        "TOKEN_EXPIRED",
+        401,
+        "This operator token was good until its time was over. An owner can issue another: tenantry operators rotate.",
+    ),
     (
         "TOO_MANY_ATTEMPTS",
         429,

@@ -1,6 +1,9 @@
 //! The setup API, at the base domain, for operators.
 
+pub(crate) mod audit;
 pub(crate) mod clusters;
+pub(crate) mod doctor;
+pub(crate) mod health;
 pub(crate) mod operations;
 pub(crate) mod operators;
 pub(crate) mod repeated;

@@ -19,9 +19,10 @@ use tenantry_lifecycle::{Idempotency, Repeated};
 use tenantry_types::{ErrorKind, Secret};
 
 use crate::app::App;
-use crate::context::Operator;
+use crate::context::Caller;
 use crate::json;
 use crate::problem::Problem;
+use crate::rights::Right;
 use crate::setup::tenants::{IdempotencyKey, request_hash};
 
 /// The headers of an answer that are kept with it.
@@ -45,19 +46,29 @@ pub(crate) fn applies_to(method: &Method, path: &str) -> bool {
 }
 
 /// The layer around such a route.
-pub(crate) async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
-    answer(&app, request, next)
+pub(crate) async fn once(
+    State((app, right)): State<(App, Right)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    answer(&app, right, request, next)
         .await
         .unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Problem> {
+async fn answer(
+    app: &App,
+    right: Right,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let IdempotencyKey(key) = parts.extract_with_state(app).await?;
     let Some(key) = key else {
         return Ok(next.run(Request::from_parts(parts, body)).await);
     };
-    let operator: Operator = parts.extract_with_state(app).await?;
+    // What was answered is told again to nobody who may not ask for it any more.
+    let operator = Caller::of(&mut parts, app, right).await?;
     let reading = Request::from_parts(parts.clone(), body);
     let bytes = json::receive(reading, app.config.body_limit, json::TIME).await?;
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
@@ -70,7 +81,10 @@ async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Pro
     let dead_after = app.config.request_timeout * 2;
     let attempt = match app.lifecycle.repeated(&idempotency, dead_after).await? {
         Repeated::No(attempt) => attempt,
-        Repeated::Answered(text) => return replay(&text),
+        Repeated::Answered(text) => {
+            told_again(app, &operator, parts.uri.path()).await?;
+            return replay(&text);
+        }
         Repeated::Running => {
             return Err(Problem::new(ErrorKind::Conflict, "IDEMPOTENCY_KEY_IN_USE"));
         }
@@ -117,6 +131,24 @@ async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Pro
 fn stands_for(path: &str, body: &[u8]) -> Value {
     let body = serde_json::from_slice(body).unwrap_or_else(|_| json!(STANDARD.encode(body)));
     json!({ "path": path, "body": body })
+}
+
+/// The answer may hold what is told once: that it was told again is in the trail, or it is not told.
+async fn told_again(app: &App, caller: &Caller, path: &str) -> Result<(), Problem> {
+    let mut conn = app.catalog().await?;
+    let path: String = path.chars().take(300).collect();
+    let (asker, action) = (caller.asker(), "request.answer_again");
+    app.lifecycle
+        .audit(
+            &mut conn,
+            &asker,
+            action,
+            None,
+            None,
+            json!({ "path": path }),
+        )
+        .await?;
+    Ok(())
 }
 
 fn replay(text: &Secret) -> Result<Response, Problem> {

@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::context::Operator;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Read;
 
 mod attention;
 
@@ -176,7 +177,7 @@ struct Cluster {
     responses((status = 200, description = "How it stands.", body = View)),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Read>,
     State(app): State<App>,
 ) -> Result<Json<View>, Problem> {
     let mut conn = app.catalog().await?;
@@ -201,7 +202,7 @@ pub(crate) async fn handle(
         started_at: app.started_at,
         uptime_seconds: (now - app.started_at).max(TimeDelta::zero()).num_seconds(),
         installation_id: installation::get(&mut conn).await?,
-        operator: operator.name,
+        operator: operator.name.clone(),
         release: Release {
             migrations: tenantry_tenantdb::migrations::MIGRATOR.iter().count(),
             schema: tenantry_tenantdb::schema_digest(),

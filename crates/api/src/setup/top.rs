@@ -17,6 +17,7 @@ use crate::context::{Items, Operator, Query};
 use crate::fields::{Fields, FromFields};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Read;
 
 /// How many are told.
 const MOST: usize = 20;
@@ -78,7 +79,7 @@ pub(crate) struct View {
     responses((status = 200, description = "Those with most.", body = Items<View>)),
 )]
 pub(crate) async fn handle(
-    _: Operator,
+    _: Operator<Read>,
     State(app): State<App>,
     Query(order): Query<Order>,
 ) -> Result<Json<Items<View>>, Problem> {

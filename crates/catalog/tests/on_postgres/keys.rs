@@ -1,8 +1,9 @@
 //! Idempotency keys, operators, the installation, clusters: what there is only once.
 
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 use tenantry_catalog::clusters::{self, InsertError as ClusterError, NewCluster, TlsMode};
 use tenantry_catalog::idempotency::{self, Found, InsertError};
+use tenantry_catalog::operators::{Holder, NewOperator, Role};
 use tenantry_catalog::{installation, operators};
 use tenantry_types::{ClusterId, InstallationId, OperatorId};
 use tenantry_vault::Sealed;
@@ -11,10 +12,29 @@ use crate::world::{Db, LONG, waits};
 
 async fn operator(db: &Db, name: &str) -> OperatorId {
     let id = OperatorId::generate(&db.clock, &db.entropy);
-    operators::insert(&mut db.conn().await, id, name, db.entropy.bytes())
+    operators::insert(&mut db.conn().await, &new(id, name, db.entropy.bytes()))
         .await
         .expect("inserted");
     id
+}
+
+fn new(id: OperatorId, name: &str, token_hash: [u8; 32]) -> NewOperator<'_> {
+    NewOperator {
+        id,
+        name,
+        role: Role::Owner,
+        expires_at: None,
+        token_hash,
+    }
+}
+
+/// Whose a token is, by id; `Err`: it was somebody's.
+async fn holder(conn: &mut PgConnection, hash: [u8; 32]) -> Option<Result<OperatorId, ()>> {
+    let found = operators::by_token_hash(conn, &hash).await.expect("read");
+    found.map(|holder| match holder {
+        Holder::Good(operator) => Ok(operator.id),
+        Holder::Expired => Err(()),
+    })
 }
 
 pub async fn of_two_equal_requests_one_begins_an_operation(db: Db) {
@@ -92,7 +112,7 @@ pub async fn a_revoked_token_is_unknown_and_the_name_is_free(db: Db) {
     let mut conn = db.conn().await;
     let insert = async |name: &str, hash| {
         let id = OperatorId::generate(&db.clock, &db.entropy);
-        operators::insert(&mut db.conn().await, id, name, hash)
+        operators::insert(&mut db.conn().await, &new(id, name, hash))
             .await
             .map(|()| id)
     };
@@ -101,30 +121,92 @@ pub async fn a_revoked_token_is_unknown_and_the_name_is_free(db: Db) {
     assert!(matches!(again, Err(operators::InsertError::NameTaken)));
     let nameless = insert("", [2; 32]).await;
     assert!(matches!(nameless, Err(operators::InsertError::InvalidName)));
-    let found = operators::by_token_hash(&mut conn, &[1; 32])
-        .await
-        .expect("read");
-    assert_eq!(found.map(|operator| operator.id), Some(ann));
+    assert_eq!(holder(&mut conn, [1; 32]).await, Some(Ok(ann)));
 
-    let revoked = operators::revoke(&mut conn, "ann")
-        .await
-        .expect("revoked")
-        .expect("there");
-    assert!(revoked.id == ann && revoked.revoked_at.is_some());
+    let revoked = operators::revoke(&mut conn, ann).await.expect("revoked");
+    assert!(revoked.is_some());
     assert_eq!(
-        operators::revoke(&mut conn, "ann").await.expect("asked"),
+        operators::revoke(&mut conn, ann).await.expect("asked"),
         None
     );
-    let found = operators::by_token_hash(&mut conn, &[1; 32])
-        .await
-        .expect("read");
-    assert_eq!(found, None);
+    assert_eq!(holder(&mut conn, [1; 32]).await, None);
+    assert_eq!(
+        operators::by_ref(&mut conn, "ann").await.expect("asked"),
+        None
+    );
     let second = insert("ann", [3; 32]).await.expect("the name is free");
-    let revoked = operators::revoke(&mut conn, &second.to_string())
-        .await
-        .expect("revoked");
-    assert_eq!(revoked.map(|operator| operator.id), Some(second));
+    for name in ["ann", &second.to_string()] {
+        let found = operators::by_ref(&mut conn, name).await.expect("asked");
+        assert_eq!(found.map(|operator| operator.id), Some(second));
+    }
     assert_eq!(operators::list(&mut conn).await.expect("listed").len(), 2);
+}
+
+/// Tried: with `good` taken as true, one whose time is over is good.
+pub async fn a_token_ends_and_the_one_before_it_does(db: Db) {
+    let mut conn = db.conn().await;
+    let (now, hour) = (db.clock.now(), chrono::Duration::hours(1));
+    let ann = operator(&db, "ann").await;
+    let replace = async |hash, end, former| {
+        let mut conn = db.conn().await;
+        let replaced = operators::replace_token(&mut conn, ann, hash, end, former).await;
+        assert!(replaced.expect("replaced"));
+    };
+    replace([1; 32], None, None).await;
+    replace([2; 32], Some(now + hour), Some(now + hour)).await;
+    for hash in [[1; 32], [2; 32]] {
+        assert_eq!(holder(&mut conn, hash).await, Some(Ok(ann)));
+    }
+    // Another one: that before the present one stays, and that before it does not.
+    replace([3; 32], Some(now + hour), Some(now + hour)).await;
+    assert_eq!(holder(&mut conn, [1; 32]).await, None);
+    assert_eq!(holder(&mut conn, [2; 32]).await, Some(Ok(ann)));
+    replace([4; 32], Some(now + hour), Some(now - hour)).await;
+    assert_eq!(holder(&mut conn, [3; 32]).await, Some(Err(())));
+    assert_eq!(holder(&mut conn, [4; 32]).await, Some(Ok(ann)));
+    replace([5; 32], Some(now - hour), None).await;
+    assert_eq!(holder(&mut conn, [5; 32]).await, Some(Err(())));
+    assert_eq!(holder(&mut conn, [4; 32]).await, None);
+    // It counts as an owner that lasts only without an end.
+    assert_eq!(
+        operators::lasting_owners(&mut conn).await.expect("asked"),
+        0
+    );
+    operators::update(&mut conn, ann, Role::Owner, None)
+        .await
+        .expect("updated");
+    assert_eq!(
+        operators::lasting_owners(&mut conn).await.expect("asked"),
+        1
+    );
+    operators::update(&mut conn, ann, Role::Operator, None)
+        .await
+        .expect("updated");
+    assert_eq!(
+        operators::lasting_owners(&mut conn).await.expect("asked"),
+        0
+    );
+}
+
+/// Tried: with the condition on its age left out, the second use is written.
+pub async fn the_last_use_of_a_token_is_written_now_and_then(db: Db) {
+    let mut conn = db.conn().await;
+    let id = OperatorId::generate(&db.clock, &db.entropy);
+    operators::insert(&mut conn, &new(id, "ann", [1; 32]))
+        .await
+        .expect("inserted");
+    let used = async || {
+        let mut conn = db.conn().await;
+        holder(&mut conn, [1; 32]).await;
+        let all = operators::list(&mut conn).await.expect("listed");
+        all[0].last_used_at
+    };
+    let first = used().await;
+    assert!(first.is_some());
+    assert_eq!(used().await, first);
+    let age = "UPDATE operators SET last_used_at = last_used_at - interval '6 minutes'";
+    sqlx::query(age).execute(&mut conn).await.expect("aged");
+    assert!(used().await > first);
 }
 
 pub async fn two_first_starts_agree_on_one_installation(db: Db) {
@@ -167,6 +249,9 @@ pub async fn a_cluster_has_its_name_and_address_alone(db: Db) {
         admin_login: "admin",
         admin: &admin,
         connection_budget: 10,
+        placement: clusters::Placement::default(),
+        root_ca: None,
+        system_identifier: None,
     };
     let refused = clusters::insert(&mut conn, &new("one", "elsewhere")).await;
     assert!(matches!(refused, Err(ClusterError::NameTaken)));

@@ -261,6 +261,7 @@ pub async fn of_two_operations_begun_at_once_one_is_refused(db: Db) {
                 tenant_id: Some(tenant),
                 params: &json!({}),
                 asked_by: "ben",
+                operator: None,
                 request_id: None,
             };
             operations::insert_leased(&mut two, &new, holder, LONG).await

@@ -26,6 +26,7 @@ mod sealing;
 mod shares;
 mod standing;
 mod tenants;
+mod trail;
 mod words;
 mod world;
 
@@ -97,6 +98,8 @@ fn cases() -> Vec<(&'static str, Case)> {
             of_two_equal_requests_one_begins_an_operation,
             a_key_is_an_operators_own,
             a_revoked_token_is_unknown_and_the_name_is_free,
+            a_token_ends_and_the_one_before_it_does,
+            the_last_use_of_a_token_is_written_now_and_then,
             two_first_starts_agree_on_one_installation,
             a_cluster_has_its_name_and_address_alone,
         }
@@ -179,6 +182,14 @@ fn cases() -> Vec<(&'static str, Case)> {
             search_takes_its_text_literally,
             a_purge_frees_the_names_and_forgets_no_database,
             what_is_due_for_purge_has_no_open_operation,
+        }
+        trail {
+            nobody_changes_or_removes_a_row,
+            what_was_changed_removed_or_added_shows,
+            a_head_that_was_kept_shows_a_chain_that_was_written_anew,
+            a_transaction_that_commits_late_is_sealed_later,
+            one_at_a_time_seals,
+            the_end_of_an_operation_completes_its_row,
         }
         words {
             are_those_of_the_checks,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tenantry_catalog::idempotent_answers::{self, Begun};
 use tenantry_catalog::keys;
 use tenantry_catalog::logins::{self, Login, LoginRole};
+use tenantry_catalog::operators::{NewOperator, Role};
 use tenantry_types::{DatabaseId, DbName, InstallationId, OperatorId, RoleName, Secret, TenantId};
 use tenantry_vault::{Place, Purpose};
 
@@ -182,7 +183,14 @@ pub async fn every_table_with_sealed_secrets_is_counted_and_sealed_anew(db: Db) 
 pub async fn an_answer_of_an_idempotency_key_is_sealed_anew(db: Db) {
     let mut conn = db.conn().await;
     let operator = OperatorId::generate(&db.clock, &db.entropy);
-    tenantry_catalog::operators::insert(&mut conn, operator, "somebody", [7; 32])
+    let new = NewOperator {
+        id: operator,
+        name: "somebody",
+        role: Role::Owner,
+        expires_at: None,
+        token_hash: [7; 32],
+    };
+    tenantry_catalog::operators::insert(&mut conn, &new)
         .await
         .expect("inserted");
     let (key, attempt) = ("a key", uuid::Uuid::from_u128(1));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tenantry_catalog::{
     aliases, change_log, clusters, databases, domain_claims, domains, journal, logins, operations,
-    temporary_logins, tenants,
+    operators, temporary_logins, tenants,
 };
 
 use crate::world::Db;
@@ -56,4 +56,5 @@ pub async fn are_those_of_the_checks(db: Db) {
     same!("changes_kind_known", change_log::Kind);
     same!("temporary_logins_role_known", temporary_logins::Role);
     same!("clusters_tls_known", clusters::TlsMode);
+    same!("operators_role_known", operators::Role);
 }

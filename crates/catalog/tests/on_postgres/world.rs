@@ -218,6 +218,9 @@ impl Db {
             admin_login: "tenantry_admin",
             admin: &admin,
             connection_budget: 80,
+            placement: clusters::Placement::default(),
+            root_ca: None,
+            system_identifier: None,
         };
         clusters::insert(&mut self.conn().await, &new)
             .await
@@ -280,6 +283,7 @@ impl Db {
             tenant_id: tenant,
             params: &json!({"n": 1}),
             asked_by: "ann",
+            operator: None,
             request_id: None,
         };
         let fence = operations::insert_leased(conn, &new, self.holder(), ttl).await?;

@@ -10,18 +10,18 @@ use tenantry_catalog::{
     change_log, databases, domain_claims, domains, idempotency, operation_secrets, tenants,
 };
 use tenantry_tenantdb::{passwords, schema_digest};
-use tenantry_types::{DatabaseId, OperationId, Secret, Slug, TenantId, UserId};
+use tenantry_types::{DatabaseId, ErrorKind, OperationId, Secret, Slug, TenantId, UserId};
 use tenantry_vault::Place;
 use tokio::sync::Mutex;
 
-use super::{ClusterChoice, Create, CreateTenant, Params, PrimaryDomain, SealedAdmin};
+use super::{Create, CreateTenant, Params, PrimaryDomain, SealedAdmin};
 use crate::asker::{Asker, Idempotency};
 use crate::deps::Naming;
 use crate::engine::{Kind, Lease, StepError};
 use crate::error::StartError;
 use crate::making::{self, Known, Origin, Rows};
 use crate::place::{self, Durability, Session};
-use crate::{Lifecycle, Started};
+use crate::{Lifecycle, Started, placement};
 
 /// Under this name the first person is sealed in the operation.
 const ADMIN: &str = "admin";
@@ -46,26 +46,12 @@ impl Lifecycle {
             return Ok(started);
         }
         let deps = self.deps();
-        let mut conn = deps.catalog.acquire().await?;
-        let cluster = choose(&mut conn, &wanted.cluster).await?;
-        drop(conn);
-
-        let operation_id = OperationId::generate(&deps.clock, &deps.entropy);
-        let session = Session::first(self, &cluster, operation_id, Durability::Last).await?;
-        let mut birth = Birth::of(self, &wanted, &cluster, operation_id);
-        birth.prepare(self, &session, &wanted.slug).await?;
-
-        let fence = match birth
-            .record(self, &wanted, &asker, idempotency.as_ref())
-            .await
-        {
-            Err(Recorded::KeyTaken) => {
-                let key = idempotency.as_ref().ok_or(StartError::KeyReused)?;
-                return self.replayed(key).await?.ok_or(StartError::KeyReused);
-            }
-            Err(Recorded::Refused(error)) => return Err(error),
-            Ok(fence) => fence,
+        let begun = match self.begin(&wanted, &asker, idempotency.as_ref()).await? {
+            Begun::Now(begun) => begun,
+            Begun::Before(started) => return Ok(started),
         };
+        let (birth, session, fence) = *begun;
+        let operation_id = birth.operation_id;
         let lease = Arc::new(Lease::keep(
             deps.catalog.clone(),
             operation_id,
@@ -94,6 +80,48 @@ impl Lifecycle {
             tenant_id: Some(birth.tenant_id),
             replay: false,
         })
+    }
+
+    /// Writes the beginning on the first of the clusters that has a place: one that is full by then, or is
+    /// away, is passed over for the next one, if who asks leaves us the choice.
+    async fn begin(
+        &self,
+        wanted: &CreateTenant,
+        asker: &Asker,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Begun, StartError> {
+        let deps = self.deps();
+        let mut conn = deps.catalog.acquire().await?;
+        let clusters = placement::choose(&mut conn, wanted).await?;
+        drop(conn);
+        let mut refused = StartError::NoCapacity;
+        for cluster in &clusters {
+            let operation_id = OperationId::generate(&deps.clock, &deps.entropy);
+            let session = match Session::first(self, cluster, operation_id, Durability::Last).await
+            {
+                Ok(session) => session,
+                Err(error) if may_go_on(&error) => {
+                    tracing::warn!(cluster = cluster.name, code = error.code(), error = %crate::engine::chain_of(&error),
+                        "a tenant could not be put on a cluster");
+                    refused = error;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let mut birth = Birth::of(self, wanted, cluster, operation_id);
+            birth.prepare(self, &session, &wanted.slug).await?;
+            match birth.record(self, wanted, asker, idempotency).await {
+                Ok(fence) => return Ok(Begun::Now(Box::new((birth, session, fence)))),
+                Err(Recorded::KeyTaken) => {
+                    let key = idempotency.ok_or(StartError::KeyReused)?;
+                    let started = self.replayed(key).await?;
+                    return started.map(Begun::Before).ok_or(StartError::KeyReused);
+                }
+                Err(Recorded::NoPlace(error)) => refused = error,
+                Err(Recorded::Refused(error)) => return Err(error),
+            }
+        }
+        Err(refused)
     }
 
     /// What the same key began before, if it did and did not fail.
@@ -206,16 +234,9 @@ pub(super) async fn unreserve(work: &Create) -> Result<(), StepError> {
     Ok(())
 }
 
-async fn choose(conn: &mut PgConnection, choice: &ClusterChoice) -> Result<Cluster, StartError> {
-    match choice {
-        ClusterChoice::Default => clusters::default(conn).await?.ok_or(StartError::NoCluster),
-        ClusterChoice::Named(name) => clusters::by_name(conn, name)
-            .await?
-            .ok_or_else(|| StartError::UnknownCluster(name.clone())),
-        ClusterChoice::At { host, port } => clusters::by_address(conn, host, *port)
-            .await?
-            .ok_or_else(|| StartError::UnknownCluster(format!("{host}:{port}"))),
-    }
+/// Whether another cluster may do where one does not.
+fn may_go_on(error: &StartError) -> bool {
+    matches!(error, StartError::Cluster(error) if error.kind() == ErrorKind::Unavailable)
 }
 
 fn hash(life: &Lifecycle, password: &Secret) -> super::Hashing {
@@ -239,8 +260,17 @@ struct FirstPerson {
     made: bool,
 }
 
+/// What a request to create came to.
+enum Begun {
+    Now(Box<(Birth, Session, i64)>),
+    /// The same key had begun it.
+    Before(Started),
+}
+
 enum Recorded {
     KeyTaken,
+    /// The cluster has no place for it.
+    NoPlace(StartError),
     Refused(StartError),
 }
 
@@ -332,6 +362,11 @@ impl Birth {
                 Err(idempotency::InsertError::Catalog(error)) => return Err(error.into()),
             }
         }
+        // As late as can be: of those that ask for the last place all others wait here.
+        let place = clusters::take_place(&mut tx, self.params.cluster_id).await?;
+        if let Some(refusal) = placement::refusal(place) {
+            return Err(Recorded::NoPlace(refusal));
+        }
         self.record_tenant(life, &mut tx, wanted).await?;
         self.record_database(life, &mut tx).await?;
         self.seal_admin(life, &mut tx).await?;
@@ -341,7 +376,15 @@ impl Birth {
             "tenant.create",
             Some(self.tenant_id),
             None,
-            serde_json::json!({ "slug": wanted.slug.as_str(), "operationId": self.operation_id }),
+            serde_json::json!({
+                "slug": wanted.slug.as_str(),
+                "operationId": self.operation_id,
+                "to": {
+                    "name": wanted.name,
+                    "plan": wanted.plan.as_str(),
+                    "clusterId": self.params.cluster_id,
+                },
+            }),
         )
         .await?;
         tx.commit().await?;

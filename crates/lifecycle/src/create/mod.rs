@@ -16,7 +16,7 @@ use tenantry_cluster::names;
 use tenantry_router::ProvenConn;
 use tenantry_tenantdb::passwords::{HashError, PasswordHash};
 use tenantry_types::{
-    ClusterId, DatabaseId, DbName, DomainName, Email, Plan, Secret, Slug, TenantId, UserId,
+    ClusterId, DatabaseId, DbHost, DbName, DomainName, Email, Plan, Secret, Slug, TenantId, UserId,
 };
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -39,6 +39,8 @@ pub struct CreateTenant {
     pub plan: Plan,
     /// On which cluster.
     pub cluster: ClusterChoice,
+    /// In which region; none: in any.
+    pub region: Option<String>,
     /// The first person in it, with every permission.
     pub admin: Option<AdminUser>,
     /// Free keys of the product: a JSON object.
@@ -57,14 +59,14 @@ pub enum PrimaryDomain {
 /// Which cluster a tenant goes to.
 #[derive(Clone, Debug)]
 pub enum ClusterChoice {
-    /// The installation's oldest one.
-    Default,
+    /// Where a further tenant has most; see `placement.rs`.
+    Any,
     /// By its name.
     Named(String),
     /// By its address.
     At {
-        /// Host name or address as registered.
-        host: String,
+        /// Host name or address.
+        host: DbHost,
         /// Port; 5432 where none was given.
         port: u16,
     },

@@ -75,7 +75,12 @@ impl Lifecycle {
             .await?
             .ok_or(StartError::UnknownDomain)?;
         if before.is_none() || changed != Changed::Nothing {
-            let detail = serde_json::json!({ "domain": name.as_str(), "primary": primary });
+            let detail = serde_json::json!({
+                "domain": name.as_str(),
+                "primary": primary,
+                "from": { "claimed": before.is_some() },
+                "to": { "claimed": true },
+            });
             self.audit(
                 &mut tx,
                 asker,
@@ -115,7 +120,11 @@ impl Lifecycle {
         }
         domain_claims::remove(&mut tx, tenant.id, name).await?;
         let served = claim.served.is_some();
-        let detail = serde_json::json!({ "domain": name.as_str(), "served": served });
+        let detail = serde_json::json!({
+            "domain": name.as_str(),
+            "from": { "claimed": true, "served": served },
+            "to": { "claimed": false, "served": false },
+        });
         self.audit(
             &mut tx,
             asker,
@@ -217,7 +226,11 @@ impl Lifecycle {
         let checked = checked(&claim, outcome, action.is_some(), now, &deps.settings);
         domain_claims::note(&mut tx, tenant, name, &checked).await?;
         if let Some(action) = action {
-            let detail = serde_json::json!({ "domain": name.as_str() });
+            let detail = serde_json::json!({
+                "domain": name.as_str(),
+                "from": { "served": asked.served.is_some() },
+                "to": { "served": action == "domain.verify" },
+            });
             self.audit(&mut tx, asker, action, Some(tenant), None, detail)
                 .await?;
         }

@@ -136,7 +136,11 @@ impl Lifecycle {
             "tenant.rotate_credentials",
             Some(tenant_id),
             None,
-            json!({ "operationId": id, "from": params.from, "to": params.to }),
+            json!({
+                "operationId": id,
+                "from": { "login": params.from },
+                "to": { "login": params.to },
+            }),
         )
         .await?;
         self.seal_password(&mut tx, id).await?;

@@ -42,6 +42,7 @@ async fn a_creation_that_fails_at_any_point_leaves_nothing() {
             );
             world.settled(started.operation_id).await;
             assert_eq!(world.everything().await, before, "{step} {point}");
+            world.assert_healthy(&format!("{step} {point}")).await;
         }
     }
     world.end().await;
@@ -71,6 +72,7 @@ async fn a_creation_whose_driver_is_gone_is_finished_by_another() {
             assert!(created.db_password.is_some(), "{step} {point}");
             assert_eq!(created.tenant.status, TenantStatus::Active);
             assert_one_seed(&router, &slug).await;
+            world.assert_healthy(&format!("{step} {point}")).await;
         }
     }
     // Nothing of a running operation is kept once it has ended, and an answer is told once.
@@ -99,6 +101,9 @@ async fn an_end_whose_driver_is_gone_is_finished_by_another() {
             let tenant = world.tenant("acme").await.expect("a tombstone");
             assert_eq!(tenant.status, TenantStatus::Deleting, "{step} {point}");
             assert_no_login(&world).await;
+            world
+                .assert_healthy(&format!("delete {step} {point}"))
+                .await;
             for (step, point) in UNDELETE_STEPS.iter().zip(POINTS) {
                 let (gone, _) = world
                     .driver(Some(&format!("undelete/{step}:{point}=leave")))
@@ -112,6 +117,9 @@ async fn an_end_whose_driver_is_gone_is_finished_by_another() {
                     world.tenant("acme").await.expect("it is back").status,
                     TenantStatus::Active
                 );
+                world
+                    .assert_healthy(&format!("undelete {step} {point}"))
+                    .await;
                 delete(&next, &next, false).await;
             }
             delete(&next, &next, true).await;
@@ -137,6 +145,7 @@ async fn an_end_whose_driver_is_gone_is_finished_by_another() {
                 !left.roles.iter().any(|role| role.starts_with("tenant_")),
                 "{step} {point}"
             );
+            world.assert_healthy(&format!("purge {step} {point}")).await;
         }
     }
     world.end().await;
@@ -164,6 +173,7 @@ async fn a_suspension_and_a_resumption_whose_driver_is_gone_are_finished_by_anot
             assert_eq!(tenant.status_reason.as_deref(), Some("Unpaid."), "{fault}");
             assert!(tenant.suspended_at.is_some(), "{fault}");
             assert_eq!(logins(&world).await, ["tenant_acme_owner"], "{fault}");
+            world.assert_healthy(&fault).await;
 
             let fault = format!("resume/{back}:{point}=leave");
             let (gone, _) = world.driver(Some(&fault)).await;
@@ -175,6 +185,7 @@ async fn a_suspension_and_a_resumption_whose_driver_is_gone_are_finished_by_anot
             assert_eq!(tenant.status, TenantStatus::Active, "{fault}");
             assert_eq!((tenant.status_reason, tenant.suspended_at), (None, None));
             assert_eq!(logins(&world).await.len(), 3, "{fault}");
+            world.assert_healthy(&fault).await;
         }
     }
     assert_eq!(world.everything().await, whole);

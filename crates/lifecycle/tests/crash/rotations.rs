@@ -53,6 +53,9 @@ async fn a_rotation_whose_driver_is_gone_is_finished_by_another() {
                 "{step} {point}"
             );
             assert_eq!(served(&router).await, current, "{step} {point}");
+            world
+                .assert_healthy(&format!("rotate {step} {point}"))
+                .await;
         }
     }
     // Whatever was rotated goes with the tenant.
@@ -95,6 +98,9 @@ async fn a_rotation_that_fails_is_undone_before_the_switch_and_goes_on_after_it(
             let wanted = expected(&current, "tenant_acme_user");
             assert_eq!(logins(&world).await, wanted, "{step} {point}");
             assert_eq!(served(&router).await, current, "{step} {point}");
+            world
+                .assert_healthy(&format!("rotate {step} {point}"))
+                .await;
         }
     }
     world.end().await;

@@ -33,6 +33,7 @@ async fn a_spare_that_fails_at_any_point_leaves_nothing() {
                 .await;
             life.shutdown().await;
             assert_eq!(world.everything().await, before, "{step} {point}");
+            world.assert_healthy(&fault).await;
         }
     }
     world.end().await;
@@ -60,6 +61,7 @@ async fn a_spare_whose_driver_is_gone_is_finished_by_another_and_good_for_a_tena
             make(&next, &slug).await;
             assert_eq!(made_from(&world, &slug).await, "spare", "{step} {point}");
             crate::assert_one_seed(&router, &slug).await;
+            world.assert_healthy(&fault).await;
         }
     }
     world.end().await;
@@ -87,6 +89,7 @@ async fn a_sign_up_that_fails_at_any_point_gives_no_spare_to_a_second_one() {
             );
             world.settled(started.operation_id).await;
             assert_eq!(world.everything().await, before, "{step} {point}");
+            world.assert_healthy(&fault).await;
         }
     }
     world.end().await;
@@ -117,6 +120,7 @@ async fn a_sign_up_from_a_spare_whose_driver_is_gone_is_finished_by_another() {
             assert_eq!(created.tenant.status, TenantStatus::Active);
             assert!(created.db_password.is_some(), "{step} {point}");
             crate::assert_one_seed(&router, &slug).await;
+            world.assert_healthy(&fault).await;
         }
     }
     world.end().await;

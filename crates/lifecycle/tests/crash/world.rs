@@ -6,11 +6,12 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, PgPool};
 use tenantry_catalog::{clusters, installation, operations, operators, tenants};
 use tenantry_devpg::{Server, Settings as PgSettings};
+use tenantry_lifecycle::doctor::{Doctor, Finding, Options, Progress, Report};
 use tenantry_lifecycle::engine::Faults;
 use tenantry_lifecycle::{
     AdminUser, Asker, ClusterChoice, CreateTenant, Deps, Finished, Lifecycle, Settings,
 };
-use tenantry_router::{Config, Router};
+use tenantry_router::{Config, Prover, Router};
 use tenantry_tenantdb::passwords::Hashing;
 use tenantry_types::{
     Clock, ClusterId, Email, Entropy, InstallationId, OperationId, OperatorId, Plan, Secret, Slug,
@@ -75,7 +76,10 @@ impl World {
             admin: (admin_login.clone(), admin_password.clone()),
         };
         let mut conn = world.superuser("postgres").await;
-        for sql in ["CREATE DATABASE catalog"] {
+        for sql in [
+            "CREATE DATABASE catalog",
+            "REVOKE ALL ON DATABASE catalog FROM PUBLIC",
+        ] {
             sqlx::raw_sql(sql)
                 .execute(&mut conn)
                 .await
@@ -104,6 +108,9 @@ impl World {
             admin_login: &admin_login,
             admin: &sealed,
             connection_budget: 50,
+            placement: clusters::Placement::default(),
+            root_ca: None,
+            system_identifier: None,
         };
         clusters::insert(&mut conn, &cluster)
             .await
@@ -239,7 +246,14 @@ impl World {
     pub async fn operator(&self) -> OperatorId {
         let mut conn = self.superuser("catalog").await;
         let id = OperatorId::generate(&self.clock, &self.entropy);
-        operators::insert(&mut conn, id, "test", [7; 32])
+        let new = operators::NewOperator {
+            id,
+            name: "test",
+            role: operators::Role::Owner,
+            expires_at: None,
+            token_hash: [7; 32],
+        };
+        operators::insert(&mut conn, &new)
             .await
             .expect("an operator");
         id
@@ -317,7 +331,8 @@ pub fn wanted(slug: &str) -> CreateTenant {
         slug: Slug::parse(slug).expect("a slug"),
         primary_domain: None,
         plan: Plan::default(),
-        cluster: ClusterChoice::Default,
+        cluster: ClusterChoice::Any,
+        region: None,
         admin: Some(AdminUser {
             email: Email::parse("ann@acme.example").expect("an address"),
             password: Some(Secret::new("correct horse battery")),
@@ -330,4 +345,44 @@ pub async fn ended(life: &Lifecycle, id: OperationId) -> Finished {
     life.wait(id, Duration::from_secs(30))
         .await
         .expect("an end within half a minute")
+}
+
+impl World {
+    /// A doctor that needs no driver.
+    pub async fn doctor(&self) -> Doctor {
+        Doctor {
+            catalog: self.catalog().await,
+            admin_keys: self.keys.admin(),
+            route_keys: self.keys.route(),
+            prover: Prover::new(
+                self.keys.route(),
+                self.installation,
+                Duration::from_secs(10),
+                "doctor",
+            ),
+            installation: self.installation,
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            pause: Duration::from_millis(20),
+        }
+    }
+
+    pub async fn examined(&self, options: Options) -> Report {
+        let doctor = self.doctor().await;
+        let report = doctor.run(options, &asker(), &Progress::default()).await;
+        doctor.catalog.close().await;
+        report.expect("a look")
+    }
+
+    /// The verdict of each test: what should be is there, and nothing else.
+    pub async fn assert_healthy(&self, after: &str) {
+        let report = self.examined(Options::default()).await;
+        let differences: Vec<_> = differences(&report);
+        assert!(differences.is_empty(), "after {after}: {differences:#?}");
+    }
+}
+
+pub fn differences(report: &Report) -> Vec<&Finding> {
+    let findings = report.findings.iter();
+    findings.filter(|one| one.is_difference()).collect()
 }

@@ -81,6 +81,7 @@ impl Bench {
                 host: "nowhere".to_owned(),
                 port: 1,
                 tls: TlsMode::Disable,
+                root_ca: None,
             },
             database_id,
             epoch: 1,

@@ -14,6 +14,7 @@ fn target(home: &Home, tenant: &Tenant, login: &RoleName) -> Target {
             host: "127.0.0.1".to_owned(),
             port: home.cluster_wire.port,
             tls: TlsMode::Disable,
+            root_ca: None,
         },
         database: tenant.db.clone(),
         login: login.clone(),

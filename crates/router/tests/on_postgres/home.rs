@@ -114,6 +114,9 @@ impl Home {
                 admin_login: "tenantry_admin",
                 admin: &admin,
                 connection_budget: 20,
+                placement: clusters::Placement::default(),
+                root_ca: None,
+                system_identifier: None,
             },
         )
         .await

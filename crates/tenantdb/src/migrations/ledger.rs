@@ -55,6 +55,21 @@ pub(super) async fn ensure(conn: &mut PgConnection) -> Result<(), MigrateError> 
 }
 
 impl Ledger {
+    /// What is applied, by version.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (i64, &[u8])> {
+        self.0
+            .iter()
+            .map(|(version, entry)| (*version, entry.checksum.as_slice()))
+    }
+
+    /// The first migration that was applied in part.
+    pub(super) fn dirty(&self) -> Option<i64> {
+        let mut entries = self.0.iter();
+        entries
+            .find(|(_, entry)| !entry.success)
+            .map(|(version, _)| *version)
+    }
+
     /// The versions of `set` that are not applied, once it is certain that they may be.
     pub(super) fn missing(&self, set: &Migrator) -> Result<Vec<i64>, MigrateError> {
         let missing = self.known_missing(set)?;

@@ -87,24 +87,53 @@ pub async fn pending(conn: &mut PgConnection) -> Result<Vec<i64>, MigrateError> 
     ledger::read(conn).await?.known_missing(&MIGRATOR)
 }
 
+/// What the ledger of a database says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Stands for the migrations in it, as [`schema_digest`] does for the built-in ones.
+    pub digest: String,
+    /// The migration that was applied in part, if one was.
+    pub dirty: Option<i64>,
+}
+
+/// Reads the ledger, whatever program wrote it.
+///
+/// # Errors
+/// When the database does not answer, or its ledger is none.
+pub async fn standing(conn: &mut PgConnection) -> Result<Standing, MigrateError> {
+    let ledger = ledger::read(conn).await?;
+    Ok(Standing {
+        digest: digest_of(ledger.entries()),
+        dirty: ledger.dirty(),
+    })
+}
+
 /// Stands for the built-in migrations: hexadecimal, over all versions and checksums.
 #[must_use]
 pub fn schema_digest() -> &'static str {
     static DIGEST: LazyLock<String> = LazyLock::new(|| {
-        let mut digest = Sha256::new();
-        for migration in MIGRATOR.iter() {
-            digest.update(migration.version.to_be_bytes());
-            digest.update(&migration.checksum);
-        }
-        digest
-            .finalize()
-            .iter()
-            .fold(String::new(), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
+        digest_of(
+            MIGRATOR
+                .iter()
+                .map(|migration| (migration.version, &*migration.checksum)),
+        )
     });
     &DIGEST
+}
+
+fn digest_of<'a>(migrations: impl Iterator<Item = (i64, &'a [u8])>) -> String {
+    let mut digest = Sha256::new();
+    for (version, checksum) in migrations {
+        digest.update(version.to_be_bytes());
+        digest.update(checksum);
+    }
+    digest
+        .finalize()
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 async fn run_locked(conn: &mut PgConnection, set: &Migrator) -> Result<Applied, MigrateError> {

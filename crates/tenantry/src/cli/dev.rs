@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use sqlx::PgPool;
 use tenantry_catalog::clusters::TlsMode;
-use tenantry_catalog::operators;
+use tenantry_catalog::operators::{self, Holder};
 use tenantry_types::{DbName, Secret};
 
 use super::Global;
@@ -170,17 +170,17 @@ impl Room {
         if let Some(text) = self.data.read(folder::OPERATOR_TOKEN)? {
             let token = Secret::new(text.expose().trim());
             let hash = tenantry_api::hash_token(&token);
-            if operators::by_token_hash(&mut conn, &hash)
-                .await
-                .map_err(failed)?
-                .is_some()
-            {
+            let holder = operators::by_token_hash(&mut conn, &hash).await;
+            if let Some(Holder::Good(_)) = holder.map_err(failed)? {
                 return Ok(token);
             }
         }
-        operators::revoke(&mut conn, OPERATOR)
-            .await
-            .map_err(failed)?;
+        let former = operators::by_ref(&mut conn, OPERATOR).await;
+        if let Some(former) = former.map_err(failed)? {
+            operators::revoke(&mut conn, former.id)
+                .await
+                .map_err(failed)?;
+        }
         drop(conn);
         let token = bootstrap::issue_token(catalog, &self.sources, OPERATOR).await?;
         self.data.write(

@@ -1,5 +1,6 @@
 //! The command line: what can be typed. One file per command.
 
+mod audit;
 mod bench;
 mod catalog;
 mod clusters;
@@ -7,6 +8,7 @@ mod completions;
 mod config;
 mod confirm;
 mod dev;
+mod doctor;
 mod follow;
 mod init;
 mod keys;
@@ -145,11 +147,16 @@ pub enum Command {
     /// List clusters and set their connection budgets
     #[command(subcommand)]
     Clusters(clusters::Clusters),
-    /// Create, list and revoke operators
+    /// Look at what was done by whom, and whether the trail of it is intact
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Create, list, change and revoke operators
     #[command(subcommand)]
     Operators(operators::Operators),
     /// Tell how the installation stands and what needs attention
     Status(status::Status),
+    /// Compare the catalog with databases, logins, rights, secrets and routers; tell what differs
+    Doctor(doctor::Doctor),
     /// Look at the processes that route requests
     #[command(subcommand)]
     Routers(routers::Routers),
@@ -208,8 +215,10 @@ impl Command {
             Self::RotateCredentials(command) => command.run(global).await,
             Self::Keys(command) => command.run(global).await,
             Self::Clusters(command) => command.run(global).await,
+            Self::Audit(command) => command.run(global).await,
             Self::Operators(command) => command.run(global).await,
             Self::Status(command) => command.run(global).await,
+            Self::Doctor(command) => Box::pin(command.run(global)).await,
             Self::Routers(command) => command.run(global).await,
             Self::Top(command) => command.run(global).await,
             Self::Operations(command) => command.run(global).await,

@@ -119,7 +119,7 @@ fn write(path: &Path, text: &Secret) -> Result<()> {
 }
 
 /// As configured; where nothing is, and `tenantry dev` runs, as that folder's `env` says.
-fn configuration(global: &Global) -> Result<Config> {
+pub(super) fn configuration(global: &Global) -> Result<Config> {
     let none = Overrides::default();
     let load = |defaults: &Overrides| {
         Config::load(

@@ -3,12 +3,14 @@
 //! It knows no database: what it can do, any program with a token can do.
 
 mod discover;
+mod download;
 mod events;
 mod problem;
 mod reach;
 mod resolve;
 
 pub use discover::dev_environment;
+pub use download::Download;
 pub use events::{Event, Events};
 
 use std::time::Duration;
@@ -126,6 +128,24 @@ impl Client {
             return Err(Failure::usage("the server does not send events here"));
         }
         Ok(Events::new(response, self.base.clone()))
+    }
+
+    /// Reads what comes as a stream.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn download(&self, path: Path<'_>, query: &[(&str, String)]) -> Result<Download> {
+        let response = self
+            .request(Method::GET, path, query, None)?
+            .timeout(LISTENING)
+            .send()
+            .await
+            .map_err(|error| reach::failure(&self.base, error))?;
+        if !response.status().is_success() {
+            problem::answer(response, &self.base).await?;
+            return Err(Failure::usage("the server sends no lines here"));
+        }
+        Ok(Download::new(response, self.base.clone()))
     }
 
     /// Changes a part of what is there.

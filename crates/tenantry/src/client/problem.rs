@@ -51,7 +51,11 @@ fn failure(status: StatusCode, problem: Value, retry_after: Option<&str>) -> Fai
         .flatten()
     {
         let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
-        text.push_str(&format!("\n  {}: {}", part("field"), part("message")));
+        // About the whole: no field is wrong.
+        match part("field") {
+            "" => text.push_str(&format!("\n  {}", part("message"))),
+            field => text.push_str(&format!("\n  {field}: {}", part("message"))),
+        }
     }
     text.push_str(&format!("\n  code: {code}"));
     if !field("requestId").is_empty() {
@@ -78,10 +82,25 @@ fn next(exit: Exit, code: &str, retry_after: Option<&str>) -> Option<String> {
         ("OPERATION_NOT_FOUND", _) => {
             "operations are named by their id; `tenantry status` shows those that need a person"
         }
-        ("LAST_OPERATOR", _) => "make another one first: `tenantry operators create NAME`",
+        ("LAST_OWNER", _) => {
+            "make another owner first: `tenantry operators create NAME --role owner`"
+        }
+        ("TOKEN_EXPIRED", _) => {
+            "an owner issues another: `tenantry operators rotate NAME`; where nobody can, `tenantry init --issue-token NAME` on a machine that reaches the catalog"
+        }
+        ("ROLE_REQUIRED", _) => {
+            "ask an owner, who can change your role: `tenantry operators update NAME --role ROLE`"
+        }
         ("OPERATION_PARKED", _) => "`tenantry status` shows it and what helps",
         (_, Exit::NotAllowed) => {
             "give a valid operator token: --token, TENANTRY_TOKEN, or run this where `tenantry dev` runs"
+        }
+        ("CLUSTER_NOT_FOUND", _) => "`tenantry clusters list` shows those that there are",
+        ("CLUSTER_IN_USE", _) => {
+            "`tenantry clusters drain` first; spares go by themselves then, deleted tenants with `tenantry tenants delete --purge`"
+        }
+        ("NO_CAPACITY", _) => {
+            "`tenantry clusters list` shows who has places; raise --capacity, or add one with `tenantry clusters add`"
         }
         ("OPERATOR_NOT_FOUND", _) => "`tenantry operators list` shows who there is",
         (_, Exit::NotFound) => {

@@ -19,6 +19,9 @@ pub struct TenantSettings {
     pub names: Naming,
     /// `spares`: 2.
     pub spares: usize,
+    /// `doctor_every`: 1h.
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub doctor_every: Duration,
     /// `dns_resolver`: the system's.
     pub dns_resolver: Option<SocketAddr>,
     /// `domain_recheck`: 1d.
@@ -47,6 +50,7 @@ impl Default for TenantSettings {
             redirect_after_rename: Duration::from_secs(7 * 24 * 3600),
             names: Naming::Readable,
             spares: 2,
+            doctor_every: Duration::from_secs(3600),
             dns_resolver: None,
             domain_recheck: Duration::from_secs(24 * 3600),
             domain_lapse_after: Duration::from_secs(14 * 24 * 3600),

@@ -68,11 +68,11 @@ impl Look {
 #[must_use]
 pub fn state(word: &str) -> Style {
     let colour = match word {
-        "active" | "done" | "migrated" | "current" | "alive" | "ready" | "verified" => {
+        "active" | "done" | "migrated" | "current" | "alive" | "ready" | "verified" | "open" => {
             AnsiColor::Green
         }
         "error" | "failed" | "parked" | "abandoned" => AnsiColor::Red,
-        "deleting" | "suspended" | "undoing" | "gone" | "behind" => AnsiColor::Yellow,
+        "deleting" | "suspended" | "undoing" | "gone" | "behind" | "draining" => AnsiColor::Yellow,
         "provisioning" | "pending" | "running" | "migrating" | "moving" => AnsiColor::Cyan,
         _ => return Style::new(),
     };

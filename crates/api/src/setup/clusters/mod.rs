@@ -1,55 +1,28 @@
 //! Postgres servers that hold tenants' databases.
 
+pub(crate) mod accept;
+pub(crate) mod create;
+pub(crate) mod drain;
 pub(crate) mod list;
+pub(crate) mod remove;
+pub(crate) mod request;
+pub(crate) mod show;
 pub(crate) mod update;
+mod view;
 
-use serde::Serialize;
-use tenantry_catalog::clusters::Cluster;
-use tenantry_catalog::shares::Taken;
-use tenantry_types::{ClusterId, Timestamp};
-use utoipa::ToSchema;
+use tenantry_catalog::clusters::{self, Cluster};
+pub(crate) use view::{Preflight, View};
 
-use crate::openapi::words;
+use crate::app::App;
+use crate::context::ClusterRef;
+use crate::problem::Problem;
 
-/// A Postgres server that holds tenants' databases.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Cluster)]
-pub(crate) struct View {
-    #[schema(value_type = words::ClusterId)]
-    cluster_id: ClusterId,
-    #[schema(value_type = words::ClusterName)]
-    name: String,
-    #[schema(value_type = words::HostName)]
-    host: String,
-    #[schema(value_type = words::Port)]
-    port: u16,
-    /// How many connections may be open there, over all tenants and routers.
-    #[schema(example = 100)]
-    connection_budget: u32,
-    /// How many are open, over all routers, as they said with the last renewal of their leases.
-    #[schema(example = 12)]
-    open: u32,
-    /// How many requests wait for a connection, over all routers.
-    #[schema(example = 0)]
-    waiting: u32,
-    #[schema(value_type = words::Timestamp)]
-    created_at: Timestamp,
-}
-
-impl View {
-    fn new(cluster: Cluster, taken: &[(ClusterId, Taken)]) -> Self {
-        let taken = taken.iter().find(|(id, _)| *id == cluster.id);
-        let taken = taken.map(|(_, taken)| *taken).unwrap_or_default();
-        Self {
-            cluster_id: cluster.id,
-            name: cluster.name,
-            host: cluster.host,
-            port: cluster.port,
-            connection_budget: cluster.connection_budget,
-            open: taken.open,
-            waiting: taken.waiting,
-            created_at: cluster.created_at,
-        }
-    }
+/// The cluster that a path names.
+async fn find(app: &App, cluster: &ClusterRef) -> Result<Cluster, Problem> {
+    let mut conn = app.catalog().await?;
+    let found = match cluster {
+        ClusterRef::Id(id) => clusters::by_id(&mut conn, *id).await?,
+        ClusterRef::Name(name) => clusters::by_name(&mut conn, name).await?,
+    };
+    found.ok_or_else(|| Problem::not_found("CLUSTER_NOT_FOUND"))
 }

@@ -11,6 +11,7 @@ use crate::context::{Operator, Path};
 use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 
 /// Gives up a parked operation, for a reason: it ends as failed with `OPERATION_ABANDONED`, and what it left
 /// half-way stays. Its tenant can be changed again; as a rule it is deleted.
@@ -22,7 +23,7 @@ use crate::problem::Problem;
     extensions(("x-problems" = json!(["OPERATION_ENDED", "OPERATION_NOT_FOUND", "WRONG_STATE"]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(id): Path<OperationId>,
     Body(body): Body<RequiredReason>,

@@ -13,6 +13,7 @@ use crate::context::{Operator, Path};
 use crate::json::OptionalBody;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::setup::progress::{self, Accepted};
 
 /// Ends an operation short of its goal: it turns back at its next step's border, and what it has done is
@@ -36,7 +37,7 @@ use crate::setup::progress::{self, Accepted};
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(id): Path<OperationId>,
     OptionalBody(body): OptionalBody<OptionalReason>,

@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::ReadCreated;
 
 /// How long one stream lasts; whoever still listens asks again, and proves again who they are.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -76,11 +77,12 @@ struct End {
     extensions(("x-problems" = json!(["OPERATION_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
-    _: Operator,
+    operator: Operator<ReadCreated>,
     State(app): State<App>,
     Path(id): Path<OperationId>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, std::convert::Infallible>>>, Problem> {
+    operator.must_see(&app, id).await?;
     // What it is not, it cannot go on behind: then it is told from the beginning.
     let seen = headers
         .get("last-event-id")

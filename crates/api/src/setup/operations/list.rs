@@ -11,6 +11,7 @@ use crate::context::{Items, Operator, Page, Query};
 use crate::fields::{Fields, FromFields, line};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Read;
 
 pub(crate) struct Search {
     page: Page<Cursor>,
@@ -48,7 +49,7 @@ impl FromFields for Search {
     extensions(("x-problems" = json!(["TENANT_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
-    _: Operator,
+    _: Operator<Read>,
     State(app): State<App>,
     Query(wanted): Query<Search>,
 ) -> Result<Json<Items<Line>>, Problem> {

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::setup::progress::{self, Accepted};
 
 /// Lets a parked operation go on where it stopped, forwards or backwards, when what stood in its way is
@@ -26,7 +27,7 @@ use crate::setup::progress::{self, Accepted};
     extensions(("x-problems" = json!(["OPERATION_ENDED", "OPERATION_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(id): Path<OperationId>,
 ) -> Result<Response, Problem> {

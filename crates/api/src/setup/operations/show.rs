@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenantry_catalog::journal::Event;
 use tenantry_catalog::operations::{self, Status};
-use tenantry_lifecycle::{OperationView, StepView, Telling, WaitError};
+use tenantry_lifecycle::{Asker, OperationView, StepView, Telling, WaitError};
 use tenantry_types::{OperationId, TenantId, Timestamp};
 use utoipa::ToSchema;
 
@@ -18,6 +18,7 @@ use crate::context::{Operator, Path, Query};
 use crate::fields::{Fields, FromFields};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::ReadCreated;
 use crate::setup::tenants::created;
 use crate::setup::tenants::credentials::issued;
 use crate::setup::tenants::logins::made;
@@ -161,10 +162,10 @@ struct Step {
     error: Option<Failed>,
 }
 
-/// Whether asking tells the secrets of a creation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether asking tells the secrets of a creation, and whom.
+#[derive(Clone, Debug)]
 pub(super) enum Secrets {
-    Told,
+    Told(Asker),
     Kept,
 }
 
@@ -184,7 +185,8 @@ impl FromFields for Patience {
 }
 
 /// One operation. Of a creation or an issue of credentials that nobody waited for, the password is in
-/// `result` when it is read for the first time, and never again.
+/// `result` when it is read for the first time, and never again. That it was read is in the audit trail; it is not told to an operator
+/// who may only read.
 #[utoipa::path(
     get, path = "/setup/operations/{operation}", tag = "operations", operation_id = "getOperation",
     params(
@@ -195,12 +197,13 @@ impl FromFields for Patience {
     extensions(("x-problems" = json!(["OPERATION_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
-    _: Operator,
+    operator: Operator<ReadCreated>,
     State(app): State<App>,
     method: Method,
     Path(id): Path<OperationId>,
     Query(Patience(patience)): Query<Patience>,
 ) -> Result<Json<View>, Problem> {
+    operator.must_see(&app, id).await?;
     if let Some(patience) = patience.filter(|patience| !patience.is_zero()) {
         let patience = patience.min(app.config.request_timeout);
         match app.lifecycle.wait(id, patience).await {
@@ -209,9 +212,9 @@ pub(crate) async fn handle(
         }
     }
     // Nobody would read what is told to a HEAD.
-    let secrets = match method {
-        Method::HEAD => Secrets::Kept,
-        _ => Secrets::Told,
+    let secrets = match method == Method::HEAD || !operator.may_read_secrets() {
+        true => Secrets::Kept,
+        false => Secrets::Told(operator.asker()),
     };
     Ok(Json(view(&app, id, secrets).await?))
 }
@@ -228,7 +231,7 @@ pub(super) async fn view(app: &App, id: OperationId, secrets: Secrets) -> Result
         .ok_or_else(|| Problem::not_found("OPERATION_NOT_FOUND"))?;
     let result = match secrets {
         Secrets::Kept => operation.result.clone(),
-        Secrets::Told => result_of(app, &operation).await?,
+        Secrets::Told(reader) => result_of(app, &operation, &reader).await?,
     };
     let error = operation.error.map(|error| Failed {
         code: error.code,
@@ -251,17 +254,25 @@ pub(super) async fn view(app: &App, id: OperationId, secrets: Secrets) -> Result
     })
 }
 
-async fn result_of(app: &App, operation: &OperationView) -> Result<Option<Value>, Problem> {
+async fn result_of(
+    app: &App,
+    operation: &OperationView,
+    reader: &Asker,
+) -> Result<Option<Value>, Problem> {
     let answer = match (operation.kind.as_str(), operation.status) {
-        ("create", Status::Done) => created::answer(app, operation.id, Telling::Once)
+        ("create", Status::Done) => created::answer(app, operation.id, Telling::Once, Some(reader))
             .await
             .map(serde_json::to_value),
-        ("credentials", Status::Done) => issued::answer(app, operation.id, Telling::Once)
-            .await
-            .map(serde_json::to_value),
-        ("issue-login", Status::Done) => made::answer(app, operation.id, Telling::Once)
-            .await
-            .map(serde_json::to_value),
+        ("credentials", Status::Done) => {
+            issued::answer(app, operation.id, Telling::Once, Some(reader))
+                .await
+                .map(serde_json::to_value)
+        }
+        ("issue-login", Status::Done) => {
+            made::answer(app, operation.id, Telling::Once, Some(reader))
+                .await
+                .map(serde_json::to_value)
+        }
         _ => return Ok(operation.result.clone()),
     };
     match answer {

@@ -6,11 +6,13 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::LOCATION;
 use serde::Serialize;
-use tenantry_catalog::{CatalogError, operators};
-use tenantry_types::OperatorId;
+use serde_json::json;
+use tenantry_catalog::operators::{self, Role};
+use tenantry_types::{OperatorId, Timestamp};
 use utoipa::ToSchema;
 
-use super::note;
+use super::ttl::{self, Ttl};
+use super::{begin, commit, told};
 use crate::app::App;
 use crate::context::Operator;
 use crate::fields::{Fields, FromFields, line};
@@ -22,16 +24,27 @@ use crate::told::Told;
 
 /// An operator to make.
 #[derive(ToSchema)]
-#[schema(examples(json!({ "name": "billing backend" })))]
+#[schema(examples(json!({ "name": "billing backend", "role": "provisioner", "ttl": "90d" })))]
 pub(crate) struct NewOperator {
     #[schema(value_type = words::OperatorName)]
     name: String,
+    /// By default `operator`.
+    #[schema(value_type = words::Role, required = false)]
+    role: Role,
+    /// By default an owner's token never ends, and any other's in 90 days.
+    #[schema(value_type = words::TokenTtl, required = false)]
+    ttl: Option<Ttl>,
 }
 
 impl FromFields for NewOperator {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let name = fields.required("name", |text| line(text, 1, 100));
+        let role = fields.optional("role", str::parse);
+        let ttl = fields.optional("ttl", ttl::parse);
         Some(Self {
-            name: fields.required("name", |text| line(text, 1, 100))?,
+            name: name?,
+            role: role.unwrap_or(Role::Operator),
+            ttl,
         })
     }
 }
@@ -45,6 +58,11 @@ pub(crate) struct Created {
     operator_id: OperatorId,
     #[schema(value_type = words::OperatorName)]
     name: String,
+    #[schema(value_type = words::Role)]
+    role: Role,
+    /// When the token ends; `null`: never.
+    #[schema(value_type = Option<words::Timestamp>, required)]
+    expires_at: Option<Timestamp>,
     #[schema(value_type = words::Secret)]
     token: Told,
 }
@@ -68,17 +86,27 @@ pub(crate) async fn handle(
     State(app): State<App>,
     Body(new): Body<NewOperator>,
 ) -> Result<Response, Problem> {
+    let expires_at = ttl::end_of(new.ttl, new.role, app.clock.now())?;
     let id = OperatorId::generate(&app.clock, &app.entropy);
     let token = new_operator_token(&app.entropy);
-    let mut tx = app.catalog.begin().await.map_err(CatalogError::from)?;
-    operators::insert(&mut tx, id, &new.name, hash_token(&token)).await?;
-    note(&mut tx, &app, &operator, "operator.create", id).await?;
-    tx.commit().await.map_err(CatalogError::from)?;
+    let mut tx = begin(&app, &operator).await?;
+    let row = operators::NewOperator {
+        id,
+        name: &new.name,
+        role: new.role,
+        expires_at,
+        token_hash: hash_token(&token),
+    };
+    operators::insert(&mut tx, &row).await?;
+    let detail = json!({ "operatorId": id, "name": new.name, "to": told(new.role, expires_at) });
+    commit(tx, &app, &operator, "operator.create", detail).await?;
 
     let location = format!("/setup/operators/{id}");
     let created = Created {
         operator_id: id,
         name: new.name,
+        role: new.role,
+        expires_at,
         token: token.into(),
     };
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(created)).into_response())

@@ -8,6 +8,7 @@ use super::View;
 use crate::app::App;
 use crate::context::{Items, Operator};
 use crate::problem::Problem;
+use crate::rights::Read;
 
 /// All operators, the revoked ones too.
 #[utoipa::path(
@@ -15,7 +16,7 @@ use crate::problem::Problem;
     responses((status = 200, description = "All operators, on one page.", body = Items<View>)),
 )]
 pub(crate) async fn handle(
-    _: Operator,
+    _: Operator<Read>,
     State(app): State<App>,
 ) -> Result<Json<Items<View>>, Problem> {
     let mut conn = app.catalog().await?;

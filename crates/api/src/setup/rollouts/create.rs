@@ -9,6 +9,7 @@ use crate::context::Operator;
 use crate::fields::{Fields, FromFields};
 use crate::json::OptionalBody;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::setup::progress::{self, Accepted};
 
 /// No settings yet: everything is brought to what this program has built in.
@@ -38,7 +39,7 @@ impl FromFields for Rollout {
     extensions(("x-problems" = json!(["OPERATION_IN_PROGRESS"]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     _: OptionalBody<Rollout>,
 ) -> Result<Response, Problem> {

@@ -13,6 +13,7 @@ use crate::fields::{Fields, FromFields};
 use crate::json::OptionalBody;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::setup::progress::{self, Accepted};
 
 /// The longest time that a run may be spread over.
@@ -53,7 +54,7 @@ impl FromFields for NewRotation {
     extensions(("x-problems" = json!(["OPERATION_IN_PROGRESS"]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     OptionalBody(wanted): OptionalBody<NewRotation>,
 ) -> Result<Response, Problem> {

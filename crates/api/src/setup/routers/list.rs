@@ -10,6 +10,7 @@ use super::view::{self, View};
 use crate::app::App;
 use crate::context::{Items, Operator};
 use crate::problem::Problem;
+use crate::rights::Read;
 
 /// Every registered router, how far it has come in the change log and what it has open on each
 /// cluster. One that was killed is told for a day.
@@ -18,7 +19,7 @@ use crate::problem::Problem;
     responses((status = 200, description = "All routers, on one page.", body = Items<View>)),
 )]
 pub(crate) async fn handle(
-    _: Operator,
+    _: Operator<Read>,
     State(app): State<App>,
 ) -> Result<Json<Items<View>>, Problem> {
     let mut conn = app.catalog().await?;

@@ -17,9 +17,11 @@ use crate::context::Operator;
 use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Provision;
 use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
 
-/// Makes a tenant and answers when it can be used at its subdomain; a domain of its own is served once
+/// Makes a tenant on the cluster that is asked for, or where a further tenant has most room, and answers when it
+/// can be used at its subdomain; a domain of its own is served once
 /// the record in `domain` was found, and is the primary one then. With `Prefer: respond-async`, or when it takes
 /// longer than a request may, with the operation to ask.
 #[utoipa::path(
@@ -47,15 +49,15 @@ use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
         ),
     ),
     extensions(("x-problems" = json!([
-        "CLUSTER_NAME_TAKEN", "CLUSTER_NOT_OURS", "CLUSTER_REFUSED", "CLUSTER_STILL_CONNECTED",
+        "CLUSTER_DRAINING", "CLUSTER_NAME_TAKEN", "CLUSTER_NOT_OURS", "CLUSTER_REFUSED", "CLUSTER_STILL_CONNECTED",
         "CLUSTER_UNAVAILABLE", "CLUSTER_UNSUITABLE", "DATABASE_NAME_TAKEN",
         "DATABASE_UNAVAILABLE", "DOMAIN_TAKEN", "IDEMPOTENCY_KEY_REUSED", "LOGIN_REFUSED",
-        "NO_CLUSTER", "OPERATION_IN_PROGRESS", "OPERATION_PARKED", "SLUG_TAKEN",
+        "NO_CAPACITY", "NO_CLUSTER", "OPERATION_IN_PROGRESS", "OPERATION_PARKED", "SLUG_TAKEN",
         "TEMPLATE_FAILED", "TENANT_NOT_FOUND", "WRONG_DATABASE"
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Provision>,
     State(app): State<App>,
     RespondAsync(respond_async): RespondAsync,
     IdempotencyKey(key): IdempotencyKey,
@@ -78,7 +80,7 @@ pub(crate) async fn handle(
         .create(request.into(), operator.asker(), idempotency)
         .await
         .map_err(|error| match error {
-            StartError::UnknownCluster(_) => unknown_cluster(cluster_fields),
+            StartError::UnknownCluster => unknown_cluster(cluster_fields),
             error => error.into(),
         })?;
 
@@ -91,7 +93,10 @@ pub(crate) async fn handle(
     match progress::outcome(&app, started.operation_id).await? {
         Outcome::StillRunning => Ok(progress::accepted(started.operation_id, started.tenant_id)),
         Outcome::Done => {
-            let answer = created::answer(&app, started.operation_id, telling).await?;
+            // The first answer is part of what the trail has of the act; each one later is told of there.
+            let reader = started.replay.then(|| operator.asker());
+            let answer =
+                created::answer(&app, started.operation_id, telling, reader.as_ref()).await?;
             let location = format!("/setup/tenants/{}", answer.tenant_id);
             Ok((StatusCode::CREATED, [(LOCATION, location)], Json(answer)).into_response())
         }

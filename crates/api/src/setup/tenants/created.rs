@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tenantry_catalog::tenants::Status;
 use tenantry_catalog::{clusters, domain_claims};
-use tenantry_lifecycle::Telling;
+use tenantry_lifecycle::{Asker, Telling};
 use tenantry_types::{OperationId, TenantId};
 use utoipa::ToSchema;
 
@@ -60,6 +60,7 @@ pub(crate) async fn answer(
     app: &App,
     operation: OperationId,
     telling: Telling,
+    reader: Option<&Asker>,
 ) -> Result<Answer, Problem> {
     // Before the secrets, some of which are told once: nothing may fail after them. And given back
     // before them, since they need a connection of their own.
@@ -67,7 +68,7 @@ pub(crate) async fn answer(
     let clusters = clusters::list(&mut conn).await?;
     let claim = domain_claims::of_creation(&mut conn, operation).await?;
     drop(conn);
-    let created = app.lifecycle.created(operation, telling).await?;
+    let created = app.lifecycle.created(operation, telling, reader).await?;
     let tenant = created.tenant;
     let cluster = clusters
         .iter()

@@ -14,6 +14,7 @@ use crate::context::{Operator, Path, Query};
 use crate::fields::{Fields, FromFields};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::setup::progress::{self, Accepted, Outcome};
 
 pub(crate) struct How {
@@ -78,7 +79,7 @@ pub(crate) struct Deleted {
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
     Query(how): Query<How>,

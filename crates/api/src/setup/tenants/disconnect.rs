@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 
 /// The connections are closed.
 #[derive(Serialize, ToSchema)]
@@ -36,7 +37,7 @@ pub(crate) struct Disconnected {
     extensions(("x-problems" = json!(["ROUTERS_BEHIND", "TENANT_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
 ) -> Result<Json<Disconnected>, Problem> {

@@ -15,6 +15,7 @@ use crate::context::{Operator, Path, Query};
 use crate::fields::{Fields, FromFields};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Read;
 use crate::setup::routers::view as routers;
 use crate::setup::tenants::domains;
 
@@ -53,7 +54,7 @@ impl FromFields for How {
     extensions(("x-problems" = json!(["TENANT_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
-    _: Operator,
+    _: Operator<Read>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
     Query(how): Query<How>,

@@ -10,6 +10,7 @@ use crate::context::{Items, Operator, Page, Query};
 use crate::fields::{Fields, FromFields, line};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Read;
 
 pub(crate) struct Search {
     page: Page<Cursor>,
@@ -41,7 +42,7 @@ impl FromFields for Search {
     responses((status = 200, description = "A page of tenants.", body = Items<View>)),
 )]
 pub(crate) async fn handle(
-    _: Operator,
+    _: Operator<Read>,
     State(app): State<App>,
     Query(wanted): Query<Search>,
 ) -> Result<Json<Items<View>>, Problem> {

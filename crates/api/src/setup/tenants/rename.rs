@@ -15,6 +15,7 @@ use crate::fields::{Fields, FromFields};
 use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 
 /// A year.
 const LONGEST: u64 = 365 * 24 * 3600;
@@ -55,7 +56,7 @@ impl FromFields for Renaming {
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
     Body(renaming): Body<Renaming>,

@@ -5,11 +5,12 @@ use tenantry_lifecycle::{
     AdminUser, ClusterChoice, CreateTenant, METADATA_BYTES, METADATA_DEPTH, PrimaryDomain,
 };
 use tenantry_tenantdb::passwords;
-use tenantry_types::{DomainName, Email, Plan, Secret, Slug};
+use tenantry_types::{DbHost, DomainName, Email, Plan, Secret, Slug};
 use utoipa::ToSchema;
 
 use crate::fields::{Fields, FromFields, line};
 use crate::openapi::words;
+use crate::setup::clusters::request::some_region;
 
 /// A customer to make, checked.
 pub(crate) struct Request {
@@ -18,6 +19,7 @@ pub(crate) struct Request {
     pub(crate) primary_domain: Option<PrimaryDomain>,
     pub(crate) plan: Plan,
     pub(crate) cluster: ClusterChoice,
+    pub(crate) region: Option<String>,
     pub(crate) admin: Option<Admin>,
     pub(crate) metadata: Map<String, Value>,
 }
@@ -34,7 +36,7 @@ pub(crate) struct Admin {
 }
 
 /// A customer to make. `cluster` names where its database is to be, or `dbHost` and `dbPort` do, not
-/// both; by default we choose.
+/// both; by default we choose, within `region` where one is given.
 #[derive(ToSchema)]
 #[schema(
     as = NewTenant, rename_all = "camelCase",
@@ -58,6 +60,9 @@ pub(crate) struct Written {
     plan: words::Plan,
     #[schema(required = false)]
     cluster: words::ClusterName,
+    /// Where its database is to be.
+    #[schema(required = false)]
+    region: words::Region,
     /// The host of a registered cluster.
     #[schema(required = false)]
     db_host: words::HostName,
@@ -78,6 +83,7 @@ impl FromFields for Request {
         let primary_domain = fields.optional("primaryDomain", primary_domain);
         let plan = fields.optional("plan", Plan::parse);
         let cluster = cluster(fields);
+        let region = fields.optional("region", some_region);
         let admin = fields.nested("admin");
         let metadata = metadata(fields);
         Some(Self {
@@ -86,6 +92,7 @@ impl FromFields for Request {
             primary_domain,
             plan: plan.unwrap_or_default(),
             cluster,
+            region,
             admin,
             metadata: metadata.unwrap_or_default(),
         })
@@ -108,11 +115,11 @@ impl Request {
     /// that was spelled out. For the hash of an `Idempotency-Key`.
     pub(crate) fn canonical(&self) -> Value {
         let cluster = match &self.cluster {
-            ClusterChoice::Default => Value::Null,
+            ClusterChoice::Any => Value::Null,
             ClusterChoice::Named(name) => json!(name),
-            ClusterChoice::At { host, port } => json!([host, port]),
+            ClusterChoice::At { host, port } => json!([host.as_str(), port]),
         };
-        json!({
+        let mut value = json!({
             "name": self.name,
             "slug": self.slug.as_str(),
             "primaryDomain": self.primary_domain.as_ref().map(|domain| match domain {
@@ -126,13 +133,18 @@ impl Request {
                 "password": admin.password.as_ref().map(Secret::expose),
             })),
             "metadata": self.metadata,
-        })
+        });
+        // Only where it is given: requests of before it was known have the same hash as then.
+        if let Some(region) = &self.region {
+            value["region"] = json!(region);
+        }
+        value
     }
 
     /// Which fields chose the cluster, to name them when there is no such one.
     pub(crate) fn cluster_fields(&self) -> &'static [&'static str] {
         match self.cluster {
-            ClusterChoice::Default => &[],
+            ClusterChoice::Any => &[],
             ClusterChoice::Named(_) => &["cluster"],
             ClusterChoice::At { .. } => &["dbHost"],
         }
@@ -147,6 +159,7 @@ impl From<Request> for CreateTenant {
             primary_domain: request.primary_domain,
             plan: request.plan,
             cluster: request.cluster,
+            region: request.region,
             admin: request.admin.map(|admin| AdminUser {
                 email: admin.email,
                 password: admin.password,
@@ -173,7 +186,7 @@ fn cluster(fields: &mut Fields) -> ClusterChoice {
     let named = fields.has("cluster");
     let cluster = fields.optional("cluster", |text| line(text, 1, 100));
     let (has_host, has_port) = (fields.has("dbHost"), fields.has("dbPort"));
-    let host = fields.optional("dbHost", |text| line(text, 1, 253));
+    let host = fields.optional("dbHost", DbHost::parse);
     let port = fields.number("dbPort", 1, u64::from(u16::MAX));
     if named && (has_host || has_port) {
         fields.wrong("cluster", "cannot be given together with dbHost or dbPort");
@@ -189,7 +202,7 @@ fn cluster(fields: &mut Fields) -> ClusterChoice {
                 .and_then(|port| u16::try_from(port).ok())
                 .unwrap_or(5432),
         },
-        (None, None) => ClusterChoice::Default,
+        (None, None) => ClusterChoice::Any,
     }
 }
 
@@ -298,7 +311,7 @@ mod tests {
             read(json!({ "name": "  Acme Corp ", "slug": "acme" })).expect("right");
         assert_eq!(request.name, "Acme Corp");
         assert_eq!(request.plan.as_str(), "free");
-        assert!(matches!(request.cluster, ClusterChoice::Default));
+        assert!(matches!(request.cluster, ClusterChoice::Any));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::setup::progress::Accepted;
 
 /// Ends a suspension: when this answers, every router serves the tenant again, and the product's login is
@@ -33,7 +34,7 @@ use crate::setup::progress::Accepted;
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
 ) -> Result<Response, Problem> {

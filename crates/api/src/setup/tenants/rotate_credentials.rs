@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::setup::progress::{self, Accepted, Outcome};
 
 /// The router's login is another one.
@@ -50,7 +51,7 @@ struct Rotated {
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
 ) -> Result<Response, Problem> {

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::ReadCreated;
 
 /// One tenant, in whatever state it is.
 #[utoipa::path(
@@ -18,7 +19,7 @@ use crate::problem::Problem;
     extensions(("x-problems" = json!(["TENANT_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
-    _: Operator,
+    operator: Operator<ReadCreated>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
 ) -> Result<Json<View>, Problem> {
@@ -26,5 +27,8 @@ pub(crate) async fn handle(
     let tenant = tenants::by_ref(&mut conn, &tenant)
         .await?
         .ok_or_else(|| Problem::not_found("TENANT_NOT_FOUND"))?;
+    if !operator.sees_tenant(&mut conn, tenant.id).await? {
+        return Err(Problem::not_found("TENANT_NOT_FOUND"));
+    }
     Ok(Json(View::new(tenant, &app.config)))
 }

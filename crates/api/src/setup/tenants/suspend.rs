@@ -14,6 +14,7 @@ use crate::fields::{Fields, FromFields};
 use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::setup::progress::Accepted;
 
 /// Why a tenant is suspended.
@@ -57,7 +58,7 @@ impl FromFields for Suspension {
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
     Body(suspension): Body<Suspension>,

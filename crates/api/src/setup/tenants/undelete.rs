@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::setup::progress::{self, Accepted, Outcome};
 
 /// Brings a deleted tenant back as it was and answers with it.
@@ -32,7 +33,7 @@ use crate::setup::progress::{self, Accepted, Outcome};
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
 ) -> Result<Response, Problem> {

@@ -16,6 +16,7 @@ use crate::fields::{Fields, FromFields, line};
 use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 
 /// What is absent stays as it is.
 #[derive(ToSchema)]
@@ -75,7 +76,7 @@ impl FromFields for Limits {
     extensions(("x-problems" = json!(["ROUTERS_BEHIND", "TENANT_NOT_FOUND", "WRONG_STATE"]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
     Body(patch): Body<Patch>,

@@ -37,9 +37,10 @@ impl Copy {
         // What is copied was consistent where it came from.
         run(&mut to, "SET session_replication_role = replica".to_owned()).await?;
         let tables = tables(&mut from).await?;
-        // What is not copied and names a row of these is as empty as nobody's lease.
-        let truncate = format!("TRUNCATE {} CASCADE", tables.join(", "));
-        run(&mut to, truncate).await?;
+        for table in &tables {
+            // What a fresh catalog begins with; what is not copied and could name a row of it is empty.
+            run(&mut to, format!("DELETE FROM {table}")).await?;
+        }
         for table in &tables {
             copy(&mut from, &mut to, table).await?;
         }
@@ -85,7 +86,7 @@ async fn tables(conn: &mut PgConnection) -> Result<Vec<String>> {
     sqlx::query_scalar(
         "SELECT quote_ident(t.relname) FROM pg_catalog.pg_class t
          WHERE t.relnamespace = 'public'::regnamespace AND t.relkind = 'r'
-           AND t.relname NOT IN ('_sqlx_migrations', 'routers')
+           AND t.relname NOT IN ('_sqlx_migrations', 'routers') AND NOT starts_with(t.relname, 'audit')
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
                            WHERE a.attrelid = t.oid AND a.attname = 'router_id' AND NOT a.attisdropped)",
     )

@@ -21,9 +21,18 @@ impl List {
             return output::json(&page);
         }
         let row = |cluster: &Value| {
+            let capacity = text(cluster, "capacity");
+            let of = match capacity.is_empty() {
+                true => String::new(),
+                false => format!("/{capacity}"),
+            };
             vec![
                 text(cluster, "name"),
+                text(cluster, "status"),
                 format!("{}:{}", text(cluster, "host"), text(cluster, "port")),
+                text(cluster, "region"),
+                text(cluster, "weight"),
+                format!("{}{of}", text(cluster, "tenants")),
                 text(cluster, "connectionBudget"),
                 text(cluster, "open"),
                 text(cluster, "waiting"),
@@ -32,7 +41,11 @@ impl List {
         output::rows(
             &[
                 ("CLUSTER", Shape::Whole),
+                ("STATUS", Shape::State),
                 ("ADDRESS", Shape::Text),
+                ("REGION", Shape::Whole),
+                ("WEIGHT", Shape::Whole),
+                ("TENANTS", Shape::Whole),
                 ("BUDGET", Shape::Whole),
                 ("OPEN", Shape::Whole),
                 ("WAITING", Shape::Whole),

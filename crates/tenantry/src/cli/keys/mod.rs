@@ -139,9 +139,12 @@ impl Ring {
         let id = AuditId::generate(&self.sources.clock, &self.sources.entropy);
         let entry = audit::Entry {
             actor: "tenantry:keys",
+            operator: None,
             action,
             tenant: None,
             request_id: None,
+            address: None,
+            agent: None,
             reason: None,
             detail,
         };

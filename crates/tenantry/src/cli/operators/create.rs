@@ -3,10 +3,11 @@
 use clap::Args;
 use serde_json::json;
 
+use super::role::Role;
+use super::tell_token;
 use crate::cli::Global;
 use crate::client::Client;
 use crate::failure::Result;
-use crate::output::{self, Output, Shape, note, text};
 
 /// Its own arguments.
 #[derive(Args, Debug)]
@@ -14,25 +15,23 @@ use crate::output::{self, Output, Shape, note, text};
 pub struct Create {
     /// A name for the person or program
     name: String,
+    /// What they may do
+    #[arg(long, value_enum, default_value = "operator")]
+    role: Role,
+    /// For how long the token is good: 1h, 30d, up to 366d; `never` for an owner only. Default: `never` for
+    /// an owner, else 90d
+    #[arg(long)]
+    ttl: Option<String>,
 }
 
 impl Create {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         let client = Client::connect(global)?;
-        let created = client
-            .post(&["operators"], Some(json!({ "name": self.name })), None)
-            .await?;
-        match global.output {
-            Output::Json => output::json(&created),
-            Output::Table => {
-                output::fields([
-                    ("id", Shape::Whole, text(&created, "operatorId")),
-                    ("name", Shape::Text, text(&created, "name")),
-                    ("token", Shape::Whole, text(&created, "token")),
-                ])?;
-                note("Keep the token now: it is not shown again.");
-                Ok(())
-            }
+        let mut body = json!({ "name": self.name, "role": self.role.as_str() });
+        if let Some(ttl) = self.ttl {
+            body["ttl"] = json!(ttl);
         }
+        let created = client.post(&["operators"], Some(body), None).await?;
+        tell_token(&created, global.output)
     }
 }

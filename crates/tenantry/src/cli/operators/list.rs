@@ -21,14 +21,25 @@ impl List {
             return output::json(&page);
         }
         let row = |operator: &Value| {
-            ["name", "createdAt", "revokedAt", "operatorId"]
-                .map(|field| text(operator, field))
-                .to_vec()
+            [
+                "name",
+                "role",
+                "createdAt",
+                "expiresAt",
+                "lastUsedAt",
+                "revokedAt",
+                "operatorId",
+            ]
+            .map(|field| text(operator, field))
+            .to_vec()
         };
         output::rows(
             &[
                 ("NAME", Shape::Text),
+                ("ROLE", Shape::Whole),
                 ("CREATED", Shape::Time),
+                ("EXPIRES", Shape::Time),
+                ("LAST USED", Shape::Time),
                 ("REVOKED", Shape::Time),
                 ("ID", Shape::Whole),
             ],

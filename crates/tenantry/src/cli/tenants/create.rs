@@ -36,9 +36,12 @@ pub struct Create {
     /// be proven [default: the slug]
     #[arg(long, value_name = "DOMAIN")]
     primary_domain: Option<String>,
-    /// The cluster that gets its database [default: the oldest one]
+    /// The cluster that gets its database [default: where it has most room]
     #[arg(long)]
     cluster: Option<String>,
+    /// The region of the cluster that gets its database [default: any]
+    #[arg(long)]
+    region: Option<String>,
     /// Mail address of its first person, who becomes its admin
     #[arg(long, value_name = "EMAIL")]
     admin_email: Option<String>,
@@ -108,6 +111,7 @@ impl Create {
             ("plan", &self.plan),
             ("primaryDomain", &self.primary_domain),
             ("cluster", &self.cluster),
+            ("region", &self.region),
         ];
         for (field, value) in texts {
             if let Some(value) = value {

@@ -14,6 +14,7 @@ use crate::context::{Operator, Path, Query};
 use crate::fields::{Fields, FromFields};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 
 /// Which alias: by its id, or by kind and value.
 pub(crate) struct Which {
@@ -46,7 +47,7 @@ impl FromFields for Which {
     extensions(("x-problems" = json!(["ALIAS_NOT_FOUND", "ROUTERS_BEHIND", "TENANT_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
     Query(which): Query<Which>,

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::context::{Items, Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Read;
 
 /// All aliases of a tenant. Channel tokens are not told.
 #[utoipa::path(
@@ -19,7 +20,7 @@ use crate::problem::Problem;
     extensions(("x-problems" = json!(["TENANT_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
-    _: Operator,
+    _: Operator<Read>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
 ) -> Result<Json<Items<View>>, Problem> {

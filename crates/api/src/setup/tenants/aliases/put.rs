@@ -16,6 +16,7 @@ use crate::fields::{Fields, FromFields};
 use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::told::Told;
 
 /// A name to give a tenant.
@@ -67,7 +68,7 @@ pub(super) fn kind(text: &str) -> Result<Kind, &'static str> {
     extensions(("x-problems" = json!(["ALIAS_TAKEN", "ROUTERS_BEHIND", "TENANT_NOT_FOUND", "WRONG_STATE"]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
     Body(new): Body<NewAlias>,

@@ -19,6 +19,7 @@ use crate::fields::{Fields, FromFields};
 use crate::json::OptionalBody;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
 use crate::setup::tenants::idempotency::{IdempotencyKey, RespondAsync, request_hash};
 
@@ -95,7 +96,7 @@ impl NewCredentials {
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
     (RespondAsync(respond_async), IdempotencyKey(key)): (RespondAsync, IdempotencyKey),
@@ -132,7 +133,10 @@ pub(crate) async fn handle(
     match progress::outcome(&app, started.operation_id).await? {
         Outcome::StillRunning => Ok(progress::accepted(started.operation_id, started.tenant_id)),
         Outcome::Done => {
-            let answer = issued::answer(&app, started.operation_id, telling).await?;
+            // The first answer is part of what the trail has of the act; each one later is told of there.
+            let reader = started.replay.then(|| operator.asker());
+            let answer =
+                issued::answer(&app, started.operation_id, telling, reader.as_ref()).await?;
             Ok((StatusCode::CREATED, Json(answer)).into_response())
         }
     }

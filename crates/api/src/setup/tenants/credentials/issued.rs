@@ -1,7 +1,7 @@
 //! What an issue of credentials answers, now or when its operation is read.
 
 use serde::Serialize;
-use tenantry_lifecycle::Telling;
+use tenantry_lifecycle::{Asker, Telling};
 use tenantry_types::{OperationId, TenantId, Timestamp};
 use utoipa::ToSchema;
 
@@ -47,8 +47,9 @@ pub(crate) async fn answer(
     app: &App,
     operation: OperationId,
     telling: Telling,
+    reader: Option<&Asker>,
 ) -> Result<Answer, Problem> {
-    let issued = app.lifecycle.issued(operation, telling).await?;
+    let issued = app.lifecycle.issued(operation, telling, reader).await?;
     Ok(Answer {
         tenant_id: issued.tenant_id,
         db_name: issued.db_name.as_str().to_owned(),

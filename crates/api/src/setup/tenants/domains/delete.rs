@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::context::{Domain, Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 
 /// Takes a domain from a tenant: when this answers it leads nowhere, and another tenant can prove it. A
 /// tenant's subdomain stays with it; it is the primary domain again, where this one was.
@@ -22,7 +23,7 @@ use crate::problem::Problem;
     extensions(("x-problems" = json!(["DOMAIN_NOT_FOUND", "ROUTERS_BEHIND", "TENANT_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path((tenant, domain)): Path<(TenantRef, Domain)>,
 ) -> Result<Json<View>, Problem> {

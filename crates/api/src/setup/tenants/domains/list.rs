@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::context::{Items, Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Read;
 
 /// All host names of a tenant: its subdomains, then its own domains with how far each is proven.
 #[utoipa::path(
@@ -18,7 +19,7 @@ use crate::problem::Problem;
     extensions(("x-problems" = json!(["TENANT_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
-    _: Operator,
+    _: Operator<Read>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
 ) -> Result<Json<Items<View>>, Problem> {

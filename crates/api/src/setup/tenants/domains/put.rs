@@ -14,6 +14,7 @@ use crate::fields::{Fields, FromFields};
 use crate::json::OptionalBody;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 
 /// How a tenant wants a domain.
 #[derive(ToSchema)]
@@ -50,7 +51,7 @@ impl FromFields for Wanted {
     extensions(("x-problems" = json!(["DOMAIN_TAKEN", "TENANT_NOT_FOUND", "WRONG_STATE"]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path((tenant, domain)): Path<(TenantRef, Domain)>,
     OptionalBody(wanted): OptionalBody<Wanted>,

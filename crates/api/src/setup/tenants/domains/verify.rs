@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::context::{Domain, Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 
 /// Looks for the record of a domain now. Where it is there, the domain is served when this answers.
 #[utoipa::path(
@@ -27,7 +28,7 @@ use crate::problem::Problem;
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path((tenant, domain)): Path<(TenantRef, Domain)>,
 ) -> Result<Json<View>, Problem> {

@@ -20,6 +20,7 @@ use crate::fields::{Fields, FromFields};
 use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
 use crate::setup::tenants::idempotency::RespondAsync;
 
@@ -109,7 +110,7 @@ impl FromFields for NewLogin {
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
     RespondAsync(respond_async): RespondAsync,
@@ -134,7 +135,7 @@ pub(crate) async fn handle(
     match progress::outcome(&app, started.operation_id).await? {
         Outcome::StillRunning => Ok(progress::accepted(started.operation_id, started.tenant_id)),
         Outcome::Done => {
-            let answer = made::answer(&app, started.operation_id, Telling::Once).await?;
+            let answer = made::answer(&app, started.operation_id, Telling::Once, None).await?;
             Ok((StatusCode::CREATED, Json(answer)).into_response())
         }
     }

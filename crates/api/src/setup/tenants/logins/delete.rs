@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::rights::Operate;
 use crate::setup::progress::{self, Accepted, Outcome};
 
 /// Ends a login before its time: when this answers, nobody gets in by it and its sessions are over.
@@ -36,7 +37,7 @@ use crate::setup::progress::{self, Accepted, Outcome};
     ]))),
 )]
 pub(crate) async fn handle(
-    operator: Operator,
+    operator: Operator<Operate>,
     State(app): State<App>,
     Path((tenant, login)): Path<(TenantRef, RoleName)>,
 ) -> Result<Response, Problem> {

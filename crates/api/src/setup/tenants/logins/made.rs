@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tenantry_catalog::clusters::TlsMode;
 use tenantry_catalog::temporary_logins::Role;
-use tenantry_lifecycle::Telling;
+use tenantry_lifecycle::{Asker, Telling};
 use tenantry_types::{OperationId, TenantId, Timestamp};
 use utoipa::ToSchema;
 
@@ -26,7 +26,7 @@ pub(crate) struct Answer {
     #[schema(value_type = words::Port)]
     db_port: u16,
     /// libpq's `sslmode`, as Tenantry itself connects.
-    #[schema(value_type = words::SslMode)]
+    #[schema(value_type = words::ClusterTls)]
     ssl_mode: TlsMode,
     #[schema(value_type = words::DatabaseName)]
     db_username: String,
@@ -53,8 +53,9 @@ pub(crate) async fn answer(
     app: &App,
     operation: OperationId,
     telling: Telling,
+    reader: Option<&Asker>,
 ) -> Result<Answer, Problem> {
-    let made = app.lifecycle.made_login(operation, telling).await?;
+    let made = app.lifecycle.made_login(operation, telling, reader).await?;
     Ok(Answer {
         tenant_id: made.tenant_id,
         db_name: made.db_name.as_str().to_owned(),

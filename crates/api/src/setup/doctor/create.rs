@@ -1,0 +1,89 @@
+//! `POST /setup/doctor`
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::LOCATION;
+use tenantry_catalog::doctor_runs;
+use tenantry_catalog::tenants::{self, TenantRef};
+use tenantry_lifecycle::doctor::Options;
+use utoipa::ToSchema;
+
+use super::view::View;
+use crate::app::App;
+use crate::context::Operator;
+use crate::fields::{Fields, FromFields};
+use crate::json::OptionalBody;
+use crate::problem::Problem;
+use crate::rights::Operate;
+
+/// What to look at, and whether to change anything.
+#[derive(Default, ToSchema)]
+#[schema(as = NewDoctorRun, examples(json!({}), json!({ "fix": true }), json!({ "quick": true, "tenant": "acme" })))]
+pub(crate) struct Wanted {
+    /// Whether to put right what safely can be. Nothing is dropped, and nobody let in who was shut out.
+    #[schema(nullable = false, required = false)]
+    fix: Option<bool>,
+    /// Whether to leave out what each database has to be entered for.
+    #[schema(nullable = false, required = false)]
+    quick: Option<bool>,
+    /// The only tenant to tell about, by id or slug.
+    #[schema(value_type = String, example = "acme", nullable = false, required = false)]
+    tenant: Option<TenantRef>,
+}
+
+impl FromFields for Wanted {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        Some(Self {
+            fix: fields.flag("fix"),
+            quick: fields.flag("quick"),
+            tenant: fields.optional("tenant", str::parse::<TenantRef>),
+        })
+    }
+}
+
+/// Compares the catalog with every cluster, in both directions: databases, logins, rights, secrets,
+/// identities, migrations, operations and routers. It goes on after this has answered; ask for the run until it
+/// is `done`. One runs at a time.
+///
+/// Without `fix` nothing is changed. What is in progress is no difference, and what another installation
+/// made is only counted.
+#[utoipa::path(
+    post, path = "/setup/doctor", tag = "operations", operation_id = "runDoctor",
+    request_body = Option<Wanted>,
+    responses((
+        status = 202, description = "It has begun.", body = View,
+        headers(("location" = String, description = "The run.")),
+    )),
+    extensions(("x-problems" = json!(["DOCTOR_RUNNING", "TENANT_NOT_FOUND"]))),
+)]
+pub(crate) async fn handle(
+    operator: Operator<Operate>,
+    State(app): State<App>,
+    OptionalBody(wanted): OptionalBody<Wanted>,
+) -> Result<Response, Problem> {
+    let wanted = wanted.unwrap_or_default();
+    let mut conn = app.catalog().await?;
+    let tenant = match &wanted.tenant {
+        None => None,
+        Some(tenant) => Some(
+            tenants::by_ref(&mut conn, tenant)
+                .await?
+                .ok_or_else(|| Problem::not_found("TENANT_NOT_FOUND"))?
+                .id,
+        ),
+    };
+    let options = Options {
+        fix: wanted.fix.unwrap_or_default(),
+        quick: wanted.quick.unwrap_or_default(),
+        tenant,
+    };
+    let id = app.lifecycle.examine(options, operator.asker()).await?;
+    let run = doctor_runs::by_id(&mut conn, id)
+        .await?
+        .ok_or_else(|| Problem::not_found("DOCTOR_RUN_NOT_FOUND"))?;
+    let location = format!("/setup/doctor/{id}");
+    let body = Json(View::new(run));
+    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response())
+}
