@@ -66,7 +66,7 @@ async fn a_creation_whose_driver_is_gone_is_finished_by_another() {
             let end = ended(&next, started.operation_id).await;
             assert!(matches!(end, Finished::Done), "{step} {point}: {end:?}");
             let created = next
-                .created(started.operation_id, Telling::Once)
+                .created(started.operation_id, Telling::Once, None)
                 .await
                 .expect("an answer");
             assert!(created.db_password.is_some(), "{step} {point}");
@@ -401,7 +401,7 @@ pub(crate) async fn make(life: &Lifecycle, slug: &str) {
         .expect("a beginning");
     let end = ended(life, started.operation_id).await;
     assert!(matches!(end, Finished::Done), "{end:?}");
-    life.created(started.operation_id, Telling::Once)
+    life.created(started.operation_id, Telling::Once, None)
         .await
         .expect("an answer");
 }

@@ -379,11 +379,11 @@ async fn issued(life: &Lifecycle, overlap: u64, end_previous: bool) -> Operation
 /// The new password, which is told once.
 async fn told(life: &Lifecycle, operation: OperationId) -> Secret {
     let issued = life
-        .issued(operation, Telling::Once)
+        .issued(operation, Telling::Once, None)
         .await
         .expect("an answer");
     let again = life
-        .issued(operation, Telling::Once)
+        .issued(operation, Telling::Once, None)
         .await
         .expect("an answer");
     assert!(again.db_password.is_none(), "told once");

@@ -114,7 +114,7 @@ async fn a_sign_up_from_a_spare_whose_driver_is_gone_is_finished_by_another() {
             assert!(matches!(end, Finished::Done), "{step} {point}: {end:?}");
             assert_eq!(made_from(&world, &slug).await, "spare", "{step} {point}");
             let created = next
-                .created(started.operation_id, Telling::Once)
+                .created(started.operation_id, Telling::Once, None)
                 .await
                 .expect("an answer");
             assert_eq!(created.tenant.status, TenantStatus::Active);

@@ -100,7 +100,9 @@ async fn make(life: &Lifecycle, slug: &str) {
     let started = life.create(wanted(slug), asker(), None).await;
     let id = started.expect("a beginning").operation_id;
     done(life, id).await;
-    life.created(id, Telling::Once).await.expect("an answer");
+    life.created(id, Telling::Once, None)
+        .await
+        .expect("an answer");
 }
 
 async fn done(life: &Lifecycle, id: tenantry_types::OperationId) {

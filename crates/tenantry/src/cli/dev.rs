@@ -126,7 +126,7 @@ impl Room {
             self.write_env(postgres, &token, internal_url.as_deref())?;
             Ok::<_, crate::failure::Failure>((compose(&self.config).await?, token))
         };
-        let Some((composed, token)) = stop.unless(starting).await.transpose()? else {
+        let Some((composed, token)) = Box::pin(stop.unless(starting)).await.transpose()? else {
             return Ok(());
         };
         drop(progress);
