@@ -14,6 +14,7 @@ mod crash;
 mod deploy;
 mod dev;
 mod docs;
+mod faults;
 mod fencing;
 mod internal;
 mod isolation;

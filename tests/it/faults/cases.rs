@@ -94,7 +94,10 @@ pub struct Case {
 
 /// All cases of a kind.
 pub fn of(kind: &Kind) -> Vec<Case> {
-    let steps = kind.steps.iter().filter(|step| !kind.skipped.contains(step));
+    let steps = kind
+        .steps
+        .iter()
+        .filter(|step| !kind.skipped.contains(step));
     steps
         .flat_map(|step| {
             faults(kind, step).into_iter().map(move |fault| Case {
@@ -119,7 +122,10 @@ fn faults(kind: &Kind, step: &'static str) -> Vec<Fault> {
         Fault::Lost,
     ];
     if undoes(kind, step) {
-        let so_far = kind.undoable.iter().filter(|made| place(kind, made) <= place(kind, step));
+        let so_far = kind
+            .undoable
+            .iter()
+            .filter(|made| place(kind, made) <= place(kind, step));
         all.extend(so_far.map(|made| Fault::UndoFails(made)));
     }
     all
