@@ -366,7 +366,7 @@ async fn equal_requests_at_once_under_one_key_are_one_birth() {
         (Telling::AndKeep, true),
     ] {
         let answer = life
-            .created(operations[0], telling)
+            .created(operations[0], telling, None)
             .await
             .expect("an answer");
         assert_eq!(answer.db_password.is_some(), told, "{telling:?}");

@@ -189,6 +189,10 @@ fn healthy() -> World {
                 bytes: Vec::new(),
             },
             connection_budget: 10,
+            accepts: true,
+            placement: tenantry_catalog::clusters::Placement::default(),
+            root_ca: None,
+            system_identifier: None,
             created_at: at(1),
         },
         home: Home {
