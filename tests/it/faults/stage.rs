@@ -242,13 +242,20 @@ impl Stage {
                 admin.get("/users").await.expect(200);
             }
             (Some(tenant), "active") => {
-                tenant.admin.get("/users").await.expect(200);
+                // A dead router's share of the budget is free again only when that is certainly dead.
+                wait::until(BOUND, &format!("{case}: it is served"), async || {
+                    let answer = tenant.admin.get("/users").await;
+                    assert!([200, 503].contains(&answer.status), "{case}: {answer}");
+                    answer.status == 200
+                })
+                .await;
             }
             (Some(tenant), _) => {
                 let answer = tenant.admin.get("/users").await;
                 assert!([403, 404].contains(&answer.status), "{case}: {answer}");
                 let product = (&tenant.db_username, &tenant.db_password);
-                let entered = self.dev.pg().connect(product.0, product.1, &tenant.db_name);
+                let pg = self.dev.pg();
+                let entered = pg.connect(product.0, product.1, &tenant.db_name);
                 assert!(entered.await.is_err(), "{case}: the product gets in");
             }
         }
