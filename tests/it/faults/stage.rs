@@ -213,6 +213,17 @@ impl Stage {
         subject
     }
 
+    /// Asks until it is served: a dead router's share of the budget is free again only when that is
+    /// certainly dead.
+    async fn served(&self, case: &Case, ask: impl AsyncFn() -> Answer) {
+        wait::until(BOUND, &format!("{case}: it is served"), async || {
+            let answer = ask().await;
+            assert!([200, 503].contains(&answer.status), "{case}: {answer}");
+            answer.status == 200
+        })
+        .await;
+    }
+
     /// The tenant is all there, in the state that its operation ended in, or not at all.
     async fn whole_or_gone(&self, case: &Case, subject: &Subject) {
         let operator = self.dev.operator();
@@ -238,17 +249,15 @@ impl Stage {
         match (&subject.tenant, status) {
             (None, _) => {
                 let host = self.dev.at(&subject.slug);
+                let login = json!({ "email": "ann@fault.example", "password": ADMIN_PASSWORD });
+                self.served(case, async || host.post("/auth/login", login.clone()).await)
+                    .await;
                 let (admin, _) = host.sign_in("ann@fault.example", ADMIN_PASSWORD).await;
                 admin.get("/users").await.expect(200);
             }
             (Some(tenant), "active") => {
-                // A dead router's share of the budget is free again only when that is certainly dead.
-                wait::until(BOUND, &format!("{case}: it is served"), async || {
-                    let answer = tenant.admin.get("/users").await;
-                    assert!([200, 503].contains(&answer.status), "{case}: {answer}");
-                    answer.status == 200
-                })
-                .await;
+                self.served(case, async || tenant.admin.get("/users").await)
+                    .await;
             }
             (Some(tenant), _) => {
                 let answer = tenant.admin.get("/users").await;
