@@ -74,7 +74,8 @@ pub enum Fault {
     Error(&'static str),
     /// The process dies.
     Kill(&'static str),
-    /// The step is run a second time before anybody knows of the first.
+    /// The driver walks away after the effect, with all its sessions open, and another one runs the step a
+    /// second time.
     Twice,
     /// The process stands still at this point while another one carries the operation to its end.
     TwoWorkers(&'static str),
@@ -152,7 +153,7 @@ impl Case {
         match fault {
             Fault::Error(point) => at(step, point, "fail"),
             Fault::Kill(point) => at(step, point, "kill"),
-            Fault::Twice => at(step, "after-effect", "repeat"),
+            Fault::Twice => at(step, "after-effect", "leave"),
             Fault::TwoWorkers(point) => at(step, point, "stop"),
             Fault::UndoFails(made) => [
                 at(step, "after-effect", "fail"),

@@ -155,7 +155,8 @@ impl Stage {
                     pg.texts("postgres", end).await;
                 }
             }
-            Fault::Error(_) | Fault::Twice | Fault::UndoFails(_) => {}
+            Fault::Twice => self.lease_ends().await,
+            Fault::Error(_) | Fault::UndoFails(_) => {}
         }
     }
 

@@ -30,7 +30,6 @@ enum Act {
     Fail,
     Leave,
     Kill,
-    Repeat,
     Stop,
     Hold,
 }
@@ -39,9 +38,8 @@ enum Act {
 ///
 /// Points are `before-effect`, `after-effect`, `after-record`, `before-undo`, `after-undo`. Acts are `fail`
 /// (the step reports a failure), `leave` (the driver walks away without a word, so that another one has to
-/// go on), `kill` (the process ends as by `kill -9`), `stop` (it stands still as by `kill -STOP`), `hold` (the
-/// driver waits until there is a file of the fault's name with `.go` behind it) and, after an effect,
-/// `repeat` (the step is run a second time).
+/// go on), `kill` (the process ends as by `kill -9`), `stop` (it stands still as by `kill -STOP`) and `hold` (the
+/// driver waits until there is a file of the fault's name with `.go` behind it).
 ///
 /// Such a fault strikes each time. `@<file>` reads them from a file, one in a line, each time anew: a test
 /// sets them when it is ready. Each of these strikes once, and its line is gone then; the file of before has
@@ -86,13 +84,6 @@ impl Faults {
         self.at(kind, step, point).is_some()
     }
 
-    /// Whether the step is to be run a second time; asked once for each time that it was run.
-    pub(super) fn repeats(&self, kind: &str, step: &str) -> bool {
-        let point = Point::AfterEffect;
-        self.at(kind, step, point)
-            .is_some_and(|fault| fault.act == Act::Repeat && self.claimed(&fault))
-    }
-
     /// Strikes if a fault was asked for here.
     pub(super) async fn strike(
         &self,
@@ -103,7 +94,7 @@ impl Faults {
         let Some(fault) = self.at(kind, step, point) else {
             return Ok(());
         };
-        if fault.act == Act::Repeat || !self.claimed(&fault) {
+        if !self.claimed(&fault) {
             return Ok(());
         }
         match fault.act {
@@ -118,7 +109,6 @@ impl Faults {
                 self.held().await;
                 Ok(())
             }
-            Act::Repeat => Ok(()),
         }
     }
 
@@ -186,7 +176,6 @@ fn parsed(text: &str) -> Option<Fault> {
         "fail" => Act::Fail,
         "leave" => Act::Leave,
         "kill" => Act::Kill,
-        "repeat" if point == Point::AfterEffect => Act::Repeat,
         "stop" => Act::Stop,
         "hold" => Act::Hold,
         _ => return None,
@@ -251,7 +240,7 @@ mod tests {
             strikes("create", "clone", Point::AfterEffect).await,
             "each time"
         );
-        for wrong in ["create/clone=fail", "create/clone:before-effect=repeat", ""] {
+        for wrong in ["create/clone=fail", "create/clone:before-effect=dance", ""] {
             assert!(wrong.parse::<Faults>().is_err(), "{wrong}");
         }
     }

@@ -149,9 +149,6 @@ impl Drive<'_> {
         let span = spans::step(self.lease.operation(), K::NAME, step.name, false);
         let run = self.while_held((step.run)(work)).instrument(span.clone());
         run.await.inspect_err(|_| spans::failed(&span))?;
-        if faults.repeats(K::NAME, step.name) {
-            self.while_held((step.run)(work)).await?;
-        }
         faults.strike(K::NAME, step.name, Point::AfterEffect).await
     }
 
