@@ -92,10 +92,12 @@ people() {
         -d "{\"name\": \"Acme\", \"slug\": \"acme\", \"admin\": $login}" >/dev/null
     ask localhost /setup/tenants "${operating[@]}" "${json[@]}" -d '{"name": "Initech", "slug": "initech"}' >/dev/null
     ask localhost /setup/tenants/initech "${operating[@]}" -X DELETE >/dev/null
-    ask localhost /setup/tenants "${operating[@]}" "${json[@]}" -d '{"name": "Umbrella", "slug": "umbrella"}' >/dev/null
+    ask localhost /setup/tenants "${operating[@]}" "${json[@]}" -d '{"name": "Umbrella", "slug": "umbrella"}' >"$tmp/umbrella"
+    kept=umbrella,wonka,$(field tenantId "$(cat "$tmp/umbrella")")
     ask localhost /setup/tenants/umbrella/domains/shop.umbrella.example "${operating[@]}" -X PUT >/dev/null
     answer=$(ask localhost /setup/tenants "${operating[@]}" "${json[@]}" -d '{"name": "Wonka", "slug": "wonka"}')
     wonka=$(field tenantId "$answer")
+    kept+=,$wonka
     creation=$(field operationId "$answer")
     alias=$(field aliasId "$(ask localhost /setup/tenants/umbrella/aliases "${operating[@]}" "${json[@]}" -X PUT \
         -d '{"kind": "appId", "value": "umbrella-shop"}')")
@@ -153,7 +155,7 @@ run() { # name, host, scheme, token, own ids, what is there, arguments of schema
     echo "schemathesis: $name" >&2
     # From a folder that goes away: it keeps notes where it runs.
     if ! (
-        export TENANTRY_CHECK_TOKEN=$secret TENANTRY_OWN=$own TENANTRY_REAL=$real
+        export TENANTRY_CHECK_TOKEN=$secret TENANTRY_OWN=$own TENANTRY_REAL=$real TENANTRY_KEPT=$kept
         export SCHEMATHESIS_HOOKS=$PWD/.ci/openapi/hooks.py
         cd "$tmp"
         exec "$venv/schemathesis" --config-file "$tmp/$scheme.toml" run openapi.json --url "http://127.0.0.1:$port" \

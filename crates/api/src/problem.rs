@@ -281,7 +281,7 @@ pub(crate) struct Body {
     permission: Option<String>,
     /// The roles of operators that may do it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<words::Role>, required = false)]
+    #[schema(value_type = Vec<words::OperatorRole>, required = false)]
     roles: Vec<Role>,
     /// The operation that stands in the way, or that failed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,5 @@
 //! What each role of an operator may do. A handler says by the type of its first argument which right it
-//! needs ([`Operator`](crate::context::Operator)); one that says nothing is for owners alone.
+//! needs (`context::Operator`); one that says nothing is for owners alone.
 
 use tenantry_catalog::operators::Role;
 

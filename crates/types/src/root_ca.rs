@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// The longest that is taken: a bundle of a provider's authorities is a few hundred of kilobytes at most, and
 /// a route carries it.
-const LONGEST: usize = 256 * 1024;
+const LONGEST: usize = 64 * 1024;
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
@@ -25,7 +25,7 @@ pub enum InvalidRootCa {
     )]
     PrivateKey,
     /// Longer than it may be.
-    #[error("must have 256 KiB at most")]
+    #[error("must have 64 KiB at most")]
     TooLong,
 }
 

@@ -254,7 +254,11 @@ fn what_is_read_is_what_is_described() {
         for asked in &request.asked {
             let property = resolve(&document, &properties[&asked.name]);
             let fits = match &asked.kind {
-                Kind::Text => property["type"] == "string",
+                Kind::Text => {
+                    let any = property["anyOf"].as_array().map_or(&[][..], Vec::as_slice);
+                    let text = |one| resolve(&document, one)["type"] == "string";
+                    property["type"] == "string" || (!any.is_empty() && any.iter().all(text))
+                }
                 Kind::Flag => property["type"] == "boolean",
                 Kind::Number(least, most) => {
                     property["type"] == "integer"

@@ -52,7 +52,7 @@ words! {
     UserId = id("A user's id, within one tenant.", "018f2a31-7d02-7f4e-8c39-0a7b6e5d4c43");
     RoleId = id("A role's id, within one tenant.", "018f2a31-7d03-7120-9b1a-4c5d6e7f8a54");
 
-    Role = json!({
+    OperatorRole = json!({
         "type": "string", "enum": operators::Role::ALL,
         "description": "What an operator may do: everything; tenants, clusters and operations; read what holds no secret; or create tenants and read what it created.",
         "examples": ["operator"],
@@ -68,7 +68,7 @@ words! {
         "examples": ["done"],
     });
     AuditAction = json!({
-        "type": "string", "minLength": 1, "maxLength": 100,
+        "type": "string", "minLength": 1, "maxLength": 100, "pattern": VISIBLE_LINE,
         "description": "An act, as `tenant.suspend`, or the beginning of some, as `tenant.`.",
         "examples": ["tenant.suspend"],
     });
@@ -185,13 +185,13 @@ words! {
         "description": "How TLS is used. Only with `verify-full` is it certain who answers.",
         "examples": ["verify-full"],
     });
-    ClusterStatus = json!({
+    ClusterState = json!({
         "type": "string", "enum": ["open", "draining"],
         "description": "Whether new tenants are put there.",
         "examples": ["open"],
     });
     RootCa = json!({
-        "type": "string", "minLength": 1, "maxLength": 262_144,
+        "type": "string", "minLength": 1, "maxLength": 65_536,
         "description": "One certificate or more in PEM, and no private key.",
         "examples": ["-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n"],
     });
@@ -219,6 +219,11 @@ words! {
         "type": "string", "minLength": 1, "maxLength": 40, "pattern": VISIBLE_LINE,
         "description": "What an operation does.",
         "examples": ["create"],
+    });
+    Actor = json!({
+        "type": "string", "minLength": 1, "maxLength": 200, "pattern": VISIBLE_LINE,
+        "description": "Who did something: an operator's name, or a part of the program.",
+        "examples": ["billing backend"],
     });
     OperatorName = json!({
         "type": "string", "minLength": 1, "maxLength": 100, "pattern": VISIBLE_LINE,

@@ -1,7 +1,7 @@
 //! The doctor: compares the catalog with databases, roles, grants, secrets, identities and routers, in
 //! both directions, and tells what differs.
 //!
-//! It changes nothing unless it is asked to, and then only what is safe ([`fix`]). Something that is in
+//! It changes nothing unless it is asked to, and then only what is safe (`fix.rs`). Something that is in
 //! progress is no difference. What looks like one is looked at once more before it is told.
 
 mod compare;

@@ -9,6 +9,9 @@ use super::server::Second;
 use super::{audited, cluster, findings};
 use crate::wait;
 
+/// What a server is called, what is asked for it, and what is said of which field.
+type Unfit<'a> = (&'a str, Value, &'a [(&'a str, &'a str)]);
+
 #[tokio::test]
 async fn a_server_that_is_not_fit_is_refused_with_a_sentence_per_point_and_nothing_is_written() {
     let dev = Dev::start();
@@ -28,7 +31,7 @@ async fn a_server_that_is_not_fit_is_refused_with_a_sentence_per_point_and_nothi
         .and_then(|listener| listener.local_addr())
         .expect("a free port")
         .port();
-    let cases: [(&str, Value, &[(&str, &str)]); 9] = [
+    let cases: [Unfit; 9] = [
         (
             "nobody listens",
             json!({ "port": nobody }),

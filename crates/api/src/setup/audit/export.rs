@@ -34,7 +34,7 @@ impl FromFields for Wanted {
 #[utoipa::path(
     get, path = "/setup/audit/export", tag = "audit", operation_id = "exportAudit",
     params(
-        ("actor" = Option<String>, Query, description = "Only what this one did.", min_length = 1, max_length = 200),
+        ("actor" = Option<words::Actor>, Query, description = "Only what this one did."),
         ("action" = Option<words::AuditAction>, Query, description = "Only this act, or with a `.` at its end those that begin so."),
         ("tenant" = Option<words::TenantRef>, Query, description = "Only what was done to this tenant: its id, or its slug while there is the tenant."),
         ("requestId" = Option<String>, Query, description = "Only what this request asked for.", min_length = 1, max_length = 64),

@@ -17,7 +17,7 @@ use crate::rights::Read;
     params(
         ("limit" = Option<words::Limit>, Query, description = "How many at most."),
         ("cursor" = Option<words::Cursor>, Query, description = "`nextCursor` of the page before."),
-        ("actor" = Option<String>, Query, description = "Only what this one did.", min_length = 1, max_length = 200),
+        ("actor" = Option<words::Actor>, Query, description = "Only what this one did."),
         ("action" = Option<words::AuditAction>, Query, description = "Only this act, or with a `.` at its end those that begin so."),
         ("tenant" = Option<words::TenantRef>, Query, description = "Only what was done to this tenant: its id, or its slug while there is the tenant."),
         ("requestId" = Option<String>, Query, description = "Only what this request asked for.", min_length = 1, max_length = 64),

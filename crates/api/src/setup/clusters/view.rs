@@ -30,7 +30,7 @@ pub(crate) struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = words::RootCa, required = false)]
     root_ca: Option<String>,
-    #[schema(value_type = words::ClusterStatus)]
+    #[schema(value_type = words::ClusterState)]
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = words::Region, required = false)]

@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::context::Operator;
 use crate::fields::{Fields, FromFields};
 use crate::json::OptionalBody;
+use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Operate;
 
@@ -29,7 +30,7 @@ pub(crate) struct Wanted {
     #[schema(nullable = false, required = false)]
     quick: Option<bool>,
     /// The only tenant to tell about, by id or slug.
-    #[schema(value_type = String, example = "acme", nullable = false, required = false)]
+    #[schema(value_type = words::TenantRef, required = false)]
     tenant: Option<TenantRef>,
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct NewOperator {
     #[schema(value_type = words::OperatorName)]
     name: String,
     /// By default `operator`.
-    #[schema(value_type = words::Role, required = false)]
+    #[schema(value_type = words::OperatorRole, required = false)]
     role: Role,
     /// By default an owner's token never ends, and any other's in 90 days.
     #[schema(value_type = words::TokenTtl, required = false)]
@@ -58,7 +58,7 @@ pub(crate) struct Created {
     operator_id: OperatorId,
     #[schema(value_type = words::OperatorName)]
     name: String,
-    #[schema(value_type = words::Role)]
+    #[schema(value_type = words::OperatorRole)]
     role: Role,
     /// When the token ends; `null`: never.
     #[schema(value_type = Option<words::Timestamp>, required)]

@@ -30,7 +30,7 @@ pub(crate) struct View {
     operator_id: OperatorId,
     #[schema(value_type = words::OperatorName)]
     name: String,
-    #[schema(value_type = words::Role)]
+    #[schema(value_type = words::OperatorRole)]
     role: Role,
     #[schema(value_type = words::Timestamp)]
     created_at: Timestamp,

@@ -57,7 +57,7 @@ pub(crate) struct Rotated {
     operator_id: OperatorId,
     #[schema(value_type = words::OperatorName)]
     name: String,
-    #[schema(value_type = words::Role)]
+    #[schema(value_type = words::OperatorRole)]
     role: Role,
     /// When the new token ends; `null`: never.
     #[schema(value_type = Option<words::Timestamp>, required)]

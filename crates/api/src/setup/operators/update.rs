@@ -19,7 +19,7 @@ use crate::problem::Problem;
 #[derive(ToSchema)]
 #[schema(as = OperatorChange, examples(json!({ "role": "read_only" }), json!({ "ttl": "30d" })))]
 pub(crate) struct Change {
-    #[schema(value_type = words::Role, required = false)]
+    #[schema(value_type = words::OperatorRole, required = false)]
     role: Option<Role>,
     /// From now on. An owner whose token never ends and who becomes something else has 90 days.
     #[schema(value_type = words::TokenTtl, required = false)]
