@@ -9,6 +9,15 @@ pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::E
     parse(&String::deserialize(input)?).map_err(de::Error::custom)
 }
 
+/// As [`deserialize`], for settings to which no time at all means something: `0s`.
+pub fn or_zero<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(input)?;
+    if humantime::parse_duration(text.trim()).is_ok_and(|duration| duration.is_zero()) {
+        return Ok(Duration::ZERO);
+    }
+    parse(&text).map_err(de::Error::custom)
+}
+
 fn parse(text: &str) -> Result<Duration, String> {
     let wrong =
         || format!("`{text}` is no duration: write a number and a unit, like `15m`, `90s` or `7d`");

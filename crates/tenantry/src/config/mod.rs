@@ -187,6 +187,18 @@ mod tests {
         assert_eq!(config.web.listen.port(), 3);
     }
 
+    /// What a setting's description says of `0s` is so, and of those that say nothing as well.
+    #[test]
+    fn no_time_at_all_is_for_those_that_say_what_it_means() {
+        let durations = KEYS.iter().filter(|key| key.shape == keys::Shape::Duration);
+        for key in durations {
+            let variable = key.variable();
+            let zero = [(variable.as_str(), "0s")];
+            let taken = load("", &zero, Overrides::default()).is_ok();
+            assert_eq!(taken, key.about.contains("`0s`"), "{variable}");
+        }
+    }
+
     #[test]
     fn variables_give_lists_numbers_and_switches() {
         let config = load(

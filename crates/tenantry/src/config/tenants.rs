@@ -20,7 +20,7 @@ pub struct TenantSettings {
     /// `spares`: 2.
     pub spares: usize,
     /// `doctor_every`: 1h.
-    #[serde(deserialize_with = "super::duration::deserialize")]
+    #[serde(deserialize_with = "super::duration::or_zero")]
     pub doctor_every: Duration,
     /// `dns_resolver`: the system's.
     pub dns_resolver: Option<SocketAddr>,
@@ -28,7 +28,7 @@ pub struct TenantSettings {
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub domain_recheck: Duration,
     /// `domain_lapse_after`: 14d.
-    #[serde(deserialize_with = "super::duration::deserialize")]
+    #[serde(deserialize_with = "super::duration::or_zero")]
     pub domain_lapse_after: Duration,
 }
 
