@@ -1,69 +1,65 @@
-//! What is tried: the kinds of operations by the lists of their steps, and the faults of each step.
+//! What is tried: each kind of operation there is, by the list of its steps, and the faults of each step.
+//! Nothing of it is written down here: a new kind or step has its cases by being there.
 
 use std::fmt;
+use std::sync::LazyLock;
 
-use tenantry_lifecycle::{
-    CREATE_STEPS, CREDENTIALS_STEPS, DELETE_STEPS, END_LOGIN_STEPS, ISSUE_LOGIN_STEPS, PURGE_STEPS,
-    RESUME_STEPS, ROTATE_STEPS, SUSPEND_STEPS, UNDELETE_STEPS,
-};
+use tenantry_lifecycle::engine::OnFailure;
+use tenantry_lifecycle::{Shape, shapes};
 
-/// A kind of operation.
-#[derive(Clone, Copy, Debug)]
+/// A kind of operation, and how it comes to be where there are several ways.
+#[derive(Debug)]
 pub struct Kind {
     pub name: &'static str,
-    pub steps: &'static [&'static str],
-    /// Steps that an operation as it is begun here has nothing to do in.
-    pub skipped: &'static [&'static str],
-    /// Before which step a failure undoes what was done; none: it never does.
-    pub undone_before: Option<&'static str>,
+    /// Whether it is a creation that finds its database made.
+    pub from_spare: bool,
+    steps: Vec<&'static str>,
     /// The steps that have an undoing.
-    pub undoable: &'static [&'static str],
+    undoable: Vec<&'static str>,
+    on_failure: OnFailure,
+    no_way_back: Option<&'static str>,
 }
 
-pub const KINDS: &[Kind] = &[
-    Kind {
-        name: "create",
-        steps: CREATE_STEPS,
-        skipped: &[],
-        undone_before: Some(""),
-        undoable: &["reserve", "seed"],
-    },
-    forwards("delete", DELETE_STEPS),
-    forwards("purge", PURGE_STEPS),
-    forwards("undelete", UNDELETE_STEPS),
-    forwards("suspend", SUSPEND_STEPS),
-    forwards("resume", RESUME_STEPS),
-    Kind {
-        name: "rotate",
-        steps: ROTATE_STEPS,
-        skipped: &[],
-        undone_before: Some("switch"),
-        undoable: &["login"],
-    },
-    Kind {
-        name: "credentials",
-        steps: CREDENTIALS_STEPS,
-        skipped: &[],
-        undone_before: Some("issue"),
-        undoable: &["login"],
-    },
-    Kind {
-        name: "issue-login",
-        steps: ISSUE_LOGIN_STEPS,
-        skipped: &[],
-        undone_before: Some("issue"),
-        undoable: &["login"],
-    },
-    forwards("end-login", END_LOGIN_STEPS),
-];
+/// All of them.
+pub static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
+    let mut kinds: Vec<_> = shapes().into_iter().map(Kind::of).collect();
+    // Most sign-ups find a spare.
+    let spared = shapes().into_iter().find(|shape| shape.name == "create");
+    kinds.extend(spared.map(|shape| {
+        let mut kind = Kind::of(shape);
+        kind.from_spare = true;
+        let skipped = ["template", "clone"];
+        kind.steps.retain(|step| !skipped.contains(step));
+        kind
+    }));
+    kinds
+});
 
-const fn forwards(name: &'static str, steps: &'static [&'static str]) -> Kind {
-    Kind {
-        name,
-        steps,
-        skipped: &[],
-        undone_before: None,
-        undoable: &[],
+impl Kind {
+    fn of(shape: Shape) -> Self {
+        let steps = shape.steps.iter();
+        Self {
+            name: shape.name,
+            from_spare: false,
+            undoable: steps
+                .clone()
+                .filter(|(_, undoable)| *undoable)
+                .map(|(step, _)| *step)
+                .collect(),
+            steps: steps.map(|(step, _)| *step).collect(),
+            on_failure: shape.on_failure,
+            no_way_back: shape.no_way_back,
+        }
+    }
+
+    fn place(&self, step: &str) -> Option<usize> {
+        self.steps.iter().position(|known| *known == step)
+    }
+
+    /// Whether a failure of this step undoes what was done.
+    fn undoes(&self, step: &str) -> bool {
+        let before = |last| self.place(step) < self.place(last);
+        self.on_failure == OnFailure::Undo && self.no_way_back.is_none_or(before)
     }
 }
 
@@ -81,33 +77,28 @@ pub enum Fault {
     TwoWorkers(&'static str),
     /// The step fails, and then the undoing of another one does, once.
     UndoFails(&'static str),
-    /// All connections to the cluster end as the step begins.
+    /// The step fails, and the process dies as it is being undone.
+    KilledUndoing(&'static str),
+    /// All connections to the cluster end as the step begins, and again while it is under way.
     Lost,
 }
 
 /// A fault of a step.
 #[derive(Clone, Debug)]
 pub struct Case {
-    pub kind: Kind,
+    pub kind: &'static Kind,
     pub step: &'static str,
     pub fault: Fault,
 }
 
 /// All cases of a kind.
-pub fn of(kind: &Kind) -> Vec<Case> {
-    let steps = kind
-        .steps
-        .iter()
-        .filter(|step| !kind.skipped.contains(step));
-    steps
-        .flat_map(|step| {
-            faults(kind, step).into_iter().map(move |fault| Case {
-                kind: *kind,
-                step,
-                fault,
-            })
-        })
-        .collect()
+pub fn of(kind: &'static Kind) -> Vec<Case> {
+    let of_step = |step: &&'static str| {
+        let step = *step;
+        let faults = faults(kind, step).into_iter();
+        faults.map(move |fault| Case { kind, step, fault })
+    };
+    kind.steps.iter().flat_map(of_step).collect()
 }
 
 fn faults(kind: &Kind, step: &'static str) -> Vec<Fault> {
@@ -122,27 +113,18 @@ fn faults(kind: &Kind, step: &'static str) -> Vec<Fault> {
         Fault::TwoWorkers("after-effect"),
         Fault::Lost,
     ];
-    if undoes(kind, step) {
+    if kind.undoes(step) {
         let so_far = kind
             .undoable
             .iter()
-            .filter(|made| place(kind, made) <= place(kind, step));
+            .filter(|made| kind.place(made) <= kind.place(step));
         all.extend(so_far.map(|made| Fault::UndoFails(made)));
+        if kind.undoable.contains(&step) {
+            let points = ["before-undo", "after-undo"];
+            all.extend(points.map(Fault::KilledUndoing));
+        }
     }
     all
-}
-
-fn place(kind: &Kind, step: &str) -> Option<usize> {
-    kind.steps.iter().position(|known| *known == step)
-}
-
-/// Whether a failure of this step undoes what was done.
-fn undoes(kind: &Kind, step: &str) -> bool {
-    match kind.undone_before {
-        None => false,
-        Some("") => true,
-        Some(last) => place(kind, step) < place(kind, last),
-    }
 }
 
 impl Case {
@@ -160,19 +142,22 @@ impl Case {
                 at(made, "before-undo", "fail"),
             ]
             .join("\n"),
+            Fault::KilledUndoing(point) => {
+                [at(step, "after-effect", "fail"), at(step, point, "kill")].join("\n")
+            }
             Fault::Lost => at(step, "before-effect", "hold"),
         }
     }
 
     /// How its operation ends, if that is certain.
     pub fn ends(&self) -> Option<&'static str> {
+        let undoes = self.kind.undoes(self.step);
         match self.fault {
-            Fault::Error(_) | Fault::UndoFails(_) => Some(match undoes(&self.kind, self.step) {
-                true => "failed",
-                false => "done",
-            }),
+            Fault::Error(_) | Fault::UndoFails(_) | Fault::KilledUndoing(_) if undoes => {
+                Some("failed")
+            }
             // A step whose connection is gone may fail, or open another one.
-            Fault::Lost if undoes(&self.kind, self.step) => None,
+            Fault::Lost if undoes => None,
             _ => Some("done"),
         }
     }
@@ -180,6 +165,15 @@ impl Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} {:?}", self.kind.name, self.step, self.fault)
+        let spare = if self.kind.from_spare {
+            " from a spare"
+        } else {
+            ""
+        };
+        write!(
+            f,
+            "{}{spare}/{} {:?}",
+            self.kind.name, self.step, self.fault
+        )
     }
 }

@@ -22,10 +22,6 @@ pub enum Point {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    not(any(test, feature = "faults")),
-    expect(dead_code, reason = "only a build for tests can ask for a fault")
-)]
 enum Act {
     Fail,
     Leave,
