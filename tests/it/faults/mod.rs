@@ -26,16 +26,23 @@ const PARTS: u64 = 8;
 /// These are tried whole.
 const WHOLE: [&str; 3] = ["create", "delete", "rotate"];
 
+/// Tried with the undoing of steps left out (the tenant is still there as `provisioning`), and with the
+/// journal's line written before the effect (what was killed before `clone` had no database to go on with).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_creation_survives_every_fault() {
     whole("create").await;
 }
 
+/// Tried with all that keeps out a worker which wakes up too late left out at once: the guard of its writes, the look
+/// at its lease when it opens a session, the end of its work when its lease is lost, and the end of its sessions
+/// by the next worker. It closed a tenant that had been brought back. With one of the first three left out the
+/// others keep it out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_survives_every_fault() {
     whole("delete").await;
 }
 
+/// Tried with the undoing of steps left out: the doctor found the login that was to be taken away.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_survives_every_fault() {
     whole("rotate").await;

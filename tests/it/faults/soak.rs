@@ -6,7 +6,6 @@
 //! machine decides.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,8 +27,6 @@ const SLOTS: usize = 6;
 /// The longest that what is left at the end may take to be recovered.
 const BOUND: Duration = Duration::from_secs(180);
 
-/// Not one thing of this is written down: a request that shows another tenant's data was seen to fail the
-/// soak when `Reader::own` was given another slot's name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "takes as long as it is told: make soak MINUTES=10"]
 async fn a_soak_leaves_nothing_behind_and_shows_nobody_what_is_anothers() {
@@ -75,7 +72,8 @@ async fn a_soak_leaves_nothing_behind_and_shows_nobody_what_is_anothers() {
 /// What all have in common.
 #[derive(Clone)]
 struct Soak {
-    servers: Arc<Mutex<Vec<SocketAddr>>>,
+    /// A client of each; to make one takes longer than a request.
+    servers: Arc<Mutex<Vec<Client>>>,
     token: String,
     over: Arc<AtomicBool>,
     served: Arc<AtomicU64>,
@@ -85,8 +83,7 @@ struct Soak {
 
 impl Soak {
     fn any(&self, lottery: &mut Lottery, host: &str) -> Client {
-        let server = *lottery.of(&locked(&self.servers));
-        Client::new(server, host)
+        lottery.of(&locked(&self.servers)).host(host)
     }
 
     fn operator(&self, lottery: &mut Lottery) -> Client {
@@ -250,7 +247,7 @@ impl Reader {
 struct Chaos {
     dev: Dev,
     pg: Pg,
-    victims: Vec<Serve>,
+    victims: Vec<(Serve, Client)>,
     names: usize,
     lottery: Lottery,
     soak: Soak,
@@ -302,12 +299,12 @@ impl Chaos {
         ]);
         match what {
             "fault" => self.fault(at),
-            "kill" => self.victims[at].signal(Signal::KILL),
+            "kill" => self.victims[at].0.signal(Signal::KILL),
             "freeze" => {
-                self.victims[at].signal(Signal::STOP);
+                self.victims[at].0.signal(Signal::STOP);
                 // Longer than its leases.
                 self.lottery.pause(4_000, 9_000).await;
-                self.victims[at].signal(Signal::CONT);
+                self.victims[at].0.signal(Signal::CONT);
             }
             "crash of Postgres" => {
                 if !self.crash().await {
@@ -338,7 +335,7 @@ impl Chaos {
         ]);
         let act = self.lottery.of(&["fail", "kill", "leave"]);
         let line = format!("{}/{step}:{point}={act}", shape.name);
-        let _ = std::fs::write(self.fault_file(self.victims[at].name()), line);
+        let _ = std::fs::write(self.fault_file(self.victims[at].0.name()), line);
     }
 
     /// Kills one of the server's processes: it ends all of them, recovers from its log and goes on.
@@ -359,23 +356,26 @@ impl Chaos {
     /// Whoever died is started again.
     fn all_are_there(&mut self) {
         for at in 0..self.victims.len() {
-            if self.victims[at].process().ended().is_some() {
+            if self.victims[at].0.process().ended().is_some() {
                 *self.done.entry("a server started anew").or_default() += 1;
                 self.victims[at] = self.another();
             }
         }
-        let mut all = vec![self.dev.address()];
-        all.extend(self.victims.iter().map(Serve::address));
-        *locked(&self.soak.servers) = all;
+        let mut servers = locked(&self.soak.servers);
+        let dev = servers.first().cloned().unwrap_or_else(|| self.dev.base());
+        let victims = self.victims.iter().map(|(_, client)| client.clone());
+        *servers = std::iter::once(dev).chain(victims).collect();
     }
 
-    fn another(&mut self) -> Serve {
+    fn another(&mut self) -> (Serve, Client) {
         self.names += 1;
         let name = format!("soaked{}", self.names);
         let fault = format!("@{}", self.fault_file(&name).display());
         // Of spares too few, so that creations both find one and find none.
         let env = [("TENANTRY_FAULT", fault.as_str()), ("TENANTRY_SPARES", "1")];
-        Serve::spawn(&self.dev, &name, &env)
+        let serve = Serve::spawn(&self.dev, &name, &env);
+        let client = serve.base();
+        (serve, client)
     }
 
     fn fault_file(&self, name: &str) -> PathBuf {
@@ -384,28 +384,28 @@ impl Chaos {
 
     /// Nothing goes wrong from here on.
     async fn calm(&mut self) {
-        for victim in &self.victims {
+        for (victim, _) in &self.victims {
             let _ = std::fs::remove_file(self.fault_file(victim.name()));
         }
         tokio::task::block_in_place(|| {
             self.all_are_there();
-            for victim in &mut self.victims {
+            for (victim, _) in &mut self.victims {
                 victim.wait_until_ready();
             }
         });
-        let (pg, dev) = (&self.pg, &self.dev);
+        let (pg, operator) = (&self.pg, self.dev.operator());
         wait::until(BOUND, "all answers again", async || {
             let (login, password) = (&pg.superuser, &pg.password);
             pg.connect(login, password, "postgres").await.is_ok()
-                && dev.operator().get("/readyz").await.status == 200
+                && operator.get("/readyz").await.status == 200
         })
         .await;
     }
 
     async fn verdict(mut self, seed: u64) {
         self.settled("after it all").await;
-        no_difference(&self.dev, "after it all").await;
         let operator = self.dev.operator();
+        no_difference(&operator, "after it all").await;
         let mut whole = 0;
         for slot in 0..SLOTS {
             let path = format!("/setup/tenants/{}", slug(slot));
@@ -435,7 +435,7 @@ impl Chaos {
         })
         .await;
         self.settled("at the end").await;
-        no_difference(&self.dev, "at the end").await;
+        no_difference(&operator, "at the end").await;
         let served = self.soak.served.load(Ordering::Relaxed);
         let refused = self.soak.refused.load(Ordering::Relaxed);
         tell(&format!(

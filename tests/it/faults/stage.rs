@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tenantry_testkit::{ADMIN_PASSWORD, Answer, Client, Dev, Serve, Tenant};
+use tenantry_testkit::{ADMIN_PASSWORD, Answer, Client, Dev, Options, Serve, Tenant};
 use tokio::task::JoinHandle;
 
 use super::begun::{self, ANN, How};
@@ -15,6 +15,9 @@ use crate::wait;
 /// The longest that anything may take.
 const BOUND: Duration = Duration::from_secs(90);
 
+/// What a router that stands still is waited for; by default longer than a case takes otherwise.
+const LEASE: (&str, &str) = ("TENANTRY_ROUTER_LEASE", "2s");
+
 /// The drives that ended, whichever way.
 const DRIVES: &str = "tenantry_operations_total";
 
@@ -22,6 +25,10 @@ const DRIVES: &str = "tenantry_operations_total";
 pub struct Stage {
     dev: Dev,
     victim: Serve,
+    /// Asks the survivor. Kept, and the next one as well: to make one takes longer than a request.
+    operator: Client,
+    /// Asks the victim.
+    asker: Client,
     /// How many spares the victim keeps.
     spares: usize,
     victims: u32,
@@ -53,10 +60,12 @@ enum State {
 
 impl Stage {
     pub async fn set() -> Self {
-        let dev = Dev::start();
+        let dev = Dev::start_with(Options::default().env(LEASE.0, LEASE.1));
         let mut victim = spawned(&dev, 0, 0);
         victim.wait_until_ready();
         let stage = Self {
+            operator: dev.operator(),
+            asker: victim.base().bearer(&dev.operator_token()),
             dev,
             victim,
             spares: 0,
@@ -111,13 +120,13 @@ impl Stage {
         if frozen {
             self.wakes_too_late(case, &mut subject, driven).await;
         }
-        no_difference(&self.dev, &case.to_string()).await;
+        no_difference(&self.operator, &case.to_string()).await;
         self.victim.wait_until_ready();
         if subject.slug.is_empty() {
             return;
         }
         let purge = format!("/setup/tenants/{}?purge=true", subject.slug);
-        let purged = self.dev.operator().delete(&purge).await;
+        let purged = self.operator.delete(&purge).await;
         assert!([200, 202, 404].contains(&purged.status), "{case}: {purged}");
         self.settled(&format!("{case}: purged")).await;
     }
@@ -132,7 +141,7 @@ impl Stage {
         let roles = "SELECT rolname::text FROM pg_roles
                      WHERE rolname LIKE 'tenant\\_%' OR rolname LIKE 'tnt\\_jit\\_%'";
         assert_eq!(self.dev.pg().texts("postgres", roles).await, [""; 0]);
-        no_difference(&self.dev, "at the end").await;
+        no_difference(&self.operator, "at the end").await;
         assert_eq!(self.dev.stop(), 0);
     }
 
@@ -157,8 +166,7 @@ impl Stage {
             self.catalog(due).await;
             return None;
         }
-        let operator = self.victim.base().bearer(&self.dev.operator_token());
-        let request = begun::request(&operator, case.kind, subject);
+        let request = begun::request(&self.asker, case.kind, subject);
         Some(tokio::spawn(request.try_send()))
     }
 
@@ -218,7 +226,7 @@ impl Stage {
 
     /// The survivor makes of what the operation did something else, by other operations.
     async fn turned(&self, case: &Case, subject: &mut Subject) -> State {
-        let operator = self.dev.operator();
+        let operator = &self.operator;
         let path = format!("/setup/tenants/{}", subject.slug);
         let post = async |tail: &str, body: Value| {
             let answer = operator.post(&format!("{path}/{tail}"), body).await;
@@ -287,6 +295,7 @@ impl Stage {
         let dead = format!("UPDATE routers SET lease_until = now() WHERE name = '{name}'");
         self.catalog(&dead).await;
         self.victim = spawned(&self.dev, self.victims, spares);
+        self.asker = self.victim.base().bearer(self.operator.token());
         self.spares = spares;
         self.victims += 1;
         if !self.file("").exists() {
@@ -337,7 +346,7 @@ impl Stage {
             .await;
             self.settled(&format!("{case}: before")).await;
         }
-        let operator = self.dev.operator();
+        let operator = &self.operator;
         let mut subject = Subject::default();
         match case.kind.name {
             "spare" | "unspare" => return subject,
@@ -383,7 +392,7 @@ impl Stage {
             return;
         }
         self.another_victim(0).await;
-        let operator = self.dev.operator();
+        let operator = &self.operator;
         let to = |tail: &str| format!("/setup/clusters/default/{tail}");
         operator.post(&to("drain"), json!({})).await.expect(200);
         wait::until(BOUND, "no spares", async || self.stock().await == 0).await;
@@ -402,7 +411,7 @@ impl Stage {
             ("create", Some("failed")) | ("purge", _) => State::Gone,
             ("create", None) => {
                 let path = format!("/setup/tenants/{}", subject.slug);
-                match self.dev.operator().get(&path).await.status {
+                match self.operator.get(&path).await.status {
                     404 => State::Gone,
                     _ => State::Active,
                 }
@@ -422,7 +431,7 @@ impl Stage {
                 );
                 if case.kind.name == "unspare" {
                     let accept = "/setup/clusters/default/accept";
-                    let accepted = self.dev.operator().post(accept, json!({})).await;
+                    let accepted = self.operator.post(accept, json!({})).await;
                     accepted.expect(200);
                 }
                 State::Gone
@@ -438,7 +447,7 @@ impl Stage {
         }
         let pg = self.dev.pg();
         let path = format!("/setup/tenants/{}", subject.slug);
-        let shown = self.dev.operator().get(&path).await;
+        let shown = self.operator.get(&path).await;
         if state == State::Gone {
             shown.problem(404, "TENANT_NOT_FOUND");
             return;
@@ -453,7 +462,8 @@ impl Stage {
         let database = shown["dbName"].as_str().unwrap_or_default();
         assert!(!database.is_empty(), "{case}: {shown}");
         let active = state == State::Active;
-        let host = self.dev.at(&subject.slug);
+        let host = &self.dev.host(Some(&subject.slug));
+        let host = self.operator.anonymous().host(host);
         match &subject.tenant {
             Some(tenant) if active => {
                 self.served(case, async || tenant.admin.get("/users").await)
@@ -518,13 +528,13 @@ fn spawned(dev: &Dev, number: u32, spares: usize) -> Serve {
     let env = [
         ("TENANTRY_FAULT", fault.as_str()),
         ("TENANTRY_SPARES", &spares.to_string()),
+        LEASE,
     ];
     Serve::spawn(dev, &format!("victim{number}"), &env)
 }
 
 /// The doctor finds nothing.
-pub async fn no_difference(dev: &Dev, what: &str) {
-    let operator: Client = dev.operator();
+pub async fn no_difference(operator: &Client, what: &str) {
     let mut run = operator.post("/setup/doctor", json!({})).await.expect(202);
     let path = format!("/setup/doctor/{}", run["runId"].as_str().expect("a run"));
     wait::until(
