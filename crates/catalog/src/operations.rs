@@ -122,9 +122,9 @@ pub async fn insert_leased(
         // Waits for another transaction that is inserting one for the same tenant.
         let fence = sqlx::query_scalar!(
             "INSERT INTO operations (id, kind, tenant_id, status, params, asked_by, request_id,
-                                     lease_holder, lease_until, fence, operator_id)
+                                     lease_holder, lease_until, fence, operator_id, configuration_before)
              VALUES ($1, $2, $3, 'running', $4, $5, $6,
-                     $7, clock_timestamp() + make_interval(secs => $8), 1, $9)
+                     $7, clock_timestamp() + make_interval(secs => $8), 1, $9, tenant_configuration($3))
              ON CONFLICT (tenant_id) WHERE status IN ('running', 'undoing', 'parked') DO NOTHING
              RETURNING fence",
             new.id.as_uuid(),
@@ -221,7 +221,7 @@ pub async fn finish(
     let done = sqlx::query!(
         "UPDATE operations
          SET status = $3, result = $4, error = coalesce($5, error), lease_holder = NULL,
-             lease_until = NULL, updated_at = clock_timestamp(), finished_at = clock_timestamp()
+             configuration_after = tenant_configuration(tenant_id), lease_until = NULL, updated_at = clock_timestamp(), finished_at = clock_timestamp()
          WHERE id = $1 AND fence = $2 AND status IN ('running', 'undoing')",
         id.as_uuid(),
         fence,
@@ -252,7 +252,7 @@ pub async fn complete(
         "WITH ended AS (
            UPDATE operations
            SET status = 'done', result = $4, steps = steps + 1, lease_holder = NULL,
-               lease_until = NULL, updated_at = clock_timestamp(), finished_at = clock_timestamp()
+               configuration_after = tenant_configuration(tenant_id), lease_until = NULL, updated_at = clock_timestamp(), finished_at = clock_timestamp()
            WHERE id = $1 AND fence = $2 AND status IN ('running', 'undoing')
            RETURNING id, steps
          )
@@ -288,6 +288,34 @@ pub async fn by_id(
     .await?
     .map(OperationRow::decode)
     .transpose()
+}
+
+/// What the tenant of an operation was like when it began and when it had ended, without secrets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Configurations {
+    /// `None`: there was no such tenant yet.
+    pub before: Option<Value>,
+    /// `None`: it has not ended, or there is no such tenant any more.
+    pub after: Option<Value>,
+}
+
+/// Both configurations of an operation's tenant; empty where the operation is not there.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn configurations(
+    conn: &mut PgConnection,
+    id: OperationId,
+) -> Result<Configurations, CatalogError> {
+    let found = sqlx::query_as!(
+        Configurations,
+        "SELECT configuration_before AS before, configuration_after AS after
+         FROM operations WHERE id = $1",
+        id.as_uuid(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.unwrap_or_default())
 }
 
 /// The operation that is open, or parked, for a tenant.

@@ -176,6 +176,27 @@ pub async fn insert(conn: &mut PgConnection, new: &NewTenant<'_>) -> Result<(), 
     }
 }
 
+/// How many tenants were made on a cluster since then. Their ids rise with time (UUIDv7, RFC 9562, 5.7).
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn born_since(
+    conn: &mut PgConnection,
+    cluster: ClusterId,
+    since: Timestamp,
+) -> Result<usize, CatalogError> {
+    let millis = u128::try_from(since.timestamp_millis()).unwrap_or(0);
+    let first = Uuid::from_u128(millis << 80);
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM tenants WHERE id >= $1 AND cluster_id = $2"#,
+        first,
+        cluster.as_uuid(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
 /// The tenant of this id.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection};
+use tenantry_catalog::operations::Configurations;
 use tenantry_catalog::tenants::{self, Status, Tenant};
 use tenantry_catalog::{journal, operation_secrets, operations};
 use tenantry_types::{OperationId, Secret, TenantId, Timestamp};
@@ -48,6 +49,10 @@ pub struct OperationView {
     pub request_id: Option<String>,
     /// Whether it could be cancelled now.
     pub cancellable: bool,
+    /// Whether what it has done is undone when it fails, from where it stands.
+    pub rolls_back: bool,
+    /// What its tenant was like before and after.
+    pub configurations: Configurations,
     /// What it told at its end, without secrets.
     pub result: Option<serde_json::Value>,
     /// How far a rollout has come, while it runs: counts of databases.
@@ -173,7 +178,9 @@ impl Lifecycle {
             return Ok(None);
         };
         let journal = journal::of(&mut conn, id).await?;
-        let cancellable = Self::is_cancellable(&operation, &journal);
+        let configurations = operations::configurations(&mut conn, id).await?;
+        let rolls_back = Self::rolls_back(&operation, &journal);
+        let cancellable = rolls_back && operation.status == operations::Status::Running;
         let steps = journal
             .into_iter()
             .map(|entry| StepView {
@@ -186,6 +193,8 @@ impl Lifecycle {
         Ok(Some(OperationView {
             id,
             cancellable,
+            rolls_back,
+            configurations,
             asked_by: operation.asked_by,
             request_id: operation.request_id,
             kind: operation.kind,

@@ -93,10 +93,9 @@ impl WayBack {
 }
 
 impl Lifecycle {
-    /// Whether this operation could be cancelled now.
-    pub(crate) fn is_cancellable(operation: &Operation, journal: &[journal::Entry]) -> bool {
-        operation.status == Status::Running
-            && way_back(&operation.kind).is_some_and(|way| way.is_open(journal))
+    /// Whether a failure of this operation undoes what it did, as far as it has come.
+    pub(crate) fn rolls_back(operation: &Operation, journal: &[journal::Entry]) -> bool {
+        way_back(&operation.kind).is_some_and(|way| way.is_open(journal))
     }
 
     /// Asks an operation to turn back at its next step's border; what it has done is undone. Wait for it

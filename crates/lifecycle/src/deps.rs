@@ -53,6 +53,8 @@ pub struct Settings {
     pub at_once: usize,
     /// How many spare databases are kept ready on each cluster. Default 2.
     pub spares: usize,
+    /// How many spares to keep ready at most while tenants come faster than that.
+    pub spares_max: usize,
     /// How many tenants are migrated at once per run. Default 4.
     pub parallel_migrations: usize,
     /// How databases and logins are named.
@@ -89,6 +91,7 @@ impl Default for Settings {
             poll: Duration::from_millis(500),
             at_once: 8,
             spares: 2,
+            spares_max: 20,
             parallel_migrations: 4,
             naming: Naming::Readable,
             answers_kept: Duration::from_secs(24 * 3600),

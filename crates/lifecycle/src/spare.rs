@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tenantry_catalog::clusters::{self, Cluster};
 use tenantry_catalog::databases::{self, State};
 use tenantry_catalog::operations::{self, Operation, Status};
+use tenantry_catalog::tenants;
 use tenantry_cluster::names;
 use tenantry_tenantdb::schema_digest;
 use tenantry_types::{ClusterId, DatabaseId, OperationId};
@@ -25,6 +27,8 @@ use crate::place::{self, Durability, Session};
 
 /// How often the stock is looked at when nobody took from it.
 const EVERY: Duration = Duration::from_secs(5);
+/// Over how long the demand for spares is counted.
+const LATELY: TimeDelta = TimeDelta::minutes(1);
 /// The longest pause after spares could not be made.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
@@ -214,7 +218,6 @@ pub(crate) async fn run(life: Lifecycle) {
 
 /// Whether every cluster has its spares now.
 async fn fill(life: &Lifecycle) -> Result<bool, StartError> {
-    let wanted = life.deps().settings.spares;
     let mut conn = life.deps().catalog.acquire().await?;
     let clusters = clusters::list(&mut conn).await?;
     drop(conn);
@@ -225,6 +228,7 @@ async fn fill(life: &Lifecycle) -> Result<bool, StartError> {
             filled &= empty(life, &cluster).await;
             continue;
         }
+        let wanted = wanted(life, &cluster).await?;
         while !life.0.stopping.is_cancelled() {
             match life.make_spare(&cluster, wanted).await {
                 Ok(Outcome::Made) => {}
@@ -244,6 +248,20 @@ async fn fill(life: &Lifecycle) -> Result<bool, StartError> {
         }
     }
     Ok(filled)
+}
+
+/// How many spares a cluster is to have: as many as were taken lately, within what is set. Those that are
+/// left when fewer tenants come wait for the next ones.
+async fn wanted(life: &Lifecycle, cluster: &Cluster) -> Result<usize, StartError> {
+    let settings = &life.deps().settings;
+    let (least, most) = (settings.spares, settings.spares_max);
+    if least == 0 || least >= most {
+        return Ok(least);
+    }
+    let since = life.deps().clock.now() - LATELY;
+    let mut conn = life.deps().catalog.acquire().await?;
+    let lately = tenants::born_since(&mut conn, cluster.id, since).await?;
+    Ok(lately.clamp(least, most))
 }
 
 /// Unmakes the spares of a cluster that takes no new tenants. Whether that is done.

@@ -344,6 +344,7 @@ fn lifecycle_settings(config: &Config) -> tenantry_lifecycle::Settings {
             Naming::Opaque => tenantry_lifecycle::Naming::Opaque,
         },
         spares: config.tenants.spares,
+        spares_max: config.tenants.spares_max,
         doctor_every: config.tenants.doctor_every,
         replica: replica(config),
         dns_resolver: config.tenants.dns_resolver,

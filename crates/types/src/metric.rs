@@ -170,6 +170,9 @@ table! {
     OPERATION_STEPS_FAILED = Counter, "tenantry_operation_step_failures_total",
         ["kind": "as above", "direction": "`forward`, `undo`"],
         "Steps of operations that failed; each is tried again, undone or parked.";
+    SPARE_CLAIMS = Counter, "tenantry_spare_claims_total",
+        ["outcome": "`hit` (the tenant got a spare), `miss` (there was none, and its database was cloned)"],
+        "Creations, by whether a spare was ready for them.";
     ROTATIONS = Counter, "tenantry_rotations_total",
         ["login": "`router` (ours), `user` (the product's own, issued anew)", "outcome": "`done`, `failed` (undone: the former login is used as before), `parked` (waits for a person; the tenant is served)"],
         "Logins that were to be replaced, by how that ended.";

@@ -39,6 +39,105 @@ async fn an_operation_tells_its_steps_and_no_secret() {
     }
 }
 
+/// Tried with an answer that tells the beginning twice.
+#[tokio::test]
+async fn an_operation_tells_what_its_tenant_was_like_before_and_after() {
+    let dev = shared();
+    let (acme, operator) = (dev.tenant("opconf").await, dev.operator());
+    let path = format!("/setup/tenants/{}", acme.id);
+    let newest = async |kind: &str| {
+        let list = format!("/setup/operations?tenant={}&kind={kind}", acme.id);
+        let listed = operator.get(&list).await.expect(200);
+        let id = listed["items"][0]["operationId"].as_str().expect("an id");
+        let told = operator.get(&format!("/setup/operations/{id}")).await;
+        told.expect(200)
+    };
+    let created = newest("create").await;
+    assert_eq!(created["before"], Value::Null, "there was none: {created}");
+    assert_eq!(created["after"]["slug"], acme.slug);
+    assert_eq!(created["after"]["status"], "active");
+    assert_eq!(created["rollsBack"], true);
+
+    let rotate = format!("{path}/rotate-credentials");
+    operator.post(&rotate, json!({})).await.expect(200);
+    let rotated = newest("rotate").await;
+    let login = |when: &str| rotated[when]["logins"]["router"].clone();
+    assert!(
+        login("before").is_string() && login("before") != login("after"),
+        "{rotated}"
+    );
+    assert_eq!(login("before"), created["after"]["logins"]["router"]);
+
+    let reason = "The invoice of March is not paid.";
+    let (suspend, body) = (format!("{path}/suspend"), json!({ "reason": reason }));
+    operator.post(&suspend, body).await.expect(200);
+    let suspended = newest("suspend").await;
+    let of = |when: &str| {
+        (
+            suspended[when]["status"].clone(),
+            suspended[when]["reason"].clone(),
+        )
+    };
+    assert_eq!(of("before"), (json!("active"), Value::Null));
+    assert_eq!(of("after"), (json!("suspended"), json!(reason)));
+    assert_eq!(
+        suspended["rollsBack"], false,
+        "what was promised stays: {suspended}"
+    );
+
+    operator
+        .delete(&format!("{path}?purge=true"))
+        .await
+        .expect(200);
+    let purged = newest("purge").await;
+    assert_eq!(purged["before"]["status"], "suspended", "{purged}");
+    assert_eq!(
+        purged["after"],
+        Value::Null,
+        "there is none any more: {purged}"
+    );
+}
+
+/// Tried with handlers that wait whatever is asked.
+#[tokio::test]
+async fn who_would_rather_not_wait_is_told_where_to_ask() {
+    let dev = shared();
+    let (acme, operator) = (dev.tenant("opasync").await, dev.operator());
+    let path = format!("/setup/tenants/{}", acme.id);
+    let calls = [
+        (Method::POST, "/rotate-credentials", json!({})),
+        (Method::POST, "/suspend", json!({ "reason": "Not paid." })),
+        (Method::POST, "/resume", json!({})),
+        (Method::DELETE, "", Value::Null),
+        (Method::POST, "/undelete", json!({})),
+    ];
+    for (method, call, body) in calls {
+        let mut request = operator
+            .request(method, &format!("{path}{call}"))
+            .header("prefer", "respond-async");
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        let answer = request.send().await;
+        let accepted = answer.expect(202);
+        assert_eq!(
+            answer.header("preference-applied"),
+            Some("respond-async"),
+            "{call}"
+        );
+        let location = answer.header("location").expect("a location");
+        let id = accepted["operationId"].as_str().expect("an id");
+        assert_eq!(location, format!("/setup/operations/{id}"));
+        let ended = operator
+            .get(&format!("{location}?wait=30"))
+            .await
+            .expect(200);
+        assert_eq!(ended["status"], "done", "{call}: {ended}");
+    }
+    let told = operator.get(&path).await.expect(200);
+    assert_eq!(told["status"], "active");
+}
+
 #[tokio::test]
 async fn deletions_are_operations_too() {
     let dev = shared();

@@ -105,6 +105,12 @@ fn frame() -> Value {
                     "schema": { "$ref": format!("{REF}RequestKey") },
                     "description": "Makes it safe to send the request again: for 24 hours the same key with the same request gets the same answer. What was refused may be sent again with the same key.",
                 },
+                "Prefer": {
+                    "name": "prefer", "in": "header", "required": false,
+                    "schema": { "type": "string" },
+                    "description": "`respond-async` (RFC 7240): answer at once with the operation.",
+                    "example": "respond-async",
+                },
                 "RequestId": {
                     "name": "x-request-id", "in": "header", "required": false,
                     "schema": { "type": "string" },
@@ -113,6 +119,10 @@ fn frame() -> Value {
                 },
             },
             "headers": {
+                "PreferenceApplied": {
+                    "required": false, "schema": { "type": "string", "const": "respond-async" },
+                    "description": "`respond-async`, where it was asked for.",
+                },
                 "RequestId": {
                     "required": true, "schema": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" },
                     "description": "The id of the request, in our logs as well.",
@@ -142,12 +152,9 @@ fn with_kind(mut operation: Value, route: &RouteInfo) -> Value {
         problems.describe(responses);
     }
     if repeated::applies_to(&route.method, route.path) {
-        let key = json!({ "$ref": "#/components/parameters/IdempotencyKey" });
-        match operation["parameters"].as_array_mut() {
-            Some(parameters) => parameters.push(key),
-            None => operation["parameters"] = json!([key]),
-        }
+        add_parameter(&mut operation, "IdempotencyKey");
     }
+    may_be_left_to_itself(&mut operation);
     operation["security"] = match route.access {
         Access::Public => json!([]),
         Access::Operator(_) => json!([{ "operatorToken": [] }]),
@@ -163,6 +170,26 @@ fn with_kind(mut operation: Value, route: &RouteInfo) -> Value {
         operation["servers"] = at_tenant();
     }
     operation
+}
+
+fn add_parameter(operation: &mut Value, name: &str) {
+    let parameter = json!({ "$ref": format!("#/components/parameters/{name}") });
+    match operation["parameters"].as_array_mut() {
+        Some(parameters) => parameters.push(parameter),
+        None => operation["parameters"] = json!([parameter]),
+    }
+}
+
+/// What waits for an operation, and answers with 202 when that takes too long, need not wait at all.
+fn may_be_left_to_itself(operation: &mut Value) {
+    let responses = &operation["responses"];
+    let waits = responses["200"].is_object() || responses["201"].is_object();
+    if !waits || !responses["202"].is_object() {
+        return;
+    }
+    operation["responses"]["202"]["headers"]["preference-applied"] =
+        json!({ "$ref": "#/components/headers/PreferenceApplied" });
+    add_parameter(operation, "Prefer");
 }
 
 /// What is written over a handler describes it; its short title is its id in words.

@@ -10,7 +10,7 @@ use tenantry_catalog::{
     change_log, databases, domain_claims, domains, idempotency, operation_secrets, tenants,
 };
 use tenantry_tenantdb::{passwords, schema_digest};
-use tenantry_types::{DatabaseId, ErrorKind, OperationId, Secret, Slug, TenantId, UserId};
+use tenantry_types::{DatabaseId, ErrorKind, OperationId, Secret, Slug, TenantId, UserId, metric};
 use tenantry_vault::Place;
 use tokio::sync::Mutex;
 
@@ -58,6 +58,11 @@ impl Lifecycle {
             fence,
             deps.settings.lease,
         ));
+        let outcome = match birth.params.from_spare {
+            true => "hit",
+            false => "miss",
+        };
+        metrics::counter!(metric::SPARE_CLAIMS.name, "outcome" => outcome).increment(1);
         let hashing = birth
             .admin
             .as_ref()

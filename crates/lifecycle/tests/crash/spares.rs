@@ -182,6 +182,22 @@ async fn several_processes_keep_one_stock_and_fill_it_up_again() {
     world.end().await;
 }
 
+/// Tried with a stock that is never more than the least.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stock_grows_with_the_demand_up_to_what_is_set() {
+    let world = World::new().await;
+    let (life, _) = world.driver_with_stock(None, 1, 3).await;
+    life.start_workers();
+    world.spares(1).await;
+    for (slug, wanted) in [("a", 1), ("b", 2), ("c", 3), ("d", 3)] {
+        make(&life, slug).await;
+        world.spares(wanted).await;
+    }
+    life.shutdown().await;
+    world.spares(3).await;
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spare_at_other_migrations_is_not_taken() {
     let world = World::new().await;

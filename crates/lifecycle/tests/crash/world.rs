@@ -123,11 +123,21 @@ impl World {
         self.driver_with_spares(fault, 0).await
     }
 
-    /// One that keeps so many spares once its workers run.
+    /// One that keeps so many spares once its workers run, however many tenants come.
     pub async fn driver_with_spares(
         &self,
         fault: Option<&str>,
         spares: usize,
+    ) -> (Lifecycle, Router) {
+        self.driver_with_stock(fault, spares, spares).await
+    }
+
+    /// One that keeps at least and at most so many spares.
+    pub async fn driver_with_stock(
+        &self,
+        fault: Option<&str>,
+        spares: usize,
+        spares_max: usize,
     ) -> (Lifecycle, Router) {
         let catalog = self.catalog().await;
         let router = Router::start(
@@ -160,6 +170,7 @@ impl World {
                 lease: LEASE,
                 poll: Duration::from_millis(50),
                 spares,
+                spares_max,
                 ..Settings::default()
             },
             faults: fault.map_or_else(Faults::none, |fault| fault.parse().expect("a fault")),

@@ -106,6 +106,7 @@ pub const KEYS: &[Key] = &[
     key("redirect_after_rename", Duration, "7d", "How long the subdomain of a tenant's former slug redirects to the present one, and belongs to nobody else, where a rename does not say it."),
     key("names", Text, "readable", "Names of databases and logins: `readable` holds the slug, `opaque` hides it."),
     key("spares", Number, "2", "How many databases are kept ready on each cluster, so that a sign-up need not wait for a clone; 0 makes each when it is needed."),
+    key("spares_max", Number, "20", "How many are kept ready at most: on each cluster as many as tenants were made there in the last minute, and `spares` at least."),
     key("doctor_every", Duration, "1h", "How often the doctor compares all that there is with all that there should be, in one process at a time; `0s`: only when somebody asks."),
     key("dns_resolver", Text, "the system's", "The address and port of the DNS server that is asked whether a tenant's own domain is proven.").example("192.0.2.53:53"),
     key("domain_recheck", Duration, "1d", "How often the record of a tenant's own domain is looked for again once the domain is served."),

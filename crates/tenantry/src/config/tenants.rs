@@ -19,6 +19,8 @@ pub struct TenantSettings {
     pub names: Naming,
     /// `spares`: 2.
     pub spares: usize,
+    /// `spares_max`: 20.
+    pub spares_max: usize,
     /// `doctor_every`: 1h.
     #[serde(deserialize_with = "super::duration::or_zero")]
     pub doctor_every: Duration,
@@ -50,6 +52,7 @@ impl Default for TenantSettings {
             redirect_after_rename: Duration::from_secs(7 * 24 * 3600),
             names: Naming::Readable,
             spares: 2,
+            spares_max: 20,
             doctor_every: Duration::from_secs(3600),
             dns_resolver: None,
             domain_recheck: Duration::from_secs(24 * 3600),

@@ -14,7 +14,7 @@ use crate::json::OptionalBody;
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Operate;
-use crate::setup::progress::{self, Accepted};
+use crate::setup::progress::{self, Accepted, RespondAsync};
 
 /// Ends an operation short of its goal: it turns back at its next step's border, and what it has done is
 /// undone. Answers when it is. A creation can be cancelled until it is done; what was promised, a
@@ -40,12 +40,16 @@ pub(crate) async fn handle(
     operator: Operator<Operate>,
     State(app): State<App>,
     Path(id): Path<OperationId>,
+    RespondAsync(respond_async): RespondAsync,
     OptionalBody(body): OptionalBody<OptionalReason>,
 ) -> Result<Response, Problem> {
     let reason = body.and_then(|body| body.reason);
     app.lifecycle
         .cancel(id, reason.as_ref(), &operator.asker())
         .await?;
+    if respond_async {
+        return Ok(progress::as_preferred(id, None));
+    }
     match app.lifecycle.wait(id, app.config.request_timeout).await {
         Ok(Finished::Failed(_)) => {
             let view = show::view(&app, id, show::Secrets::Kept).await?;

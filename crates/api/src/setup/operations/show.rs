@@ -46,6 +46,18 @@ pub(crate) struct View {
     request_id: Option<String>,
     /// Whether it could be cancelled now.
     cancellable: bool,
+    /// Whether what it has done is undone when it fails, from where it stands. What does not roll back is
+    /// tried again until it is done, or waits for a person.
+    rolls_back: bool,
+    /// What its tenant was like when it began: `slug`, `name`, `plan`, `status`, `reason`, `purgeAt`,
+    /// `maxConnections`, `cluster`, `database`, `schema`, `logins`, `domains`. Absent where there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object, required = false)]
+    before: Option<Value>,
+    /// The same when it had ended; absent until then, and where there is no such tenant any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object, required = false)]
+    after: Option<Value>,
     steps: Vec<Step>,
     /// Of a rollout that runs: `total`, `done`, `migrated`, `current`, `failed`, `skipped`; of a rotation
     /// of all tenants `rotated` in the place of the middle two.
@@ -245,6 +257,9 @@ pub(super) async fn view(app: &App, id: OperationId, secrets: Secrets) -> Result
         asked_by: operation.asked_by,
         request_id: operation.request_id,
         cancellable: operation.cancellable,
+        rolls_back: operation.rolls_back,
+        before: operation.configurations.before,
+        after: operation.configurations.after,
         steps: steps_of(&operation.steps),
         progress: operation.progress,
         result,

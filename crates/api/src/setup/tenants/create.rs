@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::LOCATION;
-use http::{HeaderValue, StatusCode};
 use tenantry_lifecycle::{Idempotency, PrimaryDomain, StartError, Telling};
 use tenantry_types::FieldError;
 
 use super::created;
 use super::domains::not_ours;
-use super::idempotency::{IdempotencyKey, RespondAsync, request_hash};
+use super::idempotency::{IdempotencyKey, request_hash};
 use super::request::{Request, Written};
 use crate::app::App;
 use crate::context::Operator;
@@ -18,7 +18,7 @@ use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Provision;
-use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
+use crate::setup::progress::{self, Accepted, Outcome, RespondAsync};
 
 /// Makes a tenant on the cluster that is asked for, or where a further tenant has most room, and answers when it
 /// can be used at its subdomain; a domain of its own is served once
@@ -28,7 +28,6 @@ use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
     post, path = "/setup/tenants", tag = "tenants", operation_id = "createTenant",
     params(
         ("idempotency-key" = Option<words::RequestKey>, Header, description = "Makes it safe to send the request again: for 24 hours the same key with the same request gets the same answer."),
-        ("prefer" = Option<String>, Header, description = "`respond-async` (RFC 7240): answer at once with the operation.", example = "respond-async"),
     ),
     request_body = Written,
     responses(
@@ -42,10 +41,7 @@ use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
             status = 202,
             description = "It goes on, because you would rather not wait or because it takes longer than a request may. Ask for the operation, which tells the passwords once.",
             body = Accepted,
-            headers(
-                ("location" = String, description = "The operation."),
-                ("preference-applied" = String, description = "`respond-async`, where it was asked for."),
-            ),
+            headers(("location" = String, description = "The operation.")),
         ),
     ),
     extensions(("x-problems" = json!([
@@ -59,7 +55,7 @@ use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
 pub(crate) async fn handle(
     operator: Operator<Provision>,
     State(app): State<App>,
-    RespondAsync(respond_async): RespondAsync,
+    prefer: RespondAsync,
     IdempotencyKey(key): IdempotencyKey,
     Body(request): Body<Request>,
 ) -> Result<Response, Problem> {
@@ -84,14 +80,8 @@ pub(crate) async fn handle(
             error => error.into(),
         })?;
 
-    if respond_async {
-        let mut response = progress::accepted(started.operation_id, started.tenant_id);
-        let applied = HeaderValue::from_static("respond-async");
-        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
-        return Ok(response);
-    }
-    match progress::outcome(&app, started.operation_id).await? {
-        Outcome::StillRunning => Ok(progress::accepted(started.operation_id, started.tenant_id)),
+    match progress::outcome(&app, started.operation_id, started.tenant_id, prefer).await? {
+        Outcome::GoesOn(response) => Ok(response),
         Outcome::Done => {
             // The first answer is part of what the trail has of the act; each one later is told of there.
             let reader = started.replay.then(|| operator.asker());

@@ -15,7 +15,7 @@ use crate::fields::{Fields, FromFields};
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Operate;
-use crate::setup::progress::{self, Accepted, Outcome};
+use crate::setup::progress::{self, Accepted, Outcome, RespondAsync};
 
 pub(crate) struct How {
     purge: bool,
@@ -81,6 +81,7 @@ pub(crate) struct Deleted {
 pub(crate) async fn handle(
     operator: Operator<Operate>,
     State(app): State<App>,
+    prefer: RespondAsync,
     Path(tenant): Path<TenantRef>,
     Query(how): Query<How>,
 ) -> Result<Response, Problem> {
@@ -89,11 +90,9 @@ pub(crate) async fn handle(
         .delete(&tenant, how.purge, operator.asker())
         .await?;
     if let Some(operation) = deletion.operation_id {
-        match progress::outcome(&app, operation).await? {
+        match progress::outcome(&app, operation, Some(deletion.tenant_id), prefer).await? {
             Outcome::Done => {}
-            Outcome::StillRunning => {
-                return Ok(progress::accepted(operation, Some(deletion.tenant_id)));
-            }
+            Outcome::GoesOn(response) => return Ok(response),
         }
     }
     Ok(Json(Deleted {

@@ -1,4 +1,4 @@
-//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header) and `Prefer` (RFC 7240).
+//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header).
 
 use axum::extract::FromRequestParts;
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,22 +14,11 @@ use crate::problem::Problem;
 /// The key of a request that may be sent again: 1 to 255 visible ASCII characters.
 pub(crate) struct IdempotencyKey(pub(crate) Option<String>);
 
-/// Whether the client would rather not wait.
-pub(crate) struct RespondAsync(pub(crate) bool);
-
 impl FromRequestParts<App> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
         key_of(&parts.headers).map(Self)
-    }
-}
-
-impl FromRequestParts<App> for RespondAsync {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        Ok(Self(prefers_async(&parts.headers)))
     }
 }
 
@@ -67,16 +56,6 @@ fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
             "must be 1 to 255 visible ASCII characters",
         )),
     }
-}
-
-fn prefers_async(headers: &HeaderMap) -> bool {
-    headers
-        .get_all("prefer")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|preference| preference.split(';').next())
-        .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
 }
 
 /// JSON with sorted keys. `serde_json`'s own order depends on a feature that any crate can turn on.
@@ -176,16 +155,5 @@ mod tests {
             assert_eq!(of(&[bad]), Err(422));
         }
         assert_eq!(of(&[b"a", b"a"]), Err(422));
-    }
-
-    #[test]
-    fn prefer_is_a_list() {
-        let of = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("prefer", HeaderValue::from_static(value));
-            prefers_async(&headers)
-        };
-        assert!(of("respond-async") && of("wait=10, Respond-Async") && of("respond-async; x=1"));
-        assert!(!of("return=minimal") && !of("respond-asynchronously"));
     }
 }

@@ -11,7 +11,7 @@ use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Operate;
-use crate::setup::progress::Accepted;
+use crate::setup::progress::{Accepted, RespondAsync};
 
 /// Ends a suspension: when this answers, every router serves the tenant again, and the product's login is
 /// let in with the password that it had. Resuming an active tenant changes nothing.
@@ -36,8 +36,9 @@ use crate::setup::progress::Accepted;
 pub(crate) async fn handle(
     operator: Operator<Operate>,
     State(app): State<App>,
+    prefer: RespondAsync,
     Path(tenant): Path<TenantRef>,
 ) -> Result<Response, Problem> {
     let turned = app.lifecycle.resume(&tenant, operator.asker()).await?;
-    turned::answer(&app, turned).await
+    turned::answer(&app, turned, prefer).await
 }

@@ -13,7 +13,7 @@ use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Operate;
-use crate::setup::progress::{self, Accepted, Outcome};
+use crate::setup::progress::{self, Accepted, Outcome, RespondAsync};
 
 /// The router's login is another one.
 #[derive(Serialize, ToSchema)]
@@ -21,8 +21,9 @@ use crate::setup::progress::{self, Accepted, Outcome};
 #[schema(as = RotatedTenant)]
 struct Rotated {
     success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = words::TenantId)]
-    tenant_id: TenantId,
+    tenant_id: Option<TenantId>,
     #[schema(value_type = words::OperationId)]
     operation_id: OperationId,
 }
@@ -53,19 +54,18 @@ struct Rotated {
 pub(crate) async fn handle(
     operator: Operator<Operate>,
     State(app): State<App>,
+    prefer: RespondAsync,
     Path(tenant): Path<TenantRef>,
 ) -> Result<Response, Problem> {
     let started = app.lifecycle.rotate(&tenant, operator.asker()).await?;
-    match (
-        progress::outcome(&app, started.operation_id).await?,
-        started.tenant_id,
-    ) {
-        (Outcome::Done, Some(tenant_id)) => Ok(Json(Rotated {
+    let (operation_id, tenant_id) = (started.operation_id, started.tenant_id);
+    match progress::outcome(&app, operation_id, tenant_id, prefer).await? {
+        Outcome::GoesOn(response) => Ok(response),
+        Outcome::Done => Ok(Json(Rotated {
             success: true,
             tenant_id,
-            operation_id: started.operation_id,
+            operation_id,
         })
         .into_response()),
-        (_, tenant_id) => Ok(progress::accepted(started.operation_id, tenant_id)),
     }
 }

@@ -15,7 +15,7 @@ use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Operate;
-use crate::setup::progress::Accepted;
+use crate::setup::progress::{Accepted, RespondAsync};
 
 /// Why a tenant is suspended.
 #[derive(ToSchema)]
@@ -60,6 +60,7 @@ impl FromFields for Suspension {
 pub(crate) async fn handle(
     operator: Operator<Operate>,
     State(app): State<App>,
+    prefer: RespondAsync,
     Path(tenant): Path<TenantRef>,
     Body(suspension): Body<Suspension>,
 ) -> Result<Response, Problem> {
@@ -67,5 +68,5 @@ pub(crate) async fn handle(
         .lifecycle
         .suspend(&tenant, &suspension.reason, operator.asker())
         .await?;
-    turned::answer(&app, turned).await
+    turned::answer(&app, turned, prefer).await
 }

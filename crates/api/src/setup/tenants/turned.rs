@@ -8,16 +8,18 @@ use tenantry_lifecycle::Turned;
 use super::view::View;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::setup::progress::{self, Outcome};
+use crate::setup::progress::{self, Outcome, RespondAsync};
 
 /// The tenant when it is so, or the operation that goes on.
-pub(super) async fn answer(app: &App, turned: Turned) -> Result<Response, Problem> {
+pub(super) async fn answer(
+    app: &App,
+    turned: Turned,
+    prefer: RespondAsync,
+) -> Result<Response, Problem> {
     if let Some(operation) = turned.operation_id {
-        match progress::outcome(app, operation).await? {
+        match progress::outcome(app, operation, Some(turned.tenant_id), prefer).await? {
             Outcome::Done => {}
-            Outcome::StillRunning => {
-                return Ok(progress::accepted(operation, Some(turned.tenant_id)));
-            }
+            Outcome::GoesOn(response) => return Ok(response),
         }
     }
     let mut conn = app.catalog().await?;

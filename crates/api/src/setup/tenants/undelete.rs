@@ -11,7 +11,7 @@ use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Operate;
-use crate::setup::progress::{self, Accepted, Outcome};
+use crate::setup::progress::{self, Accepted, Outcome, RespondAsync};
 
 /// Brings a deleted tenant back as it was and answers with it.
 #[utoipa::path(
@@ -35,11 +35,12 @@ use crate::setup::progress::{self, Accepted, Outcome};
 pub(crate) async fn handle(
     operator: Operator<Operate>,
     State(app): State<App>,
+    prefer: RespondAsync,
     Path(tenant): Path<TenantRef>,
 ) -> Result<Response, Problem> {
     let started = app.lifecycle.undelete(&tenant, operator.asker()).await?;
-    match progress::outcome(&app, started.operation_id).await? {
-        Outcome::StillRunning => Ok(progress::accepted(started.operation_id, started.tenant_id)),
+    match progress::outcome(&app, started.operation_id, started.tenant_id, prefer).await? {
+        Outcome::GoesOn(response) => Ok(response),
         Outcome::Done => {
             let mut conn = app.catalog().await?;
             let tenant = tenants::by_ref(&mut conn, &tenant)

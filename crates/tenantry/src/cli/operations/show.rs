@@ -75,6 +75,7 @@ fn print(operation: &Value) -> Result<()> {
     if !of("/result/dbPassword").is_empty() {
         note("Keep the passwords now: they are not shown again.");
     }
+    print_changes(operation)?;
     let steps = items(operation, "steps");
     if steps.is_empty() {
         return Ok(());
@@ -91,5 +92,37 @@ fn print(operation: &Value) -> Result<()> {
                 .map(|name| text(step, name))
                 .to_vec()
         }),
+    )
+}
+
+/// What of the tenant is another than before, once both are known.
+fn print_changes(operation: &Value) -> Result<()> {
+    let (Some(before), Some(after)) = (
+        operation["before"].as_object(),
+        operation["after"].as_object(),
+    ) else {
+        return Ok(());
+    };
+    let told = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let changed: Vec<_> = after
+        .iter()
+        .filter(|(field, now)| before.get(*field) != Some(now))
+        .map(|(field, now)| vec![field.clone(), told(before.get(field)), told(Some(now))])
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    output::line("")?;
+    output::rows(
+        &[
+            ("CHANGED", Shape::Whole),
+            ("BEFORE", Shape::Text),
+            ("AFTER", Shape::Text),
+        ],
+        changed.into_iter(),
     )
 }

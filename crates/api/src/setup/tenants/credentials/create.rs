@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 use tenantry_catalog::tenants::TenantRef;
 use tenantry_lifecycle::{Idempotency, Issue, Telling};
@@ -20,8 +20,8 @@ use crate::json::OptionalBody;
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Operate;
-use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
-use crate::setup::tenants::idempotency::{IdempotencyKey, RespondAsync, request_hash};
+use crate::setup::progress::{self, Accepted, Outcome, RespondAsync};
+use crate::setup::tenants::idempotency::{IdempotencyKey, request_hash};
 
 /// What holds where no overlap is asked for.
 const OVERLAP: Duration = Duration::from_secs(24 * 3600);
@@ -73,7 +73,6 @@ impl NewCredentials {
     params(
         ("tenant" = words::TenantRef, Path, description = "The tenant's id or slug."),
         ("idempotency-key" = Option<words::RequestKey>, Header, description = "Makes it safe to send the request again: for 24 hours the same key with the same request gets the same answer."),
-        ("prefer" = Option<String>, Header, description = "`respond-async` (RFC 7240): answer at once with the operation.", example = "respond-async"),
     ),
     request_body = Option<NewCredentials>,
     responses(
@@ -82,10 +81,7 @@ impl NewCredentials {
             status = 202,
             description = "It goes on, because you would rather not wait or because it takes longer than a request may. Ask for the operation, which tells the password once.",
             body = Accepted,
-            headers(
-                ("location" = String, description = "The operation."),
-                ("preference-applied" = String, description = "`respond-async`, where it was asked for."),
-            ),
+            headers(("location" = String, description = "The operation.")),
         ),
     ),
     extensions(("x-problems" = json!([
@@ -99,7 +95,7 @@ pub(crate) async fn handle(
     operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
-    (RespondAsync(respond_async), IdempotencyKey(key)): (RespondAsync, IdempotencyKey),
+    (prefer, IdempotencyKey(key)): (RespondAsync, IdempotencyKey),
     OptionalBody(wanted): OptionalBody<NewCredentials>,
 ) -> Result<Response, Problem> {
     let wanted = wanted.unwrap_or(NewCredentials {
@@ -124,14 +120,8 @@ pub(crate) async fn handle(
         .lifecycle
         .issue_credentials(&tenant, issue, operator.asker(), idempotency)
         .await?;
-    if respond_async {
-        let mut response = progress::accepted(started.operation_id, started.tenant_id);
-        let applied = HeaderValue::from_static("respond-async");
-        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
-        return Ok(response);
-    }
-    match progress::outcome(&app, started.operation_id).await? {
-        Outcome::StillRunning => Ok(progress::accepted(started.operation_id, started.tenant_id)),
+    match progress::outcome(&app, started.operation_id, started.tenant_id, prefer).await? {
+        Outcome::GoesOn(response) => Ok(response),
         Outcome::Done => {
             // The first answer is part of what the trail has of the act; each one later is told of there.
             let reader = started.replay.then(|| operator.asker());

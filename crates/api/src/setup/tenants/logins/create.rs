@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use tenantry_catalog::temporary_logins::Role;
 use tenantry_catalog::tenants::TenantRef;
 use tenantry_lifecycle::{Telling, WantedLogin};
@@ -21,8 +21,7 @@ use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Operate;
-use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
-use crate::setup::tenants::idempotency::RespondAsync;
+use crate::setup::progress::{self, Accepted, Outcome, RespondAsync};
 
 /// What holds where no time is asked for.
 const TTL: Duration = Duration::from_secs(15 * 60);
@@ -88,7 +87,6 @@ impl FromFields for NewLogin {
     post, path = "/setup/tenants/{tenant}/logins", tag = "tenants", operation_id = "issueLogin",
     params(
         ("tenant" = words::TenantRef, Path, description = "The tenant's id or slug."),
-        ("prefer" = Option<String>, Header, description = "`respond-async` (RFC 7240): answer at once with the operation.", example = "respond-async"),
     ),
     request_body = NewLogin,
     responses(
@@ -97,10 +95,7 @@ impl FromFields for NewLogin {
             status = 202,
             description = "It goes on, because you would rather not wait or because it takes longer than a request may. Ask for the operation, which tells the password once.",
             body = Accepted,
-            headers(
-                ("location" = String, description = "The operation."),
-                ("preference-applied" = String, description = "`respond-async`, where it was asked for."),
-            ),
+            headers(("location" = String, description = "The operation.")),
         ),
     ),
     extensions(("x-problems" = json!([
@@ -113,7 +108,7 @@ pub(crate) async fn handle(
     operator: Operator<Operate>,
     State(app): State<App>,
     Path(tenant): Path<TenantRef>,
-    RespondAsync(respond_async): RespondAsync,
+    prefer: RespondAsync,
     Body(new): Body<NewLogin>,
 ) -> Result<Response, Problem> {
     let wanted = WantedLogin {
@@ -126,14 +121,8 @@ pub(crate) async fn handle(
         .lifecycle
         .issue_login(&tenant, wanted, operator.asker())
         .await?;
-    if respond_async {
-        let mut response = progress::accepted(started.operation_id, started.tenant_id);
-        let applied = HeaderValue::from_static("respond-async");
-        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
-        return Ok(response);
-    }
-    match progress::outcome(&app, started.operation_id).await? {
-        Outcome::StillRunning => Ok(progress::accepted(started.operation_id, started.tenant_id)),
+    match progress::outcome(&app, started.operation_id, started.tenant_id, prefer).await? {
+        Outcome::GoesOn(response) => Ok(response),
         Outcome::Done => {
             let answer = made::answer(&app, started.operation_id, Telling::Once, None).await?;
             Ok((StatusCode::CREATED, Json(answer)).into_response())

@@ -12,7 +12,7 @@ use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Operate;
-use crate::setup::progress::{self, Accepted, Outcome};
+use crate::setup::progress::{self, Accepted, Outcome, RespondAsync};
 
 /// Ends a login before its time: when this answers, nobody gets in by it and its sessions are over.
 #[utoipa::path(
@@ -39,6 +39,7 @@ use crate::setup::progress::{self, Accepted, Outcome};
 pub(crate) async fn handle(
     operator: Operator<Operate>,
     State(app): State<App>,
+    prefer: RespondAsync,
     Path((tenant, login)): Path<(TenantRef, RoleName)>,
 ) -> Result<Response, Problem> {
     let all = app.lifecycle.logins(&tenant).await?;
@@ -48,8 +49,8 @@ pub(crate) async fn handle(
         .lifecycle
         .end_login(&tenant, &login, operator.asker())
         .await?;
-    match progress::outcome(&app, started.operation_id).await? {
-        Outcome::StillRunning => Ok(progress::accepted(started.operation_id, started.tenant_id)),
+    match progress::outcome(&app, started.operation_id, started.tenant_id, prefer).await? {
+        Outcome::GoesOn(response) => Ok(response),
         Outcome::Done => Ok(Json(View::from(found)).into_response()),
     }
 }
