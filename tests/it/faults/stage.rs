@@ -356,7 +356,7 @@ impl Stage {
             }
             _ => {}
         }
-        let tenant = self.dev.tenant("fault").await;
+        let tenant = self.dev.tenant_once_served("fault", BOUND).await;
         subject.slug.clone_from(&tenant.slug);
         let product = (tenant.db_username.clone(), tenant.db_password.clone());
         subject.product = Some(product.clone());
@@ -525,9 +525,12 @@ impl Stage {
 
 fn spawned(dev: &Dev, number: u32, spares: usize) -> Serve {
     let fault = format!("@{}", dev.folder().join("fault").display());
+    let spares = spares.to_string();
     let env = [
         ("TENANTRY_FAULT", fault.as_str()),
-        ("TENANTRY_SPARES", &spares.to_string()),
+        ("TENANTRY_SPARES", &spares),
+        // No more of them by demand.
+        ("TENANTRY_SPARES_MAX", &spares),
         LEASE,
     ];
     Serve::spawn(dev, &format!("victim{number}"), &env)
