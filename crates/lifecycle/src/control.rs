@@ -235,7 +235,6 @@ impl Lifecycle {
 mod tests {
     use super::*;
 
-    /// Tried with `EndLogin` missing in the list.
     #[test]
     fn whatever_is_taken_up_is_among_the_kinds() {
         let taken_up = include_str!("worker.rs").matches("::NAME => {").count();
