@@ -18,7 +18,8 @@ use tenantry_cluster::logins::temporary::{self as on_cluster, Group, NewTemporar
 use tenantry_cluster::{Mark, names, preflight};
 use tenantry_router::Expected;
 use tenantry_types::{
-    ClusterId, DatabaseId, DbName, OperationId, Reason, RoleName, Secret, TenantId, Timestamp,
+    ClusterId, DatabaseId, DbName, OperationId, Reason, RoleName, RootCa, Secret, TenantId,
+    Timestamp,
 };
 use tenantry_vault::scram;
 
@@ -65,6 +66,8 @@ pub struct Made {
     pub db_port: u16,
     /// How to use TLS to it.
     pub tls: TlsMode,
+    /// The authority that its certificate is from, where it is not a public one.
+    pub root_ca: Option<RootCa>,
     /// The login.
     pub login: RoleName,
     /// Its password, as long as it may be told.
@@ -302,6 +305,7 @@ impl Lifecycle {
             db_host: cluster.host,
             db_port: cluster.port,
             tls: cluster.tls,
+            root_ca: cluster.root_ca,
             login,
             password: answer.map(|answer| Secret::new(answer.db_password)),
             role,

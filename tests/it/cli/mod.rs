@@ -6,5 +6,6 @@ mod documented;
 mod failures;
 mod keys;
 mod manual;
+mod psql;
 mod status;
 mod terminal;

@@ -198,6 +198,11 @@ fn show(run: &Value, progress: &mut Progress) {
     }
 }
 
+fn numbered(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 fn count(run: &Value, pointer: &str) -> u64 {
     run.pointer(pointer)
         .and_then(Value::as_u64)
@@ -262,11 +267,11 @@ fn print(run: &Value) -> Result<()> {
     }
     let of = |name: &str| count(report, &format!("/checked/{name}"));
     output::line(&format!(
-        "Looked at {} clusters, {} databases ({} from inside) and {} logins in {} ms.",
-        of("clusters"),
-        of("databases"),
+        "Looked at {}, {} ({} from inside) and {} in {} ms.",
+        numbered(of("clusters"), "cluster"),
+        numbered(of("databases"), "database"),
         of("connected"),
-        of("logins"),
+        numbered(of("logins"), "login"),
         count(report, "/tookMs"),
     ))?;
     let mut beside = Vec::new();

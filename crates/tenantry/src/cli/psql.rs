@@ -1,9 +1,11 @@
 //! `tenantry psql`: psql in a tenant's database, by a login that ends with it.
 
+use std::io::Write;
 use std::process::ExitStatus;
 
 use clap::{Args, ValueHint};
 use serde_json::Value;
+use tempfile::NamedTempFile;
 use tokio::process::Command;
 
 use super::tenants::Wanted;
@@ -68,7 +70,13 @@ impl Psql {
     /// Runs it on this terminal. Ctrl-C is for it: it ends a statement there, and not us.
     async fn session(&self, login: &Value) -> Result<ExitStatus> {
         let is = |name| text(login, name);
-        let mut child = Command::new(&self.psql)
+        // Kept until psql has ended.
+        let authority = root_cert(login)?;
+        let mut command = Command::new(&self.psql);
+        if let Some(file) = &authority {
+            command.env("PGSSLROOTCERT", file.path());
+        }
+        let mut child = command
             .args(&self.arguments)
             .env("PGHOST", is("dbHost"))
             .env("PGPORT", is("dbPort"))
@@ -94,4 +102,23 @@ impl Psql {
             }
         }
     }
+}
+
+/// The certificate of the authority that the server's is from, as libpq wants it: in a file.
+fn root_cert(login: &Value) -> Result<Option<NamedTempFile>> {
+    let text = text(login, "sslRootCert");
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let file = || {
+        let mut file = NamedTempFile::new()?;
+        file.write_all(text.as_bytes())?;
+        Ok(file)
+    };
+    file().map(Some).map_err(|error: std::io::Error| {
+        Failure::new(
+            Exit::Failed,
+            format!("the certificate of the server's authority cannot be kept in a file: {error}"),
+        )
+    })
 }

@@ -129,6 +129,29 @@ async fn tenants_are_served_over_a_proven_connection_only_and_follow_a_new_autho
                     WHERE s.ssl AND a.datname LIKE 'tenant\\_%'";
     assert_ne!(pg.texts("postgres", over_tls).await, ["0"]);
 
+    // People get in as the program does, with what they are told.
+    let count = ["psql", &slug, "--", "-Atc", "SELECT 1"];
+    let told = dev.cli(&count).expect(0);
+    assert_eq!(told.stdout.trim(), "1", "{told}");
+    let file = dev.folder().join("authority of second.pem");
+    let file = file.to_str().expect("a path");
+    let url = dev
+        .cli(&["tenants", "url", &slug, "--root-cert", file])
+        .expect(0);
+    let psql = |url: &str| {
+        let mut psql = std::process::Command::new("psql");
+        let done = psql.args([url.trim(), "-c", "\\conninfo"]);
+        done.output().expect("psql")
+    };
+    let seen = psql(&url.stdout);
+    let told = String::from_utf8_lossy(&seen.stdout);
+    assert!(told.contains("SSL connection"), "{seen:?}");
+    std::fs::write(file, &new.pem).expect("another authority's");
+    assert!(
+        !psql(&url.stdout).status.success(),
+        "nobody else is taken for the server"
+    );
+
     // Somebody else answers, with another authority's certificate for the same name.
     second.serve_tls(&new.certify("localhost")).await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'tenantry/%'";

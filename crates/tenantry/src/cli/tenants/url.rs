@@ -1,12 +1,16 @@
 //! `tenantry tenants url`: a login for a time, as one URL.
 
-use clap::Args;
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::logins::issue::Wanted;
 use crate::cli::Global;
 use crate::client::Client;
-use crate::failure::Result;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
 use crate::output::{self, Output, note, text};
 
 const EXAMPLES: &str = "\
@@ -24,6 +28,9 @@ pub struct Url {
     /// How long the login is good, at most 7d; sessions that are open then are ended
     #[arg(long, value_name = "DURATION", default_value = "15m")]
     ttl: String,
+    /// Where to keep the certificate of the authority that the server's is from, if that is no public one
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    root_cert: Option<PathBuf>,
     #[command(flatten)]
     wanted: Wanted,
 }
@@ -35,14 +42,30 @@ impl Url {
             .wanted
             .issue(&client, &self.tenant, &self.ttl, global)
             .await?;
+        let authority = text(&login, "sslRootCert");
+        let mut url = url(&login);
+        match &self.root_cert {
+            Some(file) if !authority.is_empty() => {
+                std::fs::write(file, authority).map_err(|error| {
+                    Failure::new(Exit::Failed, format!("{}: {error}", file.display()))
+                })?;
+                let file = file.display().to_string();
+                let file = utf8_percent_encode(&file, NON_ALPHANUMERIC);
+                url = format!("{url}&sslrootcert={file}");
+            }
+            None if !authority.is_empty() => note(
+                "The server's certificate is not from a public authority: with --root-cert FILE its own is written to a file, and named in the URL.",
+            ),
+            _ => {}
+        }
         match global.output {
             Output::Json => {
                 let mut told = login.clone();
-                told["url"] = Value::from(url(&login));
+                told["url"] = Value::from(url);
                 output::json(&told)
             }
             Output::Table => {
-                output::line(&url(&login))?;
+                output::line(&url)?;
                 note(&format!(
                     "Whoever has this gets in until {}. It is not shown again.",
                     text(&login, "expiresAt")

@@ -28,6 +28,11 @@ pub(crate) struct Answer {
     /// libpq's `sslmode`, as Tenantry itself connects.
     #[schema(value_type = words::ClusterTls)]
     ssl_mode: TlsMode,
+    /// libpq's `sslrootcert`, as its text: the authority that the server's certificate is from. Absent where it is a
+    /// public one, or none is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::RootCa, required = false)]
+    ssl_root_cert: Option<String>,
     #[schema(value_type = words::DatabaseName)]
     db_username: String,
     /// Gone once it was told.
@@ -62,6 +67,7 @@ pub(crate) async fn answer(
         db_host: made.db_host,
         db_port: made.db_port,
         ssl_mode: made.tls,
+        ssl_root_cert: made.root_ca.map(|ca| ca.as_str().to_owned()),
         db_username: made.login.as_str().to_owned(),
         db_password: made.password.map(Told),
         role: made.role,
