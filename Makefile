@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint docs deploy-check openapi openapi-check sqlx sqlx-check
+export FAULTS MINUTES SEED
+.PHONY: help dev test test-faults soak lint docs deploy-check openapi openapi-check sqlx sqlx-check
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -14,6 +15,12 @@ dev: ## A working control plane on http://localhost:3000 (ARGS="--port 4000 --da
 
 test: ## All tests, on Postgres 15, 16 and 18 of their own and in Chromium (ARGS passes on to the runner)
 	@.ci/test.sh $(ARGS)
+
+test-faults: ## Every fault in every step of every operation (FAULTS="create/claim" or FAULTS=3: a part of them)
+	@.ci/faults.sh test
+
+soak: ## Operations, traffic, faults, kills and restarts at random (MINUTES=10 SEED=1)
+	@.ci/faults.sh soak
 
 lint: ## Formatting, clippy and docs, with warnings as errors
 	cargo fmt --all --check

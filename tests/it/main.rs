@@ -15,6 +15,7 @@ mod deploy;
 mod dev;
 mod docs;
 mod dumps;
+mod faults;
 mod fencing;
 mod internal;
 mod isolation;

@@ -22,11 +22,30 @@ pub enum Decided {
     Already,
 }
 
-/// From which step on an operation of a kind goes to its end whatever is asked; `None` for the kinds
-/// that never turn back: a deletion that was answered must not come undone.
-fn way_back(kind: &str) -> Option<WayBack> {
-    fn of<K: Kind>() -> (&'static str, OnFailure, Option<&'static str>) {
-        (K::NAME, K::ON_FAILURE, K::NO_WAY_BACK)
+/// A kind of operation as the engine sees it.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Its name in the journal.
+    pub name: &'static str,
+    /// What happens when a step fails.
+    pub on_failure: OnFailure,
+    /// The step from whose beginning on there is no way back, where a failure is undone.
+    pub no_way_back: Option<&'static str>,
+    /// Its steps in order, and whether each has an undoing of its own.
+    pub steps: Vec<(&'static str, bool)>,
+}
+
+/// All kinds of operations. What has to be shown of each of them is generated from this.
+#[must_use]
+pub fn shapes() -> Vec<Shape> {
+    fn of<K: Kind>() -> Shape {
+        let steps = K::steps().iter();
+        Shape {
+            name: K::NAME,
+            on_failure: K::ON_FAILURE,
+            no_way_back: K::NO_WAY_BACK,
+            steps: steps.map(|step| (step.name, step.undo.is_some())).collect(),
+        }
     }
     let kinds = [
         of::<Create>(),
@@ -45,10 +64,18 @@ fn way_back(kind: &str) -> Option<WayBack> {
         of::<IssueLogin>(),
         of::<EndLogin>(),
     ];
-    let (.., until) = kinds
+    kinds.into()
+}
+
+/// From which step on an operation of a kind goes to its end whatever is asked; `None` for the kinds
+/// that never turn back: a deletion that was answered must not come undone.
+fn way_back(kind: &str) -> Option<WayBack> {
+    let shape = shapes()
         .into_iter()
-        .find(|(name, on_failure, _)| *name == kind && *on_failure == OnFailure::Undo)?;
-    Some(WayBack { until })
+        .find(|shape| shape.name == kind && shape.on_failure == OnFailure::Undo)?;
+    Some(WayBack {
+        until: shape.no_way_back,
+    })
 }
 
 /// The way back of a kind of operation.
@@ -202,5 +229,16 @@ impl Lifecycle {
         let detail = serde_json::json!({ "operationId": operation.id, "kind": operation.kind });
         self.audit(conn, asker, action, operation.tenant_id, reason, detail)
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_taken_up_is_among_the_kinds() {
+        let taken_up = include_str!("worker.rs").matches("::NAME => {").count();
+        assert_eq!(shapes().len(), taken_up);
     }
 }

@@ -55,7 +55,7 @@ pub use aliases::AliasRef;
 pub use answer::{Created, OperationView, StepView, Telling};
 pub use asker::{Asker, Idempotency};
 pub use clusters::{ClusterChange, Look, NewCluster, Removed, WayIn};
-pub use control::Decided;
+pub use control::{Decided, Shape, shapes};
 pub use create::{
     AdminUser, ClusterChoice, Create, CreateTenant, PrimaryDomain, STEPS as CREATE_STEPS,
 };

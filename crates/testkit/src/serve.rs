@@ -3,6 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::dev::status_of;
 use crate::{Client, Dev, Metrics, Process, binary};
 
@@ -22,6 +24,14 @@ impl Serve {
     /// When it does not become ready.
     #[must_use]
     pub fn join(dev: &Dev, name: &str, env: &[(&str, &str)]) -> Self {
+        let mut serve = Self::spawn(dev, name, env);
+        serve.wait_until_ready();
+        serve
+    }
+
+    /// Joins it and waits for nothing.
+    #[must_use]
+    pub fn spawn(dev: &Dev, name: &str, env: &[(&str, &str)]) -> Self {
         let (address, internal) = (free_address(), free_address());
         let mut command = binary::command();
         command
@@ -31,20 +41,27 @@ impl Serve {
             .envs(dev.variables())
             .env("TENANTRY_DNS_RESOLVER", dev.dns().address().to_string())
             .envs(env.iter().copied());
-        let mut process = Process::spawn(command, dev.folder(), name);
+        Self {
+            process: Process::spawn(command, dev.folder(), name),
+            address,
+            internal,
+            name: name.to_owned(),
+        }
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become so.
+    pub fn wait_until_ready(&mut self) {
+        let process = &mut self.process;
         let until = Instant::now() + Duration::from_secs(60);
-        while status_of(address, "/readyz") != Some(200) {
+        while status_of(self.address, "/readyz") != Some(200) {
             if let Some(status) = process.ended() {
                 panic!("`tenantry serve` ended ({status}):\n{}", process.log());
             }
             assert!(Instant::now() < until, "not ready:\n{}", process.log());
             std::thread::sleep(Duration::from_millis(20));
-        }
-        Self {
-            process,
-            address,
-            internal,
-            name: name.to_owned(),
         }
     }
 
@@ -75,6 +92,11 @@ impl Serve {
     #[must_use]
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+
+    /// Sends a signal to the process.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
     }
 
     /// A client of the base domain that has no token.

@@ -1,6 +1,7 @@
 //! A tenant, made through the setup API and signed in to.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -66,6 +67,12 @@ impl Tenant {
 impl Dev {
     /// Makes a tenant with an admin and signs in.
     pub async fn tenant(&self, word: &str) -> Tenant {
+        self.tenant_once_served(word, Duration::ZERO).await
+    }
+
+    /// The same, where the server may be refusing new connections for a while: after a router died,
+    /// until its share of them is free again.
+    pub async fn tenant_once_served(&self, word: &str, patience: Duration) -> Tenant {
         let slug = unique(word);
         let email = format!("ann@{slug}.example");
         let made = self
@@ -80,6 +87,11 @@ impl Dev {
             .await
             .expect(201);
         let host = self.at(&slug);
+        let until = Instant::now() + patience;
+        let body = json!({ "email": email, "password": ADMIN_PASSWORD });
+        while Instant::now() < until && host.post("/auth/login", body.clone()).await.status == 503 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         let login = sign_in(&host, &email, ADMIN_PASSWORD).await;
         Tenant {
             id: text(&made, "tenantId"),

@@ -130,7 +130,9 @@ impl Drive<'_> {
             reached = Some(step.name);
             if self.faults.armed(K::NAME, step.name, Point::AfterRecord) {
                 self.record_done(reached.take(), None).await?;
-                self.faults.strike(K::NAME, step.name, Point::AfterRecord)?;
+                self.faults
+                    .strike(K::NAME, step.name, Point::AfterRecord)
+                    .await?;
             }
         }
         let beside = async {
@@ -146,12 +148,14 @@ impl Drive<'_> {
 
     /// Runs a step's effect with the lease watched and the faults asked.
     async fn strike_around<K: Kind>(&self, work: &K, step: &Step<K>) -> Result<(), StepError> {
-        self.faults
-            .strike(K::NAME, step.name, Point::BeforeEffect)?;
+        let faults = self.faults;
+        faults
+            .strike(K::NAME, step.name, Point::BeforeEffect)
+            .await?;
         let span = spans::step(self.lease.operation(), K::NAME, step.name, false);
         let run = self.while_held((step.run)(work)).instrument(span.clone());
         run.await.inspect_err(|_| spans::failed(&span))?;
-        self.faults.strike(K::NAME, step.name, Point::AfterEffect)
+        faults.strike(K::NAME, step.name, Point::AfterEffect).await
     }
 
     async fn backwards<K: Kind>(
@@ -171,7 +175,13 @@ impl Drive<'_> {
             self.record(step.name, Event::UndoStarted, serde_json::json!({}))
                 .await?;
             let span = spans::step(self.lease.operation(), K::NAME, step.name, true);
-            let undone = self.while_held(undo(work)).instrument(span.clone());
+            let faults = self.faults;
+            let undone = async {
+                faults.strike(K::NAME, step.name, Point::BeforeUndo).await?;
+                self.while_held(undo(work)).await?;
+                faults.strike(K::NAME, step.name, Point::AfterUndo).await
+            };
+            let undone = undone.instrument(span.clone());
             if let Err(error) = undone.await.inspect_err(|_| spans::failed(&span)) {
                 let StepError::Failed(trouble) = error else {
                     return Err(error);
