@@ -4,7 +4,7 @@
 
 use tenantry_types::{DatabaseId, InstallationId};
 
-use super::{Former, join, quoted, regrant, roles};
+use super::{Consent, Former, contents, join, quoted, regrant, roles};
 use crate::identity;
 use crate::template::{default_privileges, house};
 use crate::{AdminConn, ClusterError, Mark, groups};
@@ -32,17 +32,29 @@ struct Thing {
 /// ours: the two schemas, and the identity. `inside` is in the database, which must be walled off.
 ///
 /// # Errors
-/// [`ClusterError::NotOurs`] when another identity is there, [`ClusterError::Refused`] when something cannot be
-/// given; nothing was changed then.
+/// [`ClusterError::NotOurs`] when another identity is there, [`ClusterError::Unsuitable`] when it was changed since it was
+/// looked at, [`ClusterError::Refused`] when something cannot be given; nothing was changed then.
 pub async fn furnish(
     conn: &mut AdminConn,
     inside: &mut AdminConn,
     mark: &Mark,
     epoch: i64,
     former: &Former,
+    consent: &Consent,
 ) -> Result<(), ClusterError> {
     if is_furnished(inside, mark).await? {
         return Ok(());
+    }
+    // Behind the wall nobody changes it any more; until there somebody could.
+    let mut now = former.clone();
+    let refusals = contents(inside, &mut now, consent).await?;
+    if let Some(refusal) = refusals.first() {
+        return Err(ClusterError::Unsuitable(refusal.to_string()));
+    }
+    if now.schemas != former.schemas {
+        return Err(ClusterError::Unsuitable(
+            "the database's schemas were changed while it was being taken over".to_owned(),
+        ));
     }
     groups::ensure(conn).await?;
     join(conn, former).await?;
@@ -87,7 +99,8 @@ pub async fn held_by(inside: &mut AdminConn) -> Result<Vec<String>, ClusterError
          CROSS JOIN LATERAL pg_identify_object(d.refclassid, d.refobjid, 0) AS r
          CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) AS i
          WHERE d.refclassid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass, 'pg_constraint'::regclass)
-           AND d.refobjid >= 16384 AND (r.schema = 'tenantry' OR r.identity ~ ' on tenantry[.]')
+           AND d.deptype IN ('n', 'a') AND d.refobjid >= 16384
+           AND (r.schema = 'tenantry' OR r.identity ~ ' on tenantry[.]')
            AND coalesce(i.schema, '') NOT IN ('tenantry', 'pg_toast')
            AND i.identity !~ ' (on|for) tenantry[.]' AND i.identity !~ '^for tenantry[.]'
          ORDER BY 1 LIMIT 10",
@@ -131,8 +144,9 @@ pub async fn unfurnish(
     owned.retain(foreign);
     let mut used = things(inside, 'a', &ours).await?;
     used.retain(foreign);
-    let (schemas, others): (Vec<&Thing>, Vec<&Thing>) =
-        owned.iter().partition(|thing| thing.class == "pg_namespace");
+    let (schemas, others): (Vec<&Thing>, Vec<&Thing>) = owned
+        .iter()
+        .partition(|thing| thing.class == "pg_namespace");
 
     // What a login made is its own, as a large object is; the admin is a member of no login but here.
     let makers: Vec<&String> = logins
@@ -155,14 +169,27 @@ pub async fn unfurnish(
     for thing in &used {
         sql.extend(thing.out_of_use());
     }
-    let existing: Vec<&str> = schemas.iter().map(|thing| thing.identity.as_str()).collect();
+    let existing: Vec<&str> = schemas
+        .iter()
+        .map(|thing| thing.identity.as_str())
+        .collect();
     for schema in &former.schemas {
         let name = quoted(&schema.name);
-        if !existing.iter().any(|found| *found == name || *found == schema.name) {
+        if !existing
+            .iter()
+            .any(|found| *found == name || *found == schema.name)
+        {
             continue;
         }
-        if schema.owner != former.owner && !roles(inside, std::slice::from_ref(&schema.owner)).await?.is_empty() {
-            sql.push(format!("ALTER SCHEMA {name} OWNER TO {}", quoted(&schema.owner)));
+        if schema.owner != former.owner
+            && !roles(inside, std::slice::from_ref(&schema.owner))
+                .await?
+                .is_empty()
+        {
+            sql.push(format!(
+                "ALTER SCHEMA {name} OWNER TO {}",
+                quoted(&schema.owner)
+            ));
         }
         let mut now = holders(inside, &schema.name).await?;
         now.retain(|holder| !ours.contains(holder));
@@ -177,7 +204,8 @@ pub async fn unfurnish(
 
 /// Whether what is ours is there.
 async fn is_furnished(inside: &mut AdminConn, mark: &Mark) -> Result<bool, ClusterError> {
-    let there = sqlx::query_as::<_, (bool,)>("SELECT to_regclass('tenantry_self.identity') IS NOT NULL");
+    let there =
+        sqlx::query_as::<_, (bool,)>("SELECT to_regclass('tenantry_self.identity') IS NOT NULL");
     if !inside.one(there).await?.0 {
         return Ok(false);
     }
@@ -186,7 +214,9 @@ async fn is_furnished(inside: &mut AdminConn, mark: &Mark) -> Result<bool, Clust
     };
     match identity::read(inside).await? {
         Some(found) if same(found.installation, found.database) => Ok(true),
-        _ => Err(ClusterError::NotOurs("the identity in this database".to_owned())),
+        _ => Err(ClusterError::NotOurs(
+            "the identity in this database".to_owned(),
+        )),
     }
 }
 
@@ -215,7 +245,9 @@ async fn things(
            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = s.classid AND e.objid = s.objid AND e.deptype = 'e')
          ORDER BY s.classid, s.objid",
     );
-    inside.all(query.bind(how.to_string()).bind(roles.to_vec())).await
+    inside
+        .all(query.bind(how.to_string()).bind(roles.to_vec()))
+        .await
 }
 
 impl Thing {
@@ -245,7 +277,10 @@ impl Thing {
                 )));
             }
         };
-        Ok(Some(format!("ALTER {word} {} OWNER TO {owner}", self.identity)))
+        Ok(Some(format!(
+            "ALTER {word} {} OWNER TO {owner}",
+            self.identity
+        )))
     }
 
     /// The statements that let the groups use it, as they may use what migrations make.
@@ -265,7 +300,9 @@ impl Thing {
                 format!("GRANT SELECT ON LARGE OBJECT {it} TO {readonly}"),
             ],
             // The former owner's program could, whoever else could not.
-            ("pg_proc", _) if !self.public => vec![format!("GRANT EXECUTE ON ROUTINE {it} TO {app}")],
+            ("pg_proc", _) if !self.public => {
+                vec![format!("GRANT EXECUTE ON ROUTINE {it} TO {app}")]
+            }
             ("pg_type", _) if !self.public => {
                 vec![format!("GRANT USAGE ON TYPE {it} TO {app}, {readonly}")]
             }
@@ -285,7 +322,10 @@ impl Thing {
             _ => return None,
         };
         let role = quoted(&self.role);
-        Some(format!("REVOKE ALL ON {word} {} FROM {role}", self.identity))
+        Some(format!(
+            "REVOKE ALL ON {word} {} FROM {role}",
+            self.identity
+        ))
     }
 }
 

@@ -99,7 +99,16 @@ pub async fn shared(
         refusals.push(Refusal::Encoding(row.encoding.clone()));
     }
     found.can_enter = row.may_connect;
-    let grants = grants(conn, "pg_database", "datacl", "datname", 'd', "datdba", name).await?;
+    let grants = grants(
+        conn,
+        "pg_database",
+        "datacl",
+        "datname",
+        'd',
+        "datdba",
+        name,
+    )
+    .await?;
     let passed_on = others(&grants, |grant| {
         (grant.grantor != row.owner).then(|| grant.grantor.clone())
     });
@@ -114,7 +123,9 @@ pub async fn shared(
         (!one.is_empty() && *one != row.owner && *one != admin).then(|| one.clone())
     });
     if !found.shut_out.is_empty() && !consent.shut_out {
-        found.refusals.push(Refusal::OtherLogins(found.shut_out.clone()));
+        found
+            .refusals
+            .push(Refusal::OtherLogins(found.shut_out.clone()));
     }
     using(conn, name, consent, &mut found).await?;
     found.former = Some(Former {
@@ -136,7 +147,9 @@ fn like_ours(name: &str) -> bool {
 
 fn owner(row: &Row) -> Option<String> {
     if row.is_super {
-        return Some("is a superuser; give the database and what is in it to a plain role".to_owned());
+        return Some(
+            "is a superuser; give the database and what is in it to a plain role".to_owned(),
+        );
     }
     if row.is_ours {
         return Some("is a role of Tenantry's".to_owned());
@@ -194,9 +207,10 @@ async fn using(
     found: &mut Found,
 ) -> Result<(), ClusterError> {
     let query = sqlx::query_as::<_, (i64, Vec<String>)>(
-        "SELECT count(*), coalesce(array_agg(DISTINCT usename::text) FILTER (WHERE usename IS NOT NULL), '{}')
+        // Of others' sessions the admin sees no more than who is where.
+        "SELECT count(*), coalesce(array_agg(DISTINCT usename::text), '{}')
          FROM pg_stat_activity
-         WHERE datname = $1 AND backend_type = 'client backend'
+         WHERE datname = $1 AND usename IS NOT NULL
            AND NOT (usename = current_user AND starts_with(application_name, 'tenantry/'))",
     );
     let (sessions, who) = conn.one(query.bind(name.to_owned())).await?;
@@ -240,13 +254,19 @@ pub async fn contents(
         }
     };
     add(traces(inside).await?, Refusal::Traces);
-    add(owned_by_others(inside, &former.owner).await?, Refusal::OthersOwn);
+    add(
+        owned_by_others(inside, &former.owner).await?,
+        Refusal::OthersOwn,
+    );
     add(unsafe_things(inside).await?, Refusal::Unsafe);
     add(extensions(inside, consent).await?, Refusal::Extensions);
     let query = sqlx::query_as::<_, (String,)>(
         "SELECT 'publication ' || pubname::text FROM pg_publication ORDER BY 1 LIMIT $1",
     );
-    add(texts(inside.all(query.bind(LISTED)).await?), Refusal::Replication);
+    add(
+        texts(inside.all(query.bind(LISTED)).await?),
+        Refusal::Replication,
+    );
     let query = sqlx::query_as::<_, (i64, i64)>(
         "SELECT count(*),
                 current_setting('max_locks_per_transaction')::bigint
@@ -298,10 +318,7 @@ async fn traces(inside: &mut AdminConn) -> Result<Vec<String>, ClusterError> {
 /// What neither the owner has nor Postgres itself. What belongs to an extension, or is
 /// part of another thing as the constructors of a range are, stays as it is. Things of the role
 /// that made the server are in no list of dependencies, so they are looked for one kind after another.
-async fn owned_by_others(
-    inside: &mut AdminConn,
-    owner: &str,
-) -> Result<Vec<String>, ClusterError> {
+async fn owned_by_others(inside: &mut AdminConn, owner: &str) -> Result<Vec<String>, ClusterError> {
     let query = sqlx::query_as::<_, (String,)>(
         "WITH me AS (SELECT oid FROM pg_roles WHERE rolname = $1),
          things (classid, objid, owner) AS (
@@ -339,7 +356,9 @@ async fn owned_by_others(
         return Ok(vec!["there is no schema public; make one".to_owned()]);
     }
     Ok(texts(
-        inside.all(query.bind(owner.to_owned()).bind(LISTED)).await?,
+        inside
+            .all(query.bind(owner.to_owned()).bind(LISTED))
+            .await?,
     ))
 }
 
@@ -392,7 +411,13 @@ async fn schemas(inside: &mut AdminConn, owner: &str) -> Result<Vec<Schema>, Clu
     let mut schemas = Vec::new();
     for (name, owner, acl) in rows {
         let grants = grants(
-            inside, "pg_namespace", "nspacl", "nspname", 'n', "nspowner", &name,
+            inside,
+            "pg_namespace",
+            "nspacl",
+            "nspname",
+            'n',
+            "nspowner",
+            &name,
         )
         .await?;
         schemas.push(Schema {

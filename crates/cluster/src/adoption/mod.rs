@@ -145,6 +145,16 @@ async fn roles(conn: &mut AdminConn, names: &[String]) -> Result<Vec<String>, Cl
     Ok(found.into_iter().map(|(name,)| name).collect())
 }
 
+/// Whether the role that owned the database is there to get it back.
+///
+/// # Errors
+/// When the cluster cannot be asked.
+pub async fn owner_exists(conn: &mut AdminConn, former: &Former) -> Result<bool, ClusterError> {
+    Ok(!roles(conn, std::slice::from_ref(&former.owner))
+        .await?
+        .is_empty())
+}
+
 /// The statements that give an object exactly these rights, in their order; whose holder is gone is left out.
 async fn regrant(
     conn: &mut AdminConn,
@@ -161,11 +171,17 @@ async fn regrant(
     for grant in grants {
         if grant.grantee.is_empty() || there.contains(&grant.grantee) {
             let to = grantee(&grant.grantee);
-            let option = match grant.grantable && !grant.grantee.is_empty() && grant.grantor != grant.grantee {
+            let option = match grant.grantable
+                && !grant.grantee.is_empty()
+                && grant.grantor != grant.grantee
+            {
                 true => " WITH GRANT OPTION",
                 false => "",
             };
-            sql.push(format!("GRANT {} ON {object} TO {to}{option}", grant.privilege));
+            sql.push(format!(
+                "GRANT {} ON {object} TO {to}{option}",
+                grant.privilege
+            ));
         }
     }
     Ok(sql)

@@ -55,7 +55,9 @@ pub enum Refusal {
     #[error("its encoding is {0}, and must be UTF8")]
     Encoding(String),
     /// More than the server can lock at once.
-    #[error("it has {0} tables, indexes and the like; with its settings the server can lock {1} at once. Raise max_locks_per_transaction")]
+    #[error(
+        "it has {0} tables, indexes and the like; with its settings the server can lock {1} at once. Raise max_locks_per_transaction"
+    )]
     TooLarge(i64, i64),
 }
 

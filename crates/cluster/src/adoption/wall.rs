@@ -33,7 +33,10 @@ pub async fn take(
         holders.sort_unstable();
         holders.dedup();
         for holder in holders.into_iter().filter(|one| *one != former.owner) {
-            sql.push(format!("REVOKE ALL ON DATABASE {name} FROM {}", grantee(holder)));
+            sql.push(format!(
+                "REVOKE ALL ON DATABASE {name} FROM {}",
+                grantee(holder)
+            ));
         }
         sql.push(format!("GRANT ALL ON DATABASE {name} TO CURRENT_USER"));
         sql.push(format!(
@@ -56,7 +59,7 @@ pub async fn take(
     }
     let query = sqlx::query_as::<_, (i64,)>(
         "SELECT count(*) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
-         WHERE a.datname = $1 AND a.backend_type = 'client backend' AND NOT r.rolsuper
+         WHERE a.datname = $1 AND NOT r.rolsuper
            AND NOT (r.rolname = current_user AND starts_with(a.application_name, 'tenantry/'))",
     );
     match conn.one(query.bind(name.as_str().to_owned())).await? {
@@ -98,7 +101,7 @@ fn walled(name: &DbName) -> String {
 /// gone. Done before, nothing happens.
 ///
 /// # Errors
-/// [`ClusterError::NotOurs`] when it is neither of this mark nor as it was before.
+/// [`ClusterError::NotOurs`] when it is neither of this mark nor its former owner's.
 pub async fn give_back(
     conn: &mut AdminConn,
     name: &DbName,
@@ -115,7 +118,8 @@ pub async fn give_back(
     let found = conn.optional(query.bind(name.as_str().to_owned())).await?;
     let (owner, own, comment, holders) = found.ok_or_else(|| gone(name))?;
     if comment.as_deref() != Some(mark.to_string().as_str()) || !own {
-        return if owner == former.owner && comment == former.comment {
+        // Not taken: by whose hand its comment is another one by now is nothing of ours.
+        return if owner == former.owner {
             leave(conn, former).await
         } else {
             Err(ClusterError::NotOurs(name.to_string()))
@@ -133,7 +137,10 @@ pub async fn give_back(
     ));
     let comment = former.comment.as_deref().map_or("NULL".to_owned(), literal);
     sql.push(format!("COMMENT ON DATABASE {name} IS {comment}"));
-    sql.push(format!("ALTER DATABASE {name} OWNER TO {}", quoted(&former.owner)));
+    sql.push(format!(
+        "ALTER DATABASE {name} OWNER TO {}",
+        quoted(&former.owner)
+    ));
     let now = [former.owner.clone()];
     sql.extend(regrant(conn, &object, &now, &former.grants).await?);
     sql.extend(leaving(former));
@@ -152,5 +159,6 @@ pub async fn leave(conn: &mut AdminConn, former: &Former) -> Result<(), ClusterE
 }
 
 fn leaving(former: &Former) -> Option<String> {
-    (!former.admin_was_member).then(|| format!("REVOKE {} FROM CURRENT_USER", quoted(&former.owner)))
+    (!former.admin_was_member)
+        .then(|| format!("REVOKE {} FROM CURRENT_USER", quoted(&former.owner)))
 }

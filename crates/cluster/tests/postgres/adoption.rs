@@ -71,18 +71,29 @@ struct Theirs {
 
 async fn theirs(world: &World) -> Theirs {
     let number = world.number();
-    let (name, owner) = (format!("legacy{number}"), format!("Legacy \"role\" {number}"));
+    let (name, owner) = (
+        format!("legacy{number}"),
+        format!("Legacy \"role\" {number}"),
+    );
     let quoted = format!("\"{}\"", owner.replace('"', "\"\""));
     let mut superuser = world.superuser("postgres").await;
-    let reporting = sql(&mut superuser, "CREATE ROLE reporting LOGIN PASSWORD 'correct horse battery staple'").await;
+    let reporting = sql(
+        &mut superuser,
+        "CREATE ROLE reporting LOGIN PASSWORD 'correct horse battery staple'",
+    )
+    .await;
     // Another test was first.
     drop(reporting);
-    sql(&mut superuser, &format!("CREATE ROLE {quoted} LOGIN PASSWORD 'correct horse battery staple'"))
-        .await
-        .expect("the role");
+    sql(
+        &mut superuser,
+        &format!("CREATE ROLE {quoted} LOGIN PASSWORD 'correct horse battery staple'"),
+    )
+    .await
+    .expect("the role");
     if world.version >= 16 {
         // As for whoever creates a role there: it may pass it on, and nothing else.
-        let grant = format!("GRANT {quoted} TO tenantry_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
+        let grant =
+            format!("GRANT {quoted} TO tenantry_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
         sql(&mut superuser, &grant).await.expect("the admin may");
     }
     for text in [
@@ -119,7 +130,9 @@ impl Theirs {
         let mut superuser = world.superuser(self.name.as_str()).await;
         let trusted = "SELECT EXISTS (SELECT FROM pg_available_extension_versions WHERE name = 'pg_trgm' AND trusted)";
         if one::<bool>(&mut superuser, trusted).await {
-            sql(&mut owner, "CREATE EXTENSION pg_trgm").await.expect("trusted");
+            sql(&mut owner, "CREATE EXTENSION pg_trgm")
+                .await
+                .expect("trusted");
         }
         self
     }
@@ -140,8 +153,14 @@ async fn look(world: &World, name: &str, consent: &Consent) -> (Option<Former>, 
         .await
         .expect("looked");
     if let (Some(former), true) = (&mut found.former, found.can_enter) {
-        let mut inside = world.admin.enter(&db(name), "tenantry/test").await.expect("inside");
-        let refused = adoption::contents(&mut inside, former, consent).await.expect("looked");
+        let mut inside = world
+            .admin
+            .enter(&db(name), "tenantry/test")
+            .await
+            .expect("inside");
+        let refused = adoption::contents(&mut inside, former, consent)
+            .await
+            .expect("looked");
         found.refusals.extend(refused);
         inside.close().await;
     }
@@ -150,12 +169,18 @@ async fn look(world: &World, name: &str, consent: &Consent) -> (Option<Former>, 
 }
 
 async fn inside(world: &World, theirs: &Theirs) -> AdminConn {
-    world.admin.enter(&theirs.name, "tenantry/test").await.expect("inside")
+    world
+        .admin
+        .enter(&theirs.name, "tenantry/test")
+        .await
+        .expect("inside")
 }
 
 async fn furnish(world: &World, theirs: &Theirs, mark: &Mark, former: &Former) {
     let (mut conn, mut inside) = (world.conn().await, inside(world, theirs).await);
-    adoption::furnish(&mut conn, &mut inside, mark, 1, former).await.expect("furnished");
+    adoption::furnish(&mut conn, &mut inside, mark, 1, former, &agreed())
+        .await
+        .expect("furnished");
     adoption::leave(&mut conn, former).await.expect("left");
     inside.close().await;
     let names = names::login_names(&theirs.name);
@@ -164,20 +189,33 @@ async fn furnish(world: &World, theirs: &Theirs, mark: &Mark, former: &Former) {
         world.new_login(&names.router, LoginKind::Router, *mark),
         world.new_login(&names.user, LoginKind::User, *mark),
     ];
-    logins::create_for(&mut conn, &theirs.name, &new).await.expect("logins");
+    logins::create_for(&mut conn, &theirs.name, &new)
+        .await
+        .expect("logins");
 }
 
 async fn unfurnish(world: &World, theirs: &Theirs, mark: &Mark, former: &Former) {
     let mut conn = world.conn().await;
     let names = names::login_names(&theirs.name).all();
-    fence::close(&mut conn, &theirs.name, &names).await.expect("fenced");
+    fence::close(&mut conn, &theirs.name, &names)
+        .await
+        .expect("fenced");
     let mut inside = inside(world, theirs).await;
-    adoption::unfurnish(&mut conn, &mut inside, mark, former).await.expect("taken out");
+    adoption::unfurnish(&mut conn, &mut inside, mark, former)
+        .await
+        .expect("taken out");
     inside.close().await;
-    databases::revoke_connect(&mut conn, &theirs.name, &names).await.expect("revoked");
+    databases::revoke_connect(&mut conn, &theirs.name, &names)
+        .await
+        .expect("revoked");
     for name in &names {
-        let dropped = logins::drop_or_bury(&mut conn, name, mark).await.expect("dropped");
-        assert!(!matches!(dropped, logins::Dropped::Tombstone(_)), "{dropped:?}");
+        let dropped = logins::drop_or_bury(&mut conn, name, mark)
+            .await
+            .expect("dropped");
+        assert!(
+            !matches!(dropped, logins::Dropped::Tombstone(_)),
+            "{dropped:?}"
+        );
     }
 }
 
@@ -192,12 +230,32 @@ async fn picture(world: &World, name: &str) -> Vec<String> {
         )
     };
     let classes = [
-        ("pg_class", "relowner", Some(("relacl", 'r')), "relkind IN ('r', 'p', 'v', 'm') AND oid >= 16384"),
-        ("pg_class", "relowner", Some(("relacl", 's')), "relkind = 'S'"),
-        ("pg_class", "relowner", None, "relkind IN ('i', 'I', 't', 'c') AND oid >= 16384"),
+        (
+            "pg_class",
+            "relowner",
+            Some(("relacl", 'r')),
+            "relkind IN ('r', 'p', 'v', 'm') AND oid >= 16384",
+        ),
+        (
+            "pg_class",
+            "relowner",
+            Some(("relacl", 's')),
+            "relkind = 'S'",
+        ),
+        (
+            "pg_class",
+            "relowner",
+            None,
+            "relkind IN ('i', 'I', 't', 'c') AND oid >= 16384",
+        ),
         ("pg_proc", "proowner", Some(("proacl", 'f')), "oid >= 16384"),
         ("pg_type", "typowner", Some(("typacl", 'T')), "oid >= 16384"),
-        ("pg_namespace", "nspowner", Some(("nspacl", 'n')), "nspname !~ '^pg_temp'"),
+        (
+            "pg_namespace",
+            "nspowner",
+            Some(("nspacl", 'n')),
+            "nspname !~ '^pg_temp'",
+        ),
         ("pg_collation", "collowner", None, "oid >= 16384"),
         ("pg_operator", "oprowner", None, "oid >= 16384"),
         ("pg_ts_config", "cfgowner", None, "oid >= 16384"),
@@ -250,15 +308,31 @@ async fn picture(world: &World, name: &str) -> Vec<String> {
     if dump.exists() {
         let dumped = tokio::process::Command::new(dump)
             .env("PGPASSWORD", "super")
-            .args(["-h", "127.0.0.1", "-U", "postgres", "--create", "--schema-only", "-p"])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-U",
+                "postgres",
+                "--create",
+                "--schema-only",
+                "-p",
+            ])
             .args([world.port.to_string().as_str(), name])
             .output()
             .await
             .expect("pg_dump runs");
-        assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
+        assert!(
+            dumped.status.success(),
+            "{}",
+            String::from_utf8_lossy(&dumped.stderr)
+        );
         let text = String::from_utf8(dumped.stdout).expect("text");
         // Newer ones write a line with a random word.
-        lines.extend(text.lines().filter(|line| !line.contains("restrict ")).map(str::to_owned));
+        lines.extend(
+            text.lines()
+                .filter(|line| !line.contains("restrict "))
+                .map(str::to_owned),
+        );
     }
     lines
 }
@@ -266,7 +340,10 @@ async fn picture(world: &World, name: &str) -> Vec<String> {
 fn assert_same(before: &[String], after: &[String]) {
     let gone: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
     let new: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
-    assert!(gone.is_empty() && new.is_empty(), "lost: {gone:#?}\nnew: {new:#?}");
+    assert!(
+        gone.is_empty() && new.is_empty(),
+        "lost: {gone:#?}\nnew: {new:#?}"
+    );
     assert_eq!(before, after, "the same lines in another order");
 }
 
@@ -285,8 +362,13 @@ async fn a_database_is_used_as_a_tenants_and_given_back_as_it_was(world: World) 
 
     let mut open = theirs.session(&world).await;
     let mut conn = world.conn().await;
-    adoption::take(&mut conn, &theirs.name, &mark, &former, &agreed()).await.expect("taken");
-    assert!(sql(&mut open, "SELECT 1").await.is_err(), "its session was ended");
+    adoption::take(&mut conn, &theirs.name, &mark, &former, &agreed())
+        .await
+        .expect("taken");
+    assert!(
+        sql(&mut open, "SELECT 1").await.is_err(),
+        "its session was ended"
+    );
     furnish(&world, &theirs, &mark, &former).await;
 
     for stranger in [theirs.owner.as_str(), "reporting"] {
@@ -306,45 +388,79 @@ async fn a_database_is_used_as_a_tenants_and_given_back_as_it_was(world: World) 
     ] {
         sql(&mut router, text).await.expect(text);
     }
-    assert_eq!(state(sql(&mut router, "CREATE TABLE public.t (i int)").await), "42501");
-    assert_eq!(state(sql(&mut router, "CREATE TABLE app.t (i int)").await), "42501");
+    assert_eq!(
+        state(sql(&mut router, "CREATE TABLE public.t (i int)").await),
+        "42501"
+    );
+    assert_eq!(
+        state(sql(&mut router, "CREATE TABLE app.t (i int)").await),
+        "42501"
+    );
     let mut owner = world.login(&theirs.name, &logins.owner).await.expect("in");
-    sql(&mut owner, "ALTER TABLE public.orders ADD COLUMN note text; CREATE TABLE app.new_one (i int);
+    sql(
+        &mut owner,
+        "ALTER TABLE public.orders ADD COLUMN note text; CREATE TABLE app.new_one (i int);
                      CREATE SCHEMA later; CREATE VIEW later.v AS SELECT 1 AS one;
-                     CREATE TABLE tenantry.ours (i int REFERENCES public.orders (id))")
+                     CREATE TABLE tenantry.ours (i int REFERENCES public.orders (id))",
+    )
+    .await
+    .expect("migrations go on");
+    sql(&mut router, "INSERT INTO app.new_one VALUES (1)")
         .await
-        .expect("migrations go on");
-    sql(&mut router, "INSERT INTO app.new_one VALUES (1)").await.expect("defaults hold");
+        .expect("defaults hold");
     let mut user = world.login(&theirs.name, &logins.user).await.expect("in");
-    sql(&mut user, "SELECT lo_from_bytea(4712, 'its own')").await.expect("made");
+    sql(&mut user, "SELECT lo_from_bytea(4712, 'its own')")
+        .await
+        .expect("made");
 
     unfurnish(&world, &theirs, &mark, &former).await;
-    adoption::give_back(&mut conn, &theirs.name, &mark, &former).await.expect("given back");
+    adoption::give_back(&mut conn, &theirs.name, &mark, &former)
+        .await
+        .expect("given back");
 
     // What was made meanwhile is the owner's now, who removes it.
     let mut back = theirs.session(&world).await;
-    sql(&mut back, "SELECT lo_unlink(4712); DROP TABLE app.new_one; DROP SCHEMA later CASCADE;
-                    ALTER TABLE public.orders DROP COLUMN note")
-        .await
-        .expect("its own again");
-    assert_eq!(one::<i64>(&mut back, "SELECT count(*) FROM public.orders").await, 3, "what was written stays");
+    sql(
+        &mut back,
+        "SELECT lo_unlink(4712); DROP TABLE app.new_one; DROP SCHEMA later CASCADE;
+                    ALTER TABLE public.orders DROP COLUMN note",
+    )
+    .await
+    .expect("its own again");
+    assert_eq!(
+        one::<i64>(&mut back, "SELECT count(*) FROM public.orders").await,
+        3,
+        "what was written stays"
+    );
     // Tried by leaving out, one after another, the giving back of public's rights, of PUBLIC's on app, of the
     // large object, of the connection limit, and the end of the admin's membership: each was told.
     assert_same(&before, &picture(&world, name).await);
-    let mut reporting = world.open(name, "reporting", crate::world::PASSWORD).await.expect("let in again");
-    sql(&mut reporting, "SELECT * FROM public.orders").await.expect("may read again");
+    let mut reporting = world
+        .open(name, "reporting", crate::world::PASSWORD)
+        .await
+        .expect("let in again");
+    sql(&mut reporting, "SELECT * FROM public.orders")
+        .await
+        .expect("may read again");
 }
 
 async fn each_direction_may_be_cut_off_and_repeated(world: World) {
     let theirs = theirs(&world).await.filled(&world).await;
     let before = picture(&world, theirs.name.as_str()).await;
-    let former = look(&world, theirs.name.as_str(), &agreed()).await.0.expect("how it was");
+    let former = look(&world, theirs.name.as_str(), &agreed())
+        .await
+        .0
+        .expect("how it was");
     let (mark, mut conn) = (world.mark(), world.conn().await);
     // Nothing done yet, and everything given back.
-    adoption::give_back(&mut conn, &theirs.name, &mark, &former).await.expect("nothing to do");
+    adoption::give_back(&mut conn, &theirs.name, &mark, &former)
+        .await
+        .expect("nothing to do");
     assert_same(&before, &picture(&world, theirs.name.as_str()).await);
     for _ in 0..2 {
-        adoption::take(&mut conn, &theirs.name, &mark, &former, &agreed()).await.expect("taken");
+        adoption::take(&mut conn, &theirs.name, &mark, &former, &agreed())
+            .await
+            .expect("taken");
     }
     let taken = picture(&world, theirs.name.as_str()).await;
     unfurnish(&world, &theirs, &mark, &former).await;
@@ -356,14 +472,19 @@ async fn each_direction_may_be_cut_off_and_repeated(world: World) {
         unfurnish(&world, &theirs, &mark, &former).await;
     }
     for _ in 0..2 {
-        adoption::give_back(&mut conn, &theirs.name, &mark, &former).await.expect("given back");
+        adoption::give_back(&mut conn, &theirs.name, &mark, &former)
+            .await
+            .expect("given back");
     }
     assert_same(&before, &picture(&world, theirs.name.as_str()).await);
 }
 
 async fn what_was_changed_since_the_look_is_not_taken(world: World) {
     let theirs = theirs(&world).await;
-    let former = look(&world, theirs.name.as_str(), &agreed()).await.0.expect("how it was");
+    let former = look(&world, theirs.name.as_str(), &agreed())
+        .await
+        .0
+        .expect("how it was");
     let (mark, mut conn) = (world.mark(), world.conn().await);
     let mut superuser = world.superuser("postgres").await;
     let grant = format!("GRANT TEMPORARY ON DATABASE {} TO reporting", theirs.name);
@@ -371,30 +492,57 @@ async fn what_was_changed_since_the_look_is_not_taken(world: World) {
     let taken = adoption::take(&mut conn, &theirs.name, &mark, &former, &agreed()).await;
     // Tried without the proof in the transaction: it was taken, and the right was lost.
     assert!(taken.is_err(), "somebody granted something in between");
-    assert_eq!(databases::mark_of(&mut conn, &theirs.name).await.expect("asked"), None);
+    assert_eq!(
+        databases::mark_of(&mut conn, &theirs.name)
+            .await
+            .expect("asked"),
+        None
+    );
     // Nobody agreed to the end of this session.
-    let former = look(&world, theirs.name.as_str(), &agreed()).await.0.expect("how it was");
+    let former = look(&world, theirs.name.as_str(), &agreed())
+        .await
+        .0
+        .expect("how it was");
     let mut open = theirs.session(&world).await;
-    let stays = Consent { disconnect: false, ..agreed() };
+    let stays = Consent {
+        disconnect: false,
+        ..agreed()
+    };
     let taken = adoption::take(&mut conn, &theirs.name, &mark, &former, &stays).await;
-    assert!(matches!(taken, Err(tenantry_cluster::ClusterError::StillConnected { count: 1 })), "{taken:?}");
+    assert!(
+        matches!(
+            taken,
+            Err(tenantry_cluster::ClusterError::StillConnected { count: 1 })
+        ),
+        "{taken:?}"
+    );
     sql(&mut open, "SELECT 1").await.expect("its session stays");
-    adoption::give_back(&mut conn, &theirs.name, &mark, &former).await.expect("given back");
+    adoption::give_back(&mut conn, &theirs.name, &mark, &former)
+        .await
+        .expect("given back");
 }
 
 async fn what_needs_our_tables_keeps_them_from_going(world: World) {
     let theirs = theirs(&world).await;
-    let former = look(&world, theirs.name.as_str(), &agreed()).await.0.expect("how it was");
+    let former = look(&world, theirs.name.as_str(), &agreed())
+        .await
+        .0
+        .expect("how it was");
     let (mark, mut conn) = (world.mark(), world.conn().await);
-    adoption::take(&mut conn, &theirs.name, &mark, &former, &agreed()).await.expect("taken");
+    adoption::take(&mut conn, &theirs.name, &mark, &former, &agreed())
+        .await
+        .expect("taken");
     furnish(&world, &theirs, &mark, &former).await;
     let logins = names::login_names(&theirs.name);
     let mut owner = world.login(&theirs.name, &logins.owner).await.expect("in");
-    sql(&mut owner, "CREATE TABLE tenantry.users (id int PRIMARY KEY, other int REFERENCES tenantry.users);
+    sql(
+        &mut owner,
+        "CREATE TABLE tenantry.users (id int PRIMARY KEY, other int REFERENCES tenantry.users);
                      CREATE TABLE public.mine (who int REFERENCES tenantry.users);
-                     CREATE VIEW public.seen AS SELECT * FROM tenantry.users")
-        .await
-        .expect("made");
+                     CREATE VIEW public.seen AS SELECT * FROM tenantry.users",
+    )
+    .await
+    .expect("made");
     drop(owner);
     let mut inside = inside(&world, &theirs).await;
     // Tried without the look before the drop: view and foreign key were gone.
@@ -402,7 +550,10 @@ async fn what_needs_our_tables_keeps_them_from_going(world: World) {
     assert_eq!(held.len(), 2, "{held:?}");
     let out = adoption::unfurnish(&mut conn, &mut inside, &mark, &former).await;
     assert!(out.is_err(), "{out:?}");
-    let found = identity::read(&mut inside).await.expect("asked").expect("still there");
+    let found = identity::read(&mut inside)
+        .await
+        .expect("asked")
+        .expect("still there");
     assert_eq!(found.database, mark.database);
 }
 
@@ -421,10 +572,10 @@ async fn what_cannot_be_taken_over_is_refused_with_its_reason(world: World) {
         ("SELECT lo_create(0)", "ADOPT_OTHERS_OWN"),
         ("ALTER SCHEMA public OWNER TO postgres", "ADOPT_OTHERS_OWN"),
         ("CREATE FUNCTION public.f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
-          ALTER FUNCTION public.f() OWNER TO $owner; CREATE EVENT TRIGGER t ON ddl_command_end EXECUTE FUNCTION public.f()", "ADOPT_UNSAFE ADOPT_OTHERS_OWN"),
-        ("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w", "ADOPT_UNSAFE ADOPT_OTHERS_OWN"),
+          ALTER FUNCTION public.f() OWNER TO $owner; CREATE EVENT TRIGGER t ON ddl_command_end EXECUTE FUNCTION public.f()", "ADOPT_UNSAFE"),
+        ("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w", "ADOPT_UNSAFE"),
         ("CREATE EXTENSION file_fdw", "ADOPT_EXTENSIONS"),
-        ("CREATE PUBLICATION p", "ADOPT_REPLICATION ADOPT_OTHERS_OWN"),
+        ("CREATE PUBLICATION p", "ADOPT_REPLICATION"),
         ("GRANT CONNECT ON DATABASE $db TO reporting", "ADOPT_OTHER_LOGINS"),
         ("GRANT CONNECT ON DATABASE $db TO reporting WITH GRANT OPTION; SET SESSION AUTHORIZATION reporting;
           GRANT CONNECT ON DATABASE $db TO tenantry_app; RESET SESSION AUTHORIZATION", "ADOPT_RIGHTS_PASSED_ON ADOPT_OTHER_LOGINS"),
@@ -440,55 +591,109 @@ async fn what_cannot_be_taken_over_is_refused_with_its_reason(world: World) {
         let mut superuser = world.superuser(theirs.name.as_str()).await;
         let owner = format!("\"{}\"", theirs.owner.replace('"', "\"\""));
         // What `theirs` grants is not looked at here.
-        let text = format!("REVOKE ALL ON DATABASE {} FROM reporting; {what}", theirs.name);
+        let text = format!(
+            "REVOKE ALL ON DATABASE {} FROM reporting; {what}",
+            theirs.name
+        );
         let text = text.replace("$db_user", &format!("{}_user", theirs.name.as_str()));
-        let text = text.replace("$db", theirs.name.as_str()).replace("$owner", &owner);
-        if what.contains("file_fdw") && !one::<bool>(&mut superuser, "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'file_fdw')").await {
+        let text = text
+            .replace("$db", theirs.name.as_str())
+            .replace("$owner", &owner);
+        if what.contains("file_fdw")
+            && !one::<bool>(
+                &mut superuser,
+                "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'file_fdw')",
+            )
+            .await
+        {
             continue;
         }
-        for statement in text.split(';').filter(|s| !s.trim().is_empty()).collect::<Vec<_>>().join(";\n").split(";\n") {
+        for statement in text
+            .split(';')
+            .filter(|s| !s.trim().is_empty())
+            .collect::<Vec<_>>()
+            .join(";\n")
+            .split(";\n")
+        {
             // A body in quotes may hold a semicolon: those are written without one here.
             sql(&mut superuser, statement).await.expect(statement);
         }
         drop(superuser);
         settled(&world, &theirs).await;
         let codes = look(&world, theirs.name.as_str(), &none).await.1;
-        let missing = expected.split(' ').any(|one| !one.is_empty() && !codes.contains(&one));
+        let missing = expected
+            .split(' ')
+            .any(|one| !one.is_empty() && !codes.contains(&one));
         if missing || (expected.is_empty() && !codes.is_empty()) {
             wrong.push(format!("{what}: {codes:?}"));
         }
         if world.version >= 16 && what.starts_with("SELECT 1") {
             // There nobody may do anything with a role that nobody has given to him.
             let mut superuser = world.superuser("postgres").await;
-            sql(&mut superuser, &format!("REVOKE {owner} FROM tenantry_admin")).await.expect("revoked");
-            assert_eq!(look(&world, theirs.name.as_str(), &none).await.1, ["ADOPT_OWNER"]);
+            sql(
+                &mut superuser,
+                &format!("REVOKE {owner} FROM tenantry_admin"),
+            )
+            .await
+            .expect("revoked");
+            assert_eq!(
+                look(&world, theirs.name.as_str(), &none).await.1,
+                ["ADOPT_OWNER"]
+            );
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    for (name, code) in [("nowhere", "ADOPT_NO_DATABASE"), ("postgres", "ADOPT_SYSTEM_DATABASE"), ("template1", "ADOPT_SYSTEM_DATABASE")] {
+    for (name, code) in [
+        ("nowhere", "ADOPT_NO_DATABASE"),
+        ("postgres", "ADOPT_SYSTEM_DATABASE"),
+        ("template1", "ADOPT_SYSTEM_DATABASE"),
+    ] {
         assert_eq!(look(&world, name, &none).await.1, [code], "{name}");
     }
     let tenant = world.tenant().await;
-    assert_eq!(look(&world, tenant.db.as_str(), &none).await.1, ["ADOPT_TAKEN"]);
+    assert_eq!(
+        look(&world, tenant.db.as_str(), &none).await.1,
+        ["ADOPT_TAKEN"]
+    );
 
     let theirs = theirs(&world).await;
     let mut superuser = world.superuser("postgres").await;
-    sql(&mut superuser, &format!("REVOKE ALL ON DATABASE {} FROM reporting", theirs.name)).await.expect("revoked");
+    sql(
+        &mut superuser,
+        &format!("REVOKE ALL ON DATABASE {} FROM reporting", theirs.name),
+    )
+    .await
+    .expect("revoked");
     let open = theirs.session(&world).await;
-    assert_eq!(look(&world, theirs.name.as_str(), &none).await.1, ["ADOPT_SESSIONS"]);
+    assert_eq!(
+        look(&world, theirs.name.as_str(), &none).await.1,
+        ["ADOPT_SESSIONS"]
+    );
     drop(open);
     settled(&world, &theirs).await;
     sql(&mut superuser, "CREATE DATABASE legacy_latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0").await.expect("made");
-    assert!(look(&world, "legacy_latin", &none).await.1.contains(&"ADOPT_ENCODING"));
-    sql(&mut superuser, "CREATE DATABASE \"Odd-name\"").await.expect("made");
+    assert!(
+        look(&world, "legacy_latin", &none)
+            .await
+            .1
+            .contains(&"ADOPT_ENCODING")
+    );
+    sql(&mut superuser, "CREATE DATABASE \"Odd-name\"")
+        .await
+        .expect("made");
     let mut conn = world.conn().await;
-    let found = adoption::shared(&mut conn, world.installation, "Odd-name", &none).await.expect("looked");
+    let found = adoption::shared(&mut conn, world.installation, "Odd-name", &none)
+        .await
+        .expect("looked");
     assert_eq!(found.refusals[0].code(), "ADOPT_NAME");
-    for text in ["CREATE DATABASE legacy_long_name_of_sixty_characters_that_leaves_no_room_for_us"] {
+    for text in ["CREATE DATABASE legacy_long_name_of_sixty_characters_that_leaves_no_room_for_us"]
+    {
         sql(&mut superuser, text).await.expect(text);
     }
     let long = "legacy_long_name_of_sixty_characters_that_leaves_no_room_for_us";
-    let found = adoption::shared(&mut conn, world.installation, long, &none).await.expect("looked");
+    let found = adoption::shared(&mut conn, world.installation, long, &none)
+        .await
+        .expect("looked");
     assert_eq!(found.refusals[0].code(), "ADOPT_NAME");
 }
 

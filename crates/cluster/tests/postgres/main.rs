@@ -86,7 +86,10 @@ async fn all(server: &Server) -> Vec<String> {
     ];
     // Part of the names of those that are to run alone, while one of them is written.
     let only = std::env::var("TENANTRY_CLUSTER_TESTS").unwrap_or_default();
-    let tests = tests.into_iter().flatten().filter(|(name, _)| name.contains(&only));
+    let tests = tests
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| name.contains(&only));
     // A few at a time: a session must be open within 3 seconds, also on a machine with two cores.
     let places = Arc::new(Semaphore::new(6));
     for (name, test) in tests {
