@@ -64,7 +64,7 @@ impl Lifecycle {
     /// [`StartError::UnknownCluster`], or when the cluster cannot be asked.
     pub async fn check_adoption(&self, wanted: &AdoptTenant) -> Result<Checked, StartError> {
         let cluster = self.cluster_of(wanted).await?;
-        Ok(self.look(wanted, &cluster).await?.checked)
+        Ok(self.look_inside(wanted, &cluster).await?.checked)
     }
 
     /// Begins to make a tenant of a database that exists; see [`Lifecycle::wait`] for its end and
@@ -85,7 +85,7 @@ impl Lifecycle {
         }
         let deps = self.deps();
         let cluster = self.cluster_of(&wanted).await?;
-        let looked = self.look(&wanted, &cluster).await?;
+        let looked = self.look_inside(&wanted, &cluster).await?;
         let name = match (looked.former, DbName::parse(&wanted.database)) {
             (Some(_), Ok(name)) if looked.checked.refusals.is_empty() => name,
             _ => return Err(StartError::CannotAdopt(looked.checked.refusals)),
@@ -200,7 +200,11 @@ impl Lifecycle {
         chosen.pop().ok_or(StartError::UnknownCluster)
     }
 
-    async fn look(&self, wanted: &AdoptTenant, cluster: &Cluster) -> Result<Looked, StartError> {
+    async fn look_inside(
+        &self,
+        wanted: &AdoptTenant,
+        cluster: &Cluster,
+    ) -> Result<Looked, StartError> {
         let deps = self.deps();
         let admin = place::admin_of(deps, cluster)?;
         let mut conn = admin.connect(LOOK).await?;
