@@ -15,14 +15,14 @@ use crate::output::{self, Output, Progress, Shape, note, text};
 
 const EXAMPLES: &str = "\
 Examples:
-  tenantry tenants adopt --url postgres://db1.example.com/acme_production --slug acme --check
-  tenantry tenants adopt --url postgres://db1.example.com/acme_production --slug acme --disconnect --shut-out
+  tenantry tenants adopt --database-url postgres://db1.example.com/acme_production --slug acme --check
+  tenantry tenants adopt --database-url postgres://db1.example.com/acme_production --slug acme --disconnect --shut-out
   tenantry tenants adopt --database acme_production --cluster eu-1 --slug acme --admin-email ann@acme.example";
 
 /// Its own flags.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["url", "database"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["database_url", "database"]))]
 pub struct Adopt {
     /// The tenant's short name, a DNS label like `acme`
     #[arg(long)]
@@ -30,7 +30,7 @@ pub struct Adopt {
     /// Where the database is: its host and port must be those of a registered cluster; a login in it is not used,
     /// and not sent anywhere
     #[arg(long, value_name = "URL")]
-    url: Option<String>,
+    database_url: Option<String>,
     /// The database's name, instead of a URL
     #[arg(long, value_name = "NAME")]
     database: Option<String>,
@@ -113,7 +113,7 @@ impl Adopt {
         body.insert("disconnect".to_owned(), json!(self.disconnect));
         body.insert("shutOut".to_owned(), json!(self.shut_out));
         body.insert("extensions".to_owned(), json!(self.extensions));
-        if let Some(url) = &self.url {
+        if let Some(url) = &self.database_url {
             let place = place(url)?;
             body.insert("dbName".to_owned(), json!(place.database));
             if self.cluster.is_none() {
