@@ -72,8 +72,16 @@ async fn a_database_is_served_as_any_other_and_goes_back_byte_for_byte() {
 
     // All that stands against it, at once, and nothing changed.
     let mut old = pg.connect("shop", "shop", "shop_live").await.expect("in");
-    let looked = dev.cli(&[&adopt[..], &["--check", "--output", "json"]].concat()).expect(4).json();
-    let codes: Vec<_> = looked["refusals"].as_array().expect("a list").iter().map(|one| one["code"].clone()).collect();
+    let looked = dev
+        .cli(&[&adopt[..], &["--check", "--output", "json"]].concat())
+        .expect(4)
+        .json();
+    let codes: Vec<_> = looked["refusals"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["code"].clone())
+        .collect();
     assert_eq!(codes, ["ADOPT_OTHER_LOGINS", "ADOPT_SESSIONS"], "{looked}");
     let refused = dev.cli(&adopt).expect(4);
     assert!(refused.stderr.contains("reporting"), "{refused}");
@@ -85,15 +93,24 @@ async fn a_database_is_served_as_any_other_and_goes_back_byte_for_byte() {
     });
     let adopted = operator.post("/setup/adoptions", body).await.expect(201);
     assert_eq!(adopted["dbName"], "shop_live");
-    assert!(sqlx::raw_sql("SELECT 1").execute(&mut old).await.is_err(), "its session is over");
+    assert!(
+        sqlx::raw_sql("SELECT 1").execute(&mut old).await.is_err(),
+        "its session is over"
+    );
     for (login, password) in [("shop", "shop"), ("reporting", "reporting")] {
-        let shut = pg.connect(login, password, "shop_live").await.expect_err("shut out");
+        let shut = pg
+            .connect(login, password, "shop_live")
+            .await
+            .expect_err("shut out");
         assert_eq!(refusal(&shut).as_deref(), Some("42501"), "{login}");
     }
 
     // The tenant's people, and the product with the login that it was given.
     let signed_in = json!({ "email": "ann@shop.example", "password": "correct horse battery" });
-    dev.at("shop").post("/auth/login", signed_in).await.expect(200);
+    dev.at("shop")
+        .post("/auth/login", signed_in)
+        .await
+        .expect(200);
     let word = |name: &str| adopted[name].as_str().expect(name).to_owned();
     let mut product = pg
         .connect(&word("dbUsername"), &word("dbPassword"), "shop_live")
@@ -127,16 +144,29 @@ async fn a_database_is_served_as_any_other_and_goes_back_byte_for_byte() {
         assert!((200..300).contains(&done.status), "{path}: {done}");
         clean(&dev, path).await;
     }
-    let purge = operator.delete(&format!("{tenant}?purge=true")).await.expect(409);
+    let purge = operator
+        .delete(&format!("{tenant}?purge=true"))
+        .await
+        .expect(409);
     assert_eq!(purge["code"], "TENANT_ADOPTED");
     operator.delete(&tenant).await.expect(200);
-    operator.post(&format!("{tenant}/undelete"), json!({})).await.expect(200);
+    operator
+        .post(&format!("{tenant}/undelete"), json!({}))
+        .await
+        .expect(200);
     clean(&dev, "a deletion that was taken back").await;
 
     dev.cli(&["tenants", "unadopt", "shop", "--yes"]).expect(0);
-    pg.run("shop_live", "SELECT setval('public.orders_id_seq', 2)").await;
-    let mut back = pg.connect("shop", "shop", "shop_live").await.expect("let in again");
-    sqlx::raw_sql("TABLE public.orders").execute(&mut back).await.expect("its own again");
+    pg.run("shop_live", "SELECT setval('public.orders_id_seq', 2)")
+        .await;
+    let mut back = pg
+        .connect("shop", "shop", "shop_live")
+        .await
+        .expect("let in again");
+    sqlx::raw_sql("TABLE public.orders")
+        .execute(&mut back)
+        .await
+        .expect("its own again");
     let after = dump(&dev).await;
     let sorted = |text: &str| {
         // A row that was written lies elsewhere.
@@ -164,15 +194,24 @@ async fn what_is_no_database_to_adopt_is_told() {
         ("postgres", "ADOPT_SYSTEM_DATABASE"),
         ("nowhere", "ADOPT_NO_DATABASE"),
     ] {
-        let refused = operator.post("/setup/adoptions", body(database)).await.expect(409);
+        let refused = operator
+            .post("/setup/adoptions", body(database))
+            .await
+            .expect(409);
         let found = refused["code"].as_str().expect("a code");
         assert!(found.starts_with(code), "{database}: {refused}");
     }
     let mut elsewhere = body("shop");
     elsewhere["dbHost"] = json!("db.example.com");
-    let refused = operator.post("/setup/adoptions", elsewhere).await.expect(422);
+    let refused = operator
+        .post("/setup/adoptions", elsewhere)
+        .await
+        .expect(422);
     assert_eq!(refused["errors"][0]["field"], "dbHost", "{refused}");
-    let not = operator.post("/setup/tenants/acme/unadopt", json!({})).await.expect(409);
+    let not = operator
+        .post("/setup/tenants/acme/unadopt", json!({}))
+        .await
+        .expect(409);
     assert_eq!(not["code"], "NOT_ADOPTED");
     clean(&dev, "nothing").await;
 }
