@@ -59,8 +59,7 @@ async fn clean(dev: &Dev, after: &str) {
     assert_eq!(told.code, 0, "after {after}: {told}");
 }
 
-/// Tried without the grants on what is there: the product reads nothing; with the owner's login left in: the
-/// former program goes on writing; without `give_back`: the dump differs.
+/// What the product reads and writes, who is shut out, and what is dumped before and after.
 #[tokio::test]
 async fn a_database_is_served_as_any_other_and_goes_back_byte_for_byte() {
     let dev = Dev::start();

@@ -432,8 +432,6 @@ async fn a_database_is_used_as_a_tenants_and_given_back_as_it_was(world: World) 
         3,
         "what was written stays"
     );
-    // Tried by leaving out, one after another, the giving back of public's rights, of PUBLIC's on app, of the
-    // large object, of the connection limit, and the end of the admin's membership: each was told.
     assert_same(&before, &picture(&world, name).await);
     let mut reporting = world
         .open(name, "reporting", crate::world::PASSWORD)
@@ -490,7 +488,6 @@ async fn what_was_changed_since_the_look_is_not_taken(world: World) {
     let grant = format!("GRANT TEMPORARY ON DATABASE {} TO reporting", theirs.name);
     sql(&mut superuser, &grant).await.expect("granted");
     let taken = adoption::take(&mut conn, &theirs.name, &mark, &former, &agreed()).await;
-    // Tried without the proof in the transaction: it was taken, and the right was lost.
     assert!(taken.is_err(), "somebody granted something in between");
     assert_eq!(
         databases::mark_of(&mut conn, &theirs.name)
@@ -545,7 +542,6 @@ async fn what_needs_our_tables_keeps_them_from_going(world: World) {
     .expect("made");
     drop(owner);
     let mut inside = inside(&world, &theirs).await;
-    // Tried without the look before the drop: view and foreign key were gone.
     let held = adoption::held_by(&mut inside).await.expect("asked");
     assert_eq!(held.len(), 2, "{held:?}");
     let out = adoption::unfurnish(&mut conn, &mut inside, &mark, &former).await;

@@ -121,7 +121,6 @@ async fn unadopt(life: &Lifecycle, next: &Lifecycle) {
     assert!(matches!(end, Finished::Done), "{end:?}");
 }
 
-/// Tried with the undoing of `close`, of `furnish` and of `logins` left out, one after another.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_adoption_that_fails_at_any_point_leaves_the_database_as_it_was() {
     let world = World::new().await;
@@ -153,7 +152,6 @@ async fn an_adoption_that_fails_at_any_point_leaves_the_database_as_it_was() {
     world.end().await;
 }
 
-/// Tried with a look that takes a second picture after the database was taken: it was given to the admin.
 #[tokio::test(flavor = "multi_thread")]
 async fn both_ways_of_a_driver_that_is_gone_are_finished_by_another() {
     let world = World::new().await;
@@ -193,7 +191,6 @@ async fn both_ways_of_a_driver_that_is_gone_are_finished_by_another() {
     world.end().await;
 }
 
-/// Tried without the question in `delete.rs`: the database was dropped.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_adopted_database_is_dropped_only_when_its_grace_period_has_ended() {
     let world = World::new().await;
