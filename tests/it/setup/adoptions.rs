@@ -208,7 +208,7 @@ async fn what_is_no_database_to_adopt_is_told() {
         .expect(422);
     assert_eq!(refused["errors"][0]["field"], "dbHost", "{refused}");
     let not = operator
-        .post("/setup/tenants/acme/unadopt", json!({}))
+        .post(&format!("/setup/tenants/{}/unadopt", acme.id), json!({}))
         .await
         .expect(409);
     assert_eq!(not["code"], "NOT_ADOPTED");
