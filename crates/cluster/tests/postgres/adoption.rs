@@ -432,6 +432,7 @@ async fn a_database_is_used_as_a_tenants_and_given_back_as_it_was(world: World) 
         3,
         "what was written stays"
     );
+    // Tried with the schemas' rights not given back: PUBLIC's CREATE on `app` was gone.
     assert_same(&before, &picture(&world, name).await);
     let mut reporting = world
         .open(name, "reporting", crate::world::PASSWORD)
@@ -488,6 +489,7 @@ async fn what_was_changed_since_the_look_is_not_taken(world: World) {
     let grant = format!("GRANT TEMPORARY ON DATABASE {} TO reporting", theirs.name);
     sql(&mut superuser, &grant).await.expect("granted");
     let taken = adoption::take(&mut conn, &theirs.name, &mark, &former, &agreed()).await;
+    // Tried without the proof in the transaction: it was taken.
     assert!(taken.is_err(), "somebody granted something in between");
     assert_eq!(
         databases::mark_of(&mut conn, &theirs.name)
