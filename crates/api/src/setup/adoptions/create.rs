@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::LOCATION;
-use http::{HeaderValue, StatusCode};
 use tenantry_lifecycle::{Idempotency, Telling};
 
 use super::request::{Adoption, Written};
@@ -14,9 +14,8 @@ use crate::json::Body;
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Operate;
-use crate::setup::progress::{self, Accepted, Outcome, PREFERENCE_APPLIED};
+use crate::setup::progress::{self, Accepted, Outcome, RespondAsync};
 use crate::setup::tenants::create::check_domain;
-use crate::setup::tenants::idempotency::RespondAsync;
 use crate::setup::tenants::{IdempotencyKey, created, request_hash};
 
 /// Makes a tenant of a database that exists on a registered cluster, where it stands: nothing is copied. When this
@@ -61,7 +60,7 @@ use crate::setup::tenants::{IdempotencyKey, created, request_hash};
 pub(crate) async fn handle(
     operator: Operator<Operate>,
     State(app): State<App>,
-    RespondAsync(respond_async): RespondAsync,
+    prefer: RespondAsync,
     IdempotencyKey(key): IdempotencyKey,
     Body(adoption): Body<Adoption>,
 ) -> Result<Response, Problem> {
@@ -81,14 +80,8 @@ pub(crate) async fn handle(
         .adopt(adoption.into(), operator.asker(), idempotency)
         .await
         .map_err(|error| Adoption::problem_of(fields, error))?;
-    if respond_async {
-        let mut response = progress::accepted(started.operation_id, started.tenant_id);
-        let applied = HeaderValue::from_static("respond-async");
-        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
-        return Ok(response);
-    }
-    match progress::outcome(&app, started.operation_id).await? {
-        Outcome::StillRunning => Ok(progress::accepted(started.operation_id, started.tenant_id)),
+    match progress::outcome(&app, started.operation_id, started.tenant_id, prefer).await? {
+        Outcome::GoesOn(response) => Ok(response),
         Outcome::Done => {
             let reader = started.replay.then(|| operator.asker());
             let answer =

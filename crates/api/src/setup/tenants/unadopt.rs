@@ -13,7 +13,7 @@ use crate::context::{Operator, Path};
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::rights::Operate;
-use crate::setup::progress::{self, Accepted, Outcome};
+use crate::setup::progress::{self, Accepted, Outcome, RespondAsync};
 
 /// A database that was given back.
 #[derive(Serialize, ToSchema)]
@@ -52,11 +52,12 @@ pub(crate) struct Unadopted {
 pub(crate) async fn handle(
     operator: Operator<Operate>,
     State(app): State<App>,
+    prefer: RespondAsync,
     Path(tenant): Path<TenantRef>,
 ) -> Result<Response, Problem> {
     let started = app.lifecycle.unadopt(&tenant, operator.asker()).await?;
-    match progress::outcome(&app, started.operation_id).await? {
-        Outcome::StillRunning => Ok(progress::accepted(started.operation_id, started.tenant_id)),
+    match progress::outcome(&app, started.operation_id, started.tenant_id, prefer).await? {
+        Outcome::GoesOn(response) => Ok(response),
         Outcome::Done => Ok(Json(Unadopted {
             success: true,
             tenant_id: started.tenant_id,
