@@ -68,6 +68,10 @@ fn all() -> Vec<Route> {
             setup::tenants::undelete::handle,
         ),
         post(
+            "/setup/tenants/{tenant}/unadopt",
+            setup::tenants::unadopt::handle,
+        ),
+        post(
             "/setup/tenants/{tenant}/suspend",
             setup::tenants::suspend::handle,
         ),
@@ -152,6 +156,8 @@ fn all() -> Vec<Route> {
             "/setup/operations/{operation}/abandon",
             setup::operations::abandon::handle,
         ),
+        post("/setup/adoptions", setup::adoptions::create::handle),
+        post("/setup/adoptions/check", setup::adoptions::check::handle),
         post("/setup/rollouts", setup::rollouts::create::handle),
         post("/setup/rotations", setup::rotations::create::handle),
         post("/setup/operators", setup::operators::create::handle),

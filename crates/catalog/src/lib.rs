@@ -9,6 +9,7 @@
 #[macro_use]
 mod words;
 
+pub mod adoptions;
 pub mod aliases;
 pub mod audit;
 pub mod births;

@@ -9,6 +9,7 @@
 //! touch what does not carry our [`Mark`].
 
 mod admin;
+pub mod adoption;
 mod alter;
 mod clearance;
 pub mod databases;

@@ -83,25 +83,27 @@ async fn furnish(inside: &mut AdminConn) -> Result<(), ClusterError> {
         }
     }
     let (owner, app, readonly) = (groups::OWNER, groups::APP, groups::READONLY);
-    // The identity has SELECT for the tenant's logins and nothing else: REFERENCES or TRIGGER would
-    // let them have code run when the admin writes it.
+    let (house, defaults) = (house(), default_privileges("public, tenantry"));
     let sql = format!(
         "ALTER SCHEMA public OWNER TO {owner};
          REVOKE ALL ON SCHEMA public FROM PUBLIC;
          GRANT USAGE ON SCHEMA public TO {app}, {readonly};
+         {house};
+         {defaults}"
+    );
+    inside.run(sql).await?;
+    closed(inside).await
+}
 
-         CREATE SCHEMA tenantry AUTHORIZATION {owner};
+/// The schemas that are ours in each database of a tenant, with the empty identity.
+///
+/// The identity has SELECT for the tenant's logins and nothing else: REFERENCES or TRIGGER would let them
+/// have code run when the admin writes it.
+pub(crate) fn house() -> String {
+    let (owner, app, readonly) = (groups::OWNER, groups::APP, groups::READONLY);
+    format!(
+        "CREATE SCHEMA tenantry AUTHORIZATION {owner};
          GRANT USAGE ON SCHEMA tenantry TO {app}, {readonly};
-
-         ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public, tenantry
-             GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {app};
-         ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public, tenantry
-             GRANT USAGE, SELECT ON SEQUENCES TO {app};
-         ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public, tenantry
-             GRANT SELECT ON TABLES TO {readonly};
-         ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public, tenantry
-             GRANT SELECT ON SEQUENCES TO {readonly};
-
          CREATE SCHEMA tenantry_self;
          GRANT USAGE ON SCHEMA tenantry_self TO {owner}, {app}, {readonly};
          CREATE TABLE tenantry_self.identity (
@@ -110,10 +112,23 @@ async fn furnish(inside: &mut AdminConn) -> Result<(), ClusterError> {
              database_id   uuid NOT NULL,
              epoch         bigint NOT NULL
          );
-         GRANT SELECT ON tenantry_self.identity TO {owner}, {app}, {readonly};"
-    );
-    inside.run(sql).await?;
-    closed(inside).await
+         GRANT SELECT ON tenantry_self.identity TO {owner}, {app}, {readonly}"
+    )
+}
+
+/// Who may use what migrations make in these schemas.
+pub(crate) fn default_privileges(schemas: &str) -> String {
+    let (owner, app, readonly) = (groups::OWNER, groups::APP, groups::READONLY);
+    format!(
+        "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schemas}
+             GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {app};
+         ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schemas}
+             GRANT USAGE, SELECT ON SEQUENCES TO {app};
+         ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schemas}
+             GRANT SELECT ON TABLES TO {readonly};
+         ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schemas}
+             GRANT SELECT ON SEQUENCES TO {readonly}"
+    )
 }
 
 /// Asks Postgres whether it holds, as a REVOKE without the right to revoke only warns.

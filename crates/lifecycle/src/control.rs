@@ -9,8 +9,8 @@ use crate::asker::Asker;
 use crate::engine::{Failure, Kind, OnFailure};
 use crate::error::StartError;
 use crate::{
-    Create, Credentials, Delete, EndLogin, IssueLogin, Lifecycle, Migrate, Purge, Resume,
-    RetireCredentials, Rotate, RotateAll, Spare, Suspend, Undelete, Unspare,
+    Adopt, Create, Credentials, Delete, EndLogin, IssueLogin, Lifecycle, Migrate, Purge, Resume,
+    RetireCredentials, Rotate, RotateAll, Spare, Suspend, Unadopt, Undelete, Unspare,
 };
 
 /// What came of a decision.
@@ -63,6 +63,8 @@ pub fn shapes() -> Vec<Shape> {
         of::<RetireCredentials>(),
         of::<IssueLogin>(),
         of::<EndLogin>(),
+        of::<Adopt>(),
+        of::<Unadopt>(),
     ];
     kinds.into()
 }

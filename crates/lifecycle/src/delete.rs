@@ -182,6 +182,7 @@ impl Lifecycle {
             return Ok(None);
         }
         let purge = wanted.purges();
+        crate::adopt::may_end(&mut tx, &tenant, wanted == Wanted::Purge).await?;
         // An operation that waits for a person gives way: there will be nothing left to repair.
         let superseded = if purge {
             operations::supersede_parked(&mut tx, tenant_id, id).await?

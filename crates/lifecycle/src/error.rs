@@ -3,6 +3,7 @@
 use tenantry_catalog::CatalogError;
 use tenantry_catalog::pause::Pause;
 use tenantry_cluster::ClusterError;
+use tenantry_cluster::adoption::Refusal;
 use tenantry_cluster::preflight::{Finding, Room};
 use tenantry_types::{ErrorKind, OperationId, Timestamp};
 
@@ -69,6 +70,18 @@ pub enum StartError {
     /// The tenant is not in a state in which this can be done.
     #[error("{0}")]
     WrongState(&'static str),
+    /// The database cannot be taken over, for these reasons.
+    #[error("the database cannot be adopted")]
+    CannotAdopt(Vec<Refusal>),
+    /// The tenant's database was adopted, and is not dropped before its grace period has ended.
+    #[error("the tenant's database was adopted")]
+    Adopted,
+    /// The tenant's database was not adopted.
+    #[error("the tenant's database was not adopted")]
+    NotAdopted,
+    /// The adopted database cannot be given back as it was, for these reasons.
+    #[error("the adopted database cannot be given back")]
+    AdoptionHeld(Vec<String>),
     /// With what is to be added, the tenant's metadata would be larger than it may be.
     #[error("the metadata would be too large")]
     MetadataTooLarge,
@@ -143,6 +156,10 @@ impl StartError {
             | Self::AliasTaken
             | Self::InProgress(_)
             | Self::WrongState(_)
+            | Self::CannotAdopt(_)
+            | Self::Adopted
+            | Self::NotAdopted
+            | Self::AdoptionHeld(_)
             | Self::Ended(_)
             | Self::NotCancellable(_)
             | Self::OverlapRunning(_)
@@ -179,6 +196,12 @@ impl StartError {
             Self::DomainTaken => "DOMAIN_TAKEN",
             Self::InProgress(_) => "OPERATION_IN_PROGRESS",
             Self::WrongState(_) => "WRONG_STATE",
+            Self::CannotAdopt(refusals) => {
+                refusals.first().map_or("ADOPT_NO_DATABASE", Refusal::code)
+            }
+            Self::Adopted => "TENANT_ADOPTED",
+            Self::NotAdopted => "NOT_ADOPTED",
+            Self::AdoptionHeld(_) => "ADOPTION_HELD",
             Self::UnknownOperation => "OPERATION_NOT_FOUND",
             Self::Ended(_) => "OPERATION_ENDED",
             Self::NotCancellable(_) => "OPERATION_NOT_CANCELLABLE",

@@ -5,6 +5,7 @@
 //! the next start) takes the operation up where its journal stands. This crate opens no tenant
 //! connection itself: it asks `tenantry-router` to prove the way.
 
+mod adopt;
 mod aliases;
 mod answer;
 mod asker;
@@ -51,6 +52,9 @@ mod worker;
 
 use std::sync::Arc;
 
+pub use adopt::{
+    Adopt, AdoptTenant, Checked as AdoptionChecked, STEPS as ADOPT_STEPS, UNADOPT_STEPS, Unadopt,
+};
 pub use aliases::AliasRef;
 pub use answer::{Created, OperationView, StepView, Telling};
 pub use asker::{Asker, Idempotency};
@@ -81,6 +85,7 @@ pub use temporary::{
     END_STEPS as END_LOGIN_STEPS, EndLogin, IssueLogin, Made as MadeLogin,
     STEPS as ISSUE_LOGIN_STEPS, Wanted as WantedLogin,
 };
+pub use tenantry_cluster::adoption::{Consent as AdoptionConsent, Refusal as AdoptionRefusal};
 pub use tenantry_cluster::preflight::{About, Finding, Room};
 pub use undelete::{STEPS as UNDELETE_STEPS, Undelete};
 pub use unspare::{STEPS as UNSPARE_STEPS, Unspare};

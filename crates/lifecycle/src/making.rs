@@ -299,12 +299,32 @@ pub(crate) async fn record(
     template: &Origin,
 ) -> Result<Rows, StepError> {
     let name = names::spare(database);
+    record_as(
+        deps,
+        conn,
+        operation,
+        (cluster, database),
+        name,
+        &template.schema,
+    )
+    .await
+}
+
+/// [`record`] for a database of another name, at these migrations.
+pub(crate) async fn record_as(
+    deps: &Deps,
+    conn: &mut PgConnection,
+    operation: OperationId,
+    (cluster, database): (ClusterId, DatabaseId),
+    name: DbName,
+    schema: &str,
+) -> Result<Rows, StepError> {
     let new = NewDatabase {
         id: database,
         cluster_id: cluster,
         name: &name,
         operation_id: Some(operation),
-        schema: &template.schema,
+        schema,
     };
     databases::insert_making(conn, &new)
         .await

@@ -16,8 +16,8 @@ use crate::engine::{self, Drive, End, Failure, Kind, Lease, StepError, spans};
 use crate::error::StartError;
 use crate::pause::kinds_when_paused;
 use crate::{
-    Create, Credentials, Delete, EndLogin, IssueLogin, Lifecycle, Migrate, Purge, Resume,
-    RetireCredentials, Rotate, RotateAll, Spare, Suspend, Undelete, Unspare,
+    Adopt, Create, Credentials, Delete, EndLogin, IssueLogin, Lifecycle, Migrate, Purge, Resume,
+    RetireCredentials, Rotate, RotateAll, Spare, Suspend, Unadopt, Undelete, Unspare,
 };
 
 /// Looks for operations without a driver, at the start and by period.
@@ -204,6 +204,24 @@ async fn take_up(life: &Lifecycle, operation: Operation) {
                 &operation,
                 &lease,
                 EndLogin::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Adopt::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Adopt::resume(life, &operation, lease.clone()).await,
+            )
+            .await
+        }
+        Unadopt::NAME => {
+            resume(
+                life,
+                &operation,
+                &lease,
+                Unadopt::resume(life, &operation, lease.clone()).await,
             )
             .await
         }

@@ -229,6 +229,23 @@ async fn every_document_has_the_keys_of_the_page() {
         0,
         &json(&["tenants", "undelete", "globex"]),
     );
+    for sql in [
+        "CREATE ROLE legacy_of LOGIN",
+        "CREATE DATABASE legacy OWNER legacy_of",
+    ] {
+        dev.pg().run("postgres", sql).await;
+    }
+    let adopt = ["tenants", "adopt", "--database", "legacy", "--slug", "old"];
+    let looked = json(&[&adopt[..], &["--check"]].concat());
+    check("adoption", 0, &looked);
+    check("tenantry tenants adopt", 0, &json(&adopt));
+    let again = json(&[&adopt[..], &["--check"]].concat());
+    check("adoption", 4, &again);
+    check(
+        "tenantry tenants unadopt",
+        0,
+        &json(&["tenants", "unadopt", "old", "--yes"]),
+    );
     let update = ["tenants", "update", "globex", "--max-connections", "3"];
     check("tenantry tenants update", 0, &json(&update));
     let rename = [

@@ -29,6 +29,15 @@ async fn every_call_that_changes_something_leaves_a_line() {
         panic!("four tenants");
     };
     operator.delete(&of(back)).await.expect(200);
+    for database in ["old_one", "older_one"] {
+        pg.run("postgres", &format!("CREATE ROLE {database}_of LOGIN"))
+            .await;
+        let made = format!("CREATE DATABASE {database} OWNER {database}_of");
+        pg.run("postgres", &made).await;
+    }
+    let body = json!({ "name": "Older", "slug": "older", "dbName": "older_one" });
+    let adopted = operator.post("/setup/adoptions", body).await.expect(201);
+    let adopted = adopted["tenantId"].as_str().expect("an id").to_owned();
     let reason = json!({ "reason": "unpaid" });
     operator
         .post(&format!("{}/suspend", of(asleep)), reason.clone())
@@ -104,6 +113,15 @@ async fn every_call_that_changes_something_leaves_a_line() {
             ("PATCH", "/setup/tenants/{tenant}") => (of(&acme.id), json!({ "name": "Other" })),
             ("POST", "/setup/tenants/{tenant}/undelete") => {
                 (format!("{}/undelete", of(back)), Value::Null)
+            }
+            // Only looks.
+            ("POST", "/setup/adoptions/check") => continue,
+            ("POST", "/setup/adoptions") => (
+                route.path.to_owned(),
+                json!({ "name": "Old", "slug": "old", "dbName": "old_one" }),
+            ),
+            ("POST", "/setup/tenants/{tenant}/unadopt") => {
+                (format!("{}/unadopt", of(&adopted)), Value::Null)
             }
             ("POST", "/setup/tenants/{tenant}/suspend") => {
                 (format!("{}/suspend", of(awake)), reason.clone())

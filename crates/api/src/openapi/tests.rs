@@ -174,6 +174,7 @@ fn requests() -> Vec<Request> {
         body::<setup::operations::reason::OptionalReason>("OperationReason"),
         body::<setup::operations::reason::RequiredReason>("AbandonReason"),
         body::<setup::operators::create::NewOperator>("NewOperator"),
+        body::<setup::adoptions::Adoption>("NewAdoption"),
         body::<setup::rollouts::create::Rollout>("NewRollout"),
         body::<setup::doctor::create::Wanted>("NewDoctorRun"),
         body::<setup::pause::create::NewPause>("NewPause"),

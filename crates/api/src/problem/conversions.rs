@@ -121,6 +121,20 @@ impl From<StartError> for Problem {
                 });
                 Self::new(kind, code).errors(errors.collect())
             }
+            StartError::CannotAdopt(refusals) => {
+                let texts: Vec<String> = refusals
+                    .iter()
+                    .map(|refusal| format!("{}.", refusal.to_string().trim_end_matches('.')))
+                    .collect();
+                let errors = texts.iter().map(|text| FieldError::new("database", text.clone()));
+                Self::new(kind, code)
+                    .errors(errors.collect())
+                    .detail(texts.first().cloned().unwrap_or_default())
+            }
+            StartError::AdoptionHeld(why) => Self::new(kind, code).detail(format!(
+                "The database cannot be given back as it was: {}.",
+                why.join("; ")
+            )),
             StartError::WrongState(why)
             | StartError::Ended(why)
             | StartError::NotCancellable(why) => Self::new(kind, code).detail(sentence(why)),

@@ -33,6 +33,92 @@ fn find(code: &str) -> Option<&'static (&'static str, u16, &'static str)> {
 /// Every code that can be answered, with its status and its sentence. A page of `docs/errors` says
 /// more of each.
 const TEXTS: &[(&str, u16, &str)] = &[
+    (
+        "ADOPTION_HELD",
+        409,
+        "The adopted database cannot be given back as it was.",
+    ),
+    (
+        "ADOPT_ENCODING",
+        409,
+        "The database's encoding is not UTF8.",
+    ),
+    (
+        "ADOPT_EXTENSIONS",
+        409,
+        "The database has extensions that Postgres does not trust.",
+    ),
+    (
+        "ADOPT_LOGINS_TAKEN",
+        409,
+        "Other roles have the names that the database's logins would get.",
+    ),
+    (
+        "ADOPT_NAME",
+        409,
+        "The database's name cannot be kept; rename it first.",
+    ),
+    (
+        "ADOPT_NO_DATABASE",
+        409,
+        "The cluster has no such database.",
+    ),
+    (
+        "ADOPT_OTHERS_OWN",
+        409,
+        "Other roles than the owner own something in the database.",
+    ),
+    (
+        "ADOPT_OTHER_LOGINS",
+        409,
+        "Other roles have rights on the database; agree that they are shut out.",
+    ),
+    (
+        "ADOPT_OWNER",
+        409,
+        "The database cannot be taken over from its owner.",
+    ),
+    (
+        "ADOPT_PREPARED",
+        409,
+        "Prepared transactions are open in the database.",
+    ),
+    (
+        "ADOPT_REPLICATION",
+        409,
+        "The database takes part in logical replication.",
+    ),
+    (
+        "ADOPT_RIGHTS_PASSED_ON",
+        409,
+        "Rights on the database were passed on by others than its owner.",
+    ),
+    (
+        "ADOPT_SESSIONS",
+        409,
+        "Sessions are open in the database; agree that they are ended.",
+    ),
+    (
+        "ADOPT_SYSTEM_DATABASE",
+        409,
+        "This is no customer's database.",
+    ),
+    ("ADOPT_TAKEN", 409, "The database is a tenant's already."),
+    (
+        "ADOPT_TOO_LARGE",
+        409,
+        "The database has more tables than the server can lock at once.",
+    ),
+    (
+        "ADOPT_TRACES",
+        409,
+        "The database holds what only a tenant's database may.",
+    ),
+    (
+        "ADOPT_UNSAFE",
+        409,
+        "The database holds what a tenant's database must not.",
+    ),
     ("ALIAS_NOT_FOUND", 404, "The tenant has no such alias."),
     (
         "ALIAS_TAKEN",
@@ -233,6 +319,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         500,
         "A database could not be migrated; its result says why.",
     ),
+    (
+        "NOT_ADOPTED",
+        409,
+        "The tenant's database was not adopted; delete the tenant instead.",
+    ),
     ("NOT_FOUND", 404, "There is nothing at this address."),
     (
         "NO_CAPACITY",
@@ -331,6 +422,11 @@ const TEXTS: &[(&str, u16, &str)] = &[
         "TEMPLATE_FAILED",
         500,
         "The template for new databases could not be made. Nothing was kept.",
+    ),
+    (
+        "TENANT_ADOPTED",
+        409,
+        "The tenant's database was adopted: un-adopt it, or delete the tenant and let the grace period end.",
     ),
     (
         "TENANT_BUSY",

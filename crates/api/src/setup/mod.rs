@@ -1,5 +1,6 @@
 //! The setup API, at the base domain, for operators.
 
+pub(crate) mod adoptions;
 pub(crate) mod audit;
 pub(crate) mod clusters;
 pub(crate) mod doctor;

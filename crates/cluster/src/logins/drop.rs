@@ -50,7 +50,10 @@ pub async fn drop(
 }
 
 /// [`drop`] for a login whose database stays: whatever names it there leaves a tombstone, too.
-pub(super) async fn drop_or_bury(
+///
+/// # Errors
+/// [`ClusterError::NotOurs`] when the login has another mark.
+pub async fn drop_or_bury(
     conn: &mut AdminConn,
     name: &RoleName,
     mark: &Mark,

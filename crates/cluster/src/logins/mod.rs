@@ -13,7 +13,7 @@ mod drop;
 mod retire;
 pub mod temporary;
 
-pub use drop::{Dropped, drop, sweep, tombstones};
+pub use drop::{Dropped, drop, drop_or_bury, sweep, tombstones};
 pub use retire::{retire, sessions_of};
 use tenantry_types::{DbName, RoleName};
 

@@ -25,6 +25,7 @@ pub(crate) struct World {
     pub(crate) template: DbName,
     pub(crate) version: u32,
     pub(crate) port: u16,
+    pub(crate) bin: std::path::PathBuf,
     numbers: Arc<AtomicU64>,
 }
 
@@ -49,6 +50,7 @@ impl World {
             template: db("none_yet"),
             version: server.version(),
             port: server.port(),
+            bin: server.bin_dir().to_owned(),
             numbers: Arc::default(),
         }
     }

@@ -10,7 +10,9 @@ use tenantry_catalog::{
     change_log, databases, domain_claims, domains, idempotency, operation_secrets, tenants,
 };
 use tenantry_tenantdb::{passwords, schema_digest};
-use tenantry_types::{DatabaseId, ErrorKind, OperationId, Secret, Slug, TenantId, UserId, metric};
+use tenantry_types::{
+    ClusterId, DatabaseId, ErrorKind, OperationId, Secret, Slug, TenantId, UserId, metric,
+};
 use tenantry_vault::Place;
 use tokio::sync::Mutex;
 
@@ -24,7 +26,7 @@ use crate::place::{self, Durability, Session};
 use crate::{Lifecycle, Started, placement};
 
 /// Under this name the first person is sealed in the operation.
-const ADMIN: &str = "admin";
+pub(crate) const ADMIN: &str = "admin";
 
 impl Lifecycle {
     /// Begins to make a tenant; see [`Lifecycle::wait`] for its end and [`Lifecycle::created`] for
@@ -187,21 +189,7 @@ impl Create {
         if self.params.lock().await.admin_id.is_none() {
             return Ok(None);
         }
-        let operation = self.lease.operation();
-        let mut conn = self.life.deps().catalog.acquire().await?;
-        let Some(sealed) = operation_secrets::get(&mut conn, operation, ADMIN).await? else {
-            return Ok(None);
-        };
-        drop(conn);
-        let text = self
-            .life
-            .deps()
-            .admin_keys
-            .open(&Place::operation_secret(operation, ADMIN), &sealed)
-            .map_err(|error| place::vault_failure(&error))?;
-        serde_json::from_str(text.expose())
-            .map(Some)
-            .map_err(|error| place::vault_failure(&error))
+        sealed_admin(&self.life, self.lease.operation()).await
     }
 
     /// The hash of the first person's password: worked out since the beginning, or now after a crash.
@@ -217,6 +205,26 @@ impl Create {
             Err(error) => Err(place::vault_failure(&error)),
         }
     }
+}
+
+/// The first person of an operation, unsealed.
+pub(crate) async fn sealed_admin(
+    life: &Lifecycle,
+    operation: OperationId,
+) -> Result<Option<SealedAdmin>, StepError> {
+    let mut conn = life.deps().catalog.acquire().await?;
+    let Some(sealed) = operation_secrets::get(&mut conn, operation, ADMIN).await? else {
+        return Ok(None);
+    };
+    drop(conn);
+    let text = life
+        .deps()
+        .admin_keys
+        .open(&Place::operation_secret(operation, ADMIN), &sealed)
+        .map_err(|error| place::vault_failure(&error))?;
+    serde_json::from_str(text.expose())
+        .map(Some)
+        .map_err(|error| place::vault_failure(&error))
 }
 
 /// The rows were written when the operation began; there is nothing left to do.
@@ -244,7 +252,7 @@ fn may_go_on(error: &StartError) -> bool {
     matches!(error, StartError::Cluster(error) if error.kind() == ErrorKind::Unavailable)
 }
 
-fn hash(life: &Lifecycle, password: &Secret) -> super::Hashing {
+pub(crate) fn hash(life: &Lifecycle, password: &Secret) -> super::Hashing {
     let (password, hashing) = (password.clone(), life.deps().hashing.clone());
     tokio::spawn(async move { hashing.hash(password).await })
 }
@@ -259,10 +267,21 @@ struct Birth {
     rows: Option<Rows>,
 }
 
-struct FirstPerson {
+pub(crate) struct FirstPerson {
     email: String,
-    password: Secret,
+    pub(crate) password: Secret,
     made: bool,
+}
+
+impl FirstPerson {
+    pub(crate) fn of(life: &Lifecycle, admin: &super::AdminUser) -> Self {
+        let made = || life.deps().entropy.password();
+        Self {
+            email: admin.email.as_str().to_owned(),
+            password: admin.password.clone().unwrap_or_else(made),
+            made: admin.password.is_none(),
+        }
+    }
 }
 
 /// What a request to create came to.
@@ -308,11 +327,10 @@ impl Birth {
                 template: None,
                 base: None,
             },
-            admin: wanted.admin.as_ref().map(|admin| FirstPerson {
-                email: admin.email.as_str().to_owned(),
-                password: admin.password.clone().unwrap_or_else(|| entropy.password()),
-                made: admin.password.is_none(),
-            }),
+            admin: wanted
+                .admin
+                .as_ref()
+                .map(|admin| FirstPerson::of(life, admin)),
             rows: None,
         }
     }
@@ -372,9 +390,12 @@ impl Birth {
         if let Some(refusal) = placement::refusal(place) {
             return Err(Recorded::NoPlace(refusal));
         }
-        self.record_tenant(life, &mut tx, wanted).await?;
+        let place = (self.tenant_id, self.params.cluster_id);
+        take_names(life, &mut tx, place, wanted).await?;
         self.record_database(life, &mut tx).await?;
-        self.seal_admin(life, &mut tx).await?;
+        if let Some(admin) = &self.admin {
+            seal_admin(life, &mut tx, self.operation_id, admin).await?;
+        }
         life.audit(
             &mut tx,
             asker,
@@ -394,55 +415,6 @@ impl Birth {
         .await?;
         tx.commit().await?;
         Ok(fence)
-    }
-
-    /// Takes the names: the slug and the domains.
-    async fn record_tenant(
-        &self,
-        life: &Lifecycle,
-        conn: &mut PgConnection,
-        wanted: &CreateTenant,
-    ) -> Result<(), StartError> {
-        let tenant = NewTenant {
-            id: self.tenant_id,
-            slug: &wanted.slug,
-            name: &wanted.name,
-            plan: &wanted.plan,
-            status: Status::Provisioning,
-            metadata: &wanted.metadata,
-            cluster_id: self.params.cluster_id,
-        };
-        tenants::insert(conn, &tenant)
-            .await
-            .map_err(tenant_refused)?;
-        let mut primary = &wanted.slug;
-        if let Some(PrimaryDomain::Subdomain(label)) = &wanted.primary_domain {
-            primary = label;
-        }
-        let other = (*primary != wanted.slug).then_some(primary);
-        for name in std::iter::once(&wanted.slug).chain(other) {
-            let domain = domains::Domain {
-                name: name.as_str().to_owned(),
-                tenant_id: self.tenant_id,
-                kind: domains::Kind::Subdomain,
-                is_primary: name == primary,
-                redirects_until: None,
-            };
-            let inserted = domains::insert(conn, &domain).await;
-            inserted.map_err(|error| match error {
-                // Another tenant's label, or its former slug as long as that redirects.
-                domains::InsertError::DomainTaken(_) if *name == wanted.slug => {
-                    StartError::SlugTaken
-                }
-                error => domain_refused(error),
-            })?;
-        }
-        // Not served before it is proven; until then the subdomain is the primary one.
-        if let Some(PrimaryDomain::Custom(name)) = &wanted.primary_domain {
-            crate::domains::wish(life.deps(), conn, self.tenant_id, name).await?;
-            domain_claims::want_primary(conn, self.tenant_id, Some(name)).await?;
-        }
-        Ok(())
     }
 
     /// Takes a spare; with none at hand, writes the rows of a database to be made.
@@ -473,30 +445,76 @@ impl Birth {
         }
         Ok(())
     }
+}
 
-    async fn seal_admin(
-        &self,
-        life: &Lifecycle,
-        conn: &mut PgConnection,
-    ) -> Result<(), StartError> {
-        let Some(admin) = &self.admin else {
-            return Ok(());
-        };
-        let text = serde_json::to_string(&SealedAdmin {
-            email: admin.email.clone(),
-            password: admin.password.expose().to_owned(),
-            made: admin.made,
-        })
-        .map_err(|error| StartError::Vault(Box::new(error)))?;
-        let place = Place::operation_secret(self.operation_id, ADMIN);
-        let sealed = life
-            .deps()
-            .admin_keys
-            .seal(&life.deps().entropy, &place, &Secret::new(text))
-            .map_err(|error| StartError::Vault(Box::new(error)))?;
-        operation_secrets::put(conn, self.operation_id, ADMIN, &sealed, None).await?;
-        Ok(())
+/// Takes the names: the slug and the domains.
+pub(crate) async fn take_names(
+    life: &Lifecycle,
+    conn: &mut PgConnection,
+    (tenant_id, cluster_id): (TenantId, ClusterId),
+    wanted: &CreateTenant,
+) -> Result<(), StartError> {
+    let tenant = NewTenant {
+        id: tenant_id,
+        slug: &wanted.slug,
+        name: &wanted.name,
+        plan: &wanted.plan,
+        status: Status::Provisioning,
+        metadata: &wanted.metadata,
+        cluster_id,
+    };
+    tenants::insert(conn, &tenant)
+        .await
+        .map_err(tenant_refused)?;
+    let mut primary = &wanted.slug;
+    if let Some(PrimaryDomain::Subdomain(label)) = &wanted.primary_domain {
+        primary = label;
     }
+    let other = (*primary != wanted.slug).then_some(primary);
+    for name in std::iter::once(&wanted.slug).chain(other) {
+        let domain = domains::Domain {
+            name: name.as_str().to_owned(),
+            tenant_id,
+            kind: domains::Kind::Subdomain,
+            is_primary: name == primary,
+            redirects_until: None,
+        };
+        let inserted = domains::insert(conn, &domain).await;
+        inserted.map_err(|error| match error {
+            // Another tenant's label, or its former slug as long as that redirects.
+            domains::InsertError::DomainTaken(_) if *name == wanted.slug => StartError::SlugTaken,
+            error => domain_refused(error),
+        })?;
+    }
+    // Not served before it is proven; until then the subdomain is the primary one.
+    if let Some(PrimaryDomain::Custom(name)) = &wanted.primary_domain {
+        crate::domains::wish(life.deps(), conn, tenant_id, name).await?;
+        domain_claims::want_primary(conn, tenant_id, Some(name)).await?;
+    }
+    Ok(())
+}
+
+/// Seals the first person in the operation.
+pub(crate) async fn seal_admin(
+    life: &Lifecycle,
+    conn: &mut PgConnection,
+    operation: OperationId,
+    admin: &FirstPerson,
+) -> Result<(), StartError> {
+    let text = serde_json::to_string(&SealedAdmin {
+        email: admin.email.clone(),
+        password: admin.password.expose().to_owned(),
+        made: admin.made,
+    })
+    .map_err(|error| StartError::Vault(Box::new(error)))?;
+    let place = Place::operation_secret(operation, ADMIN);
+    let sealed = life
+        .deps()
+        .admin_keys
+        .seal(&life.deps().entropy, &place, &Secret::new(text))
+        .map_err(|error| StartError::Vault(Box::new(error)))?;
+    operation_secrets::put(conn, operation, ADMIN, &sealed, None).await?;
+    Ok(())
 }
 
 fn tenant_refused(error: tenants::InsertError) -> StartError {

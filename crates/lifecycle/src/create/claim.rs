@@ -174,7 +174,7 @@ async fn open(work: &Create) -> Result<i64, StepError> {
         .ok_or(StepError::Interrupted(None))
 }
 
-fn login_of(rows: &Rows, role: LoginRole) -> Option<&Login> {
+pub(crate) fn login_of(rows: &Rows, role: LoginRole) -> Option<&Login> {
     rows.logins.iter().find(|login| login.role == role)
 }
 
@@ -251,7 +251,7 @@ async fn way(
     proven.map_err(prove_failure)
 }
 
-fn prove_failure(error: ProveError) -> StepError {
+pub(crate) fn prove_failure(error: ProveError) -> StepError {
     crate::engine::Failure::new(
         error.kind(),
         error.code(),
@@ -261,7 +261,7 @@ fn prove_failure(error: ProveError) -> StepError {
     .into()
 }
 
-fn tenantdb_failure(error: tenantry_tenantdb::TenantDbError) -> StepError {
+pub(crate) fn tenantdb_failure(error: tenantry_tenantdb::TenantDbError) -> StepError {
     crate::engine::Failure::new(
         error.kind(),
         error.code(),

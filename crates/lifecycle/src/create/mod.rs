@@ -5,8 +5,8 @@
 //! the database where there was none, give it the tenant's name, prove the way into it as the
 //! tenant, and open it for requests.
 
-mod begin;
-mod claim;
+pub(crate) mod begin;
+pub(crate) mod claim;
 
 use std::sync::{Arc, OnceLock};
 
@@ -156,7 +156,7 @@ pub(crate) struct SealedAdmin {
 pub const STEPS: &[&str] = &["reserve", "template", "clone", "claim", "seed", "activate"];
 
 /// The password hash of the first person, worked out beside the other steps.
-type Hashing = JoinHandle<Result<PasswordHash, HashError>>;
+pub(crate) type Hashing = JoinHandle<Result<PasswordHash, HashError>>;
 
 /// The operation `create`.
 pub struct Create {

@@ -4,6 +4,7 @@
 //! its open sessions, which is the harder case: the next driver has to end them.
 #![expect(clippy::expect_used, reason = "a test says with a panic what is wrong")]
 
+mod adoptions;
 mod places;
 mod rotations;
 mod spares;

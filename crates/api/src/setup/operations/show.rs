@@ -275,9 +275,11 @@ async fn result_of(
     reader: &Asker,
 ) -> Result<Option<Value>, Problem> {
     let answer = match (operation.kind.as_str(), operation.status) {
-        ("create", Status::Done) => created::answer(app, operation.id, Telling::Once, Some(reader))
-            .await
-            .map(serde_json::to_value),
+        ("create" | "adopt", Status::Done) => {
+            created::answer(app, operation.id, Telling::Once, Some(reader))
+                .await
+                .map(serde_json::to_value)
+        }
         ("credentials", Status::Done) => {
             issued::answer(app, operation.id, Telling::Once, Some(reader))
                 .await

@@ -94,14 +94,14 @@ pub(crate) async fn handle(
 }
 
 /// A custom domain must not lie where the product itself, or another tenant's subdomain, answers.
-fn check_domain(request: &Request, app: &App) -> Result<(), Problem> {
+pub(in crate::setup) fn check_domain(request: &Request, app: &App) -> Result<(), Problem> {
     match &request.primary_domain {
         Some(PrimaryDomain::Custom(name)) => not_ours(name, "primaryDomain", &app.config),
         Some(PrimaryDomain::Subdomain(_)) | None => Ok(()),
     }
 }
 
-fn unknown_cluster(fields: &[&str]) -> Problem {
+pub(in crate::setup) fn unknown_cluster(fields: &[&str]) -> Problem {
     let errors = fields.iter().map(|field| {
         let message = match *field {
             "dbHost" => "is not, with `dbPort`, the address of a registered cluster",

@@ -15,11 +15,12 @@ pub(crate) mod resume;
 pub(crate) mod rotate_credentials;
 pub(crate) mod show;
 pub(crate) mod suspend;
+pub(crate) mod unadopt;
 pub(crate) mod undelete;
 pub(crate) mod update;
 
-mod idempotency;
-mod request;
+pub(in crate::setup) mod idempotency;
+pub(in crate::setup) mod request;
 mod turned;
 mod view;
 

@@ -92,12 +92,7 @@ impl Create {
         begun: &Value,
         progress: &mut Progress,
     ) -> Result<Value> {
-        let id = text(begun, "operationId");
-        let mut operation = follow::to_its_end(client, &id, progress).await?;
-        match text(&operation, "status").as_str() {
-            "done" => Ok(operation["result"].take()),
-            status => Err(super::ended_as(status, &operation, &id)),
-        }
+        finished(client, begun, progress).await
     }
 
     fn body(&self) -> Result<Value> {
@@ -132,7 +127,21 @@ impl Create {
     }
 }
 
-fn print(created: &Value) -> Result<()> {
+/// The answer of a creation or an adoption that goes on, at its end.
+pub(super) async fn finished(
+    client: &Client,
+    begun: &Value,
+    progress: &mut Progress,
+) -> Result<Value> {
+    let id = text(begun, "operationId");
+    let mut operation = follow::to_its_end(client, &id, progress).await?;
+    match text(&operation, "status").as_str() {
+        "done" => Ok(operation["result"].take()),
+        status => Err(super::ended_as(status, &operation, &id)),
+    }
+}
+
+pub(super) fn print(created: &Value) -> Result<()> {
     let is = |name: &'static str| text(created, name);
     output::fields([
         ("id", Shape::Whole, is("tenantId")),
@@ -160,7 +169,7 @@ fn print(created: &Value) -> Result<()> {
 }
 
 /// The first line of a file, or of stdin.
-fn password(file: &Path) -> Result<Secret> {
+pub(super) fn password(file: &Path) -> Result<Secret> {
     let mut all = String::new();
     let read = if file == Path::new("-") {
         std::io::stdin().read_to_string(&mut all)

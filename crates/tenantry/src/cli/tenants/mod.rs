@@ -1,5 +1,6 @@
 //! `tenantry tenants …`: a client of `/setup/tenants`.
 
+mod adopt;
 mod aliases;
 mod create;
 mod credentials;
@@ -15,6 +16,7 @@ mod resume;
 mod show;
 mod suspend;
 mod turned;
+mod unadopt;
 mod undelete;
 mod update;
 mod url;
@@ -43,6 +45,10 @@ Examples:
 pub enum Tenants {
     /// Create a tenant with its own database
     Create(create::Create),
+    /// Make a tenant of a database that exists, where it stands
+    Adopt(adopt::Adopt),
+    /// Give an adopted database back as it was, and forget the tenant
+    Unadopt(unadopt::Unadopt),
     /// List tenants
     List(list::List),
     /// Show one tenant
@@ -88,6 +94,8 @@ impl Tenants {
     pub async fn run(self, global: &Global) -> Result<()> {
         match self {
             Self::Create(command) => command.run(global).await,
+            Self::Adopt(command) => command.run(global).await,
+            Self::Unadopt(command) => command.run(global).await,
             Self::List(command) => command.run(global).await,
             Self::Show(command) => command.run(global).await,
             Self::Explain(command) => command.run(global).await,

@@ -1,0 +1,246 @@
+//! An adopted database goes back to whom it was of, as it was, with all that was written since. The tenant is gone then.
+
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+use tenantry_catalog::adoptions::{self, State};
+use tenantry_catalog::operations::Operation;
+use tenantry_catalog::tenants::{self, Status, Tenant, TenantRef};
+use tenantry_catalog::{change_log, clusters, databases, operation_secrets};
+use tenantry_cluster::adoption::{self, Former};
+use tenantry_types::OperationId;
+
+use super::Place;
+use crate::asker::Asker;
+use crate::delete::{Ending, Params};
+use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
+use crate::error::StartError;
+use crate::place::{self, Durability, Session};
+use crate::{Lifecycle, Started};
+
+/// The names of the steps of the way back, in order.
+pub const STEPS: &[&str] = &["fence", "drain", "unfurnish", "logins", "return", "forget"];
+
+/// The operation `unadopt`.
+pub struct Unadopt(Ending);
+
+impl Kind for Unadopt {
+    const NAME: &'static str = "unadopt";
+    const ON_FAILURE: OnFailure = OnFailure::Retry;
+
+    fn steps() -> &'static [Step<Self>] {
+        static LIST: &[Step<Unadopt>] = &[
+            Step {
+                name: "fence",
+                run: |work| Box::pin(work.0.fence()),
+                undo: None,
+            },
+            Step {
+                name: "drain",
+                run: |work| Box::pin(work.0.drain()),
+                undo: None,
+            },
+            Step {
+                name: "unfurnish",
+                run: |work| Box::pin(work.unfurnish()),
+                undo: None,
+            },
+            Step {
+                name: "logins",
+                run: |work| Box::pin(work.drop_logins()),
+                undo: None,
+            },
+            Step {
+                name: "return",
+                run: |work| Box::pin(work.give_back()),
+                undo: None,
+            },
+            Step {
+                name: "forget",
+                run: |work| Box::pin(work.forget()),
+                undo: None,
+            },
+        ];
+        LIST
+    }
+
+    fn result(&self) -> serde_json::Value {
+        serde_json::json!({ "database": self.0.params.names.first() })
+    }
+}
+
+impl Lifecycle {
+    /// Begins to give a tenant's adopted database back, and to forget the tenant.
+    ///
+    /// # Errors
+    /// [`StartError::NotAdopted`] when the database is one that we made, [`StartError::AdoptionHeld`] when its former
+    /// owner is no more or something needs our tables; see [`StartError`]. Nothing was changed.
+    pub async fn unadopt(&self, tenant: &TenantRef, asker: Asker) -> Result<Started, StartError> {
+        let deps = self.deps();
+        let mut conn = deps.catalog.acquire().await?;
+        let found = tenants::by_ref(&mut conn, tenant)
+            .await?
+            .ok_or(StartError::UnknownTenant)?;
+        let adopted = adoptions::by_tenant(&mut conn, found.id)
+            .await?
+            .ok_or(StartError::NotAdopted)?;
+        let database = databases::by_id(&mut conn, adopted.database_id)
+            .await?
+            .ok_or(StartError::NotAdopted)?;
+        let cluster = clusters::by_id(&mut conn, found.cluster_id)
+            .await?
+            .ok_or(StartError::NoCluster)?;
+        drop(conn);
+        let id = OperationId::generate(&deps.clock, &deps.entropy);
+        let session = Session::first(self, &cluster, id, Durability::Each).await?;
+        if let Some(former) = adopted.former {
+            let former: Former = serde_json::from_value(former)
+                .map_err(|error| StartError::Vault(Box::new(error)))?;
+            let held = self.held(&session, &database, &former).await?;
+            if !held.is_empty() {
+                return Err(StartError::AdoptionHeld(held));
+            }
+        }
+
+        let mut tx = deps.catalog.begin().await?;
+        let locked = tenants::lock_by_id(&mut tx, found.id)
+            .await?
+            .ok_or(StartError::UnknownTenant)?;
+        let params = Params::of(&mut tx, &locked, None).await?;
+        let value = serde_json::to_value(&params).unwrap_or_default();
+        let fence = self
+            .record_operation(&mut tx, id, Unadopt::NAME, Some(found.id), &value, &asker)
+            .await?;
+        self.audit(
+            &mut tx,
+            &asker,
+            "tenant.unadopt",
+            Some(found.id),
+            None,
+            serde_json::json!({
+                "slug": locked.slug.as_str(),
+                "operationId": id,
+                "database": database.name.as_str(),
+                "from": { "status": locked.status, "purgeAt": locked.purge_at },
+            }),
+        )
+        .await?;
+        adoptions::set_state(&mut tx, database.id, State::Returning).await?;
+        // No purge is ever due for it, and nothing but this goes on with it.
+        let why = "The database is being given back to its former owner.";
+        tenants::set_status(&mut tx, found.id, Status::Error, Some(why)).await?;
+        change_log::append(&mut tx, found.id, change_log::Kind::Fenced).await?;
+        tx.commit().await?;
+
+        let lease = Arc::new(Lease::keep(
+            deps.catalog.clone(),
+            id,
+            fence,
+            deps.settings.lease,
+        ));
+        let ending = Ending {
+            life: self.clone(),
+            lease: lease.clone(),
+            tenant_id: found.id,
+            params,
+            session: session.under(lease.clone()),
+        };
+        self.carry(lease, Unadopt(ending));
+        Ok(Started {
+            operation_id: id,
+            tenant_id: Some(found.id),
+            replay: false,
+        })
+    }
+
+    /// What keeps a database from being given back as it was.
+    async fn held(
+        &self,
+        session: &Session,
+        database: &databases::Database,
+        former: &Former,
+    ) -> Result<Vec<String>, StartError> {
+        let admin = place::admin_of(self.deps(), session.cluster())?;
+        let mut conn = session.admin().await.map_err(place::start_error)?;
+        if !adoption::owner_exists(&mut conn, former).await? {
+            return Ok(vec![format!(
+                "the role {}, which owned the database, is no more: make it again",
+                former.owner
+            )]);
+        }
+        drop(conn);
+        let mut inside = admin.enter(&database.name, "tenantry/adopt").await?;
+        let held = adoption::held_by(&mut inside).await;
+        inside.close().await;
+        Ok(held?
+            .into_iter()
+            .map(|thing| format!("{thing} needs tables of Tenantry's: drop it"))
+            .collect())
+    }
+}
+
+/// Whether a tenant may be deleted, or purged at once: a database that somebody else made is only ever dropped when
+/// its grace period has ended, and never half-way between two owners.
+pub(crate) async fn may_end(
+    conn: &mut PgConnection,
+    tenant: &Tenant,
+    at_once: bool,
+) -> Result<(), StartError> {
+    match adoptions::by_tenant(conn, tenant.id).await? {
+        None => Ok(()),
+        Some(adoption) if adoption.state != State::Held => Err(StartError::WrongState(
+            "the tenant's database is between two owners: retry the operation that waits, or un-adopt the tenant",
+        )),
+        Some(_) if at_once => Err(StartError::Adopted),
+        Some(_) => Ok(()),
+    }
+}
+
+impl Unadopt {
+    pub(crate) async fn resume(
+        life: &Lifecycle,
+        operation: &Operation,
+        lease: Arc<Lease>,
+    ) -> Result<Self, StepError> {
+        Ending::resume(life, operation, lease).await.map(Self)
+    }
+
+    fn place(&self) -> Result<Place<'_>, StepError> {
+        let missing = || place::missing("The operation names no database.");
+        let names = self.0.params.names()?;
+        Ok(Place {
+            life: &self.0.life,
+            lease: &self.0.lease,
+            session: &self.0.session,
+            database_id: self.0.params.database_id.ok_or_else(missing)?,
+            name: names.into_iter().next().ok_or_else(missing)?,
+        })
+    }
+
+    async fn unfurnish(&self) -> Result<(), StepError> {
+        self.place()?.unfurnish().await
+    }
+
+    async fn drop_logins(&self) -> Result<(), StepError> {
+        self.place()?.drop_logins().await
+    }
+
+    async fn give_back(&self) -> Result<(), StepError> {
+        self.place()?.give_back().await
+    }
+
+    /// Removes the tenant's rows; its slug and its domains are free again.
+    async fn forget(&self) -> Result<(), StepError> {
+        let work = &self.0;
+        let mut tx = work.life.deps().catalog.begin().await?;
+        crate::worker::guard(&mut tx, &work.lease).await?;
+        if let Some(id) = work.params.database_id {
+            databases::remove(&mut tx, id).await?;
+        }
+        operation_secrets::remove_of_tenant(&mut tx, work.tenant_id).await?;
+        tenants::remove(&mut tx, work.tenant_id).await?;
+        change_log::append(&mut tx, work.tenant_id, change_log::Kind::Purged).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
