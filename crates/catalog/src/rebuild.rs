@@ -220,3 +220,25 @@ pub async fn accept(
     .await?;
     Ok(())
 }
+
+/// Writes the product's other login, where both of a database's are in use and nobody knows which one is the newer:
+/// it stays good until then.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn insert_other_user(
+    conn: &mut PgConnection,
+    database: DatabaseId,
+    name: &tenantry_types::RoleName,
+    until: tenantry_types::Timestamp,
+) -> Result<(), CatalogError> {
+    sqlx::query!(
+        "INSERT INTO logins (database_id, role, name, disable_at) VALUES ($1, 'user_old', $2, $3)",
+        database.as_uuid(),
+        name.as_str(),
+        until,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -24,6 +24,7 @@ mod follow;
 mod followed;
 mod making;
 mod migrate;
+mod notes;
 mod place;
 mod placement;
 mod purge;
@@ -138,7 +139,7 @@ impl Lifecycle {
 
     /// Begins to take up operations whose driver died, to sweep what is due, to keep the directory, to
     /// look for domains' records, to free what dead routers hold of the clusters' budgets, to rotate
-    /// logins where that is scheduled, and to seal the audit trail.
+    /// logins where that is scheduled, to seal the audit trail, and to keep tenants' notes.
     pub fn start_workers(&self) {
         self.0.running.spawn(worker::run(self.clone()));
         self.0.running.spawn(sweeper::run(self.clone()));
@@ -149,6 +150,7 @@ impl Lifecycle {
         self.0.running.spawn(doctor::on_a_timer(self.clone()));
         self.0.running.spawn(rotate::schedule::run(self.clone()));
         self.0.running.spawn(sealer::run(self.clone()));
+        self.0.running.spawn(notes::run(self.clone()));
     }
 
     /// Ends the workers: operations stop at their next step's border and are handed back, so that
