@@ -24,6 +24,7 @@ mod pages;
 mod postgres_versions;
 mod proxies;
 mod router;
+mod runbooks_rebuild;
 mod secrets;
 mod setup;
 mod story;
