@@ -102,8 +102,8 @@ fn stands<'a>(rebuilt: &'a Value, slug: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no {slug} in {rebuilt:#}"))
 }
 
-/// Seen to fail: with `Goal::of` that trusts the note alone, `stopped` was served again (the note was set back by hand
-/// as a crash leaves it); without `logins::retire` in `set_doors` the doctor found ROLE_LEFT_OVER.
+/// Seen to fail, each by one change: `Goal::of` trusts a note that says `active` whatever the doors are; spares and
+/// templates are not set aside; a second run passes over what the first one has only begun.
 #[tokio::test]
 async fn a_lost_catalog_is_written_anew_and_people_sign_in_with_their_passwords() {
     let mut dev = Dev::start_with(Options::default().env("TENANTRY_SPARES", "1"));
@@ -209,15 +209,23 @@ async fn a_lost_catalog_is_written_anew_and_people_sign_in_with_their_passwords(
             .contains(&format!("\"{}\"", copied.slug)),
         "{rebuilt:#}"
     );
-    // Somebody looks: the copy goes.
+    // Somebody looks: the copy goes, and the one that is left is the customer's.
     pg.run("postgres", "DROP DATABASE tenant_copy").await;
-    let again = lost.run(&["doctor", "--rebuild"]);
-    assert_eq!(again.code, 4, "{again}");
-    let one_left = "SELECT slug FROM tenants ORDER BY 1";
-    assert_eq!(pg.texts(&pg.catalog, one_left).await.len(), 4);
+    let whole = lost.rebuild(&[], 0);
+    assert_eq!(
+        stands(&whole, &copied.slug)["status"],
+        "active",
+        "{whole:#}"
+    );
+    // It is over.
+    lost.run(&["doctor", "--rebuild"]).expect(4);
 
     dev.run();
-    for (slug, tenant) in [(served.slug.as_str(), &served), ("after", &renamed)] {
+    for (slug, tenant) in [
+        (served.slug.as_str(), &served),
+        ("after", &renamed),
+        (copied.slug.as_str(), &copied),
+    ] {
         let (_, login) = dev.at(slug).sign_in(&tenant.email, ADMIN_PASSWORD).await;
         assert_eq!(login["userId"], json!(tenant.user_id));
     }
@@ -238,17 +246,7 @@ async fn a_lost_catalog_is_written_anew_and_people_sign_in_with_their_passwords(
     pg.connect(&served.db_username, &served.db_password, &served.db_name)
         .await
         .expect("the product's login");
-    let wrong: Vec<Value> = differences(&dev, &[]);
-    let codes: Vec<_> = wrong
-        .iter()
-        .filter(|one| one["subject"]["name"] != json!(copied.db_name))
-        .filter(|one| {
-            !one["subject"]["name"]
-                .as_str()
-                .is_some_and(|name| name.starts_with(&copied.db_name))
-        })
-        .collect();
-    assert!(codes.is_empty(), "{codes:#?}");
+    assert_eq!(differences(&dev, &[]), Vec::<Value>::new());
     operate(&dev, &stopped, "resume", json!({})).await;
     dev.at(&stopped.slug)
         .sign_in(&stopped.email, ADMIN_PASSWORD)
@@ -269,7 +267,8 @@ fn differences(dev: &Dev, more: &[&str]) -> Vec<Value> {
     findings.filter(|one| one["severity"] != "notice").collect()
 }
 
-/// Seen to fail: with `recover_installation` that takes the first mark, the mix was taken.
+/// Seen to fail, each by one change: `recover_installation` takes the first of several; the identity is not compared
+/// with the mark.
 #[tokio::test]
 async fn a_catalog_is_recovered_for_one_installation_with_its_keys_and_only_while_it_is_empty() {
     let mut dev = Dev::start();
@@ -426,8 +425,8 @@ async fn signed_in(dev: &Dev, slug: &str) -> bool {
     dev.at(slug).post("/auth/login", body).await.status == 200
 }
 
-/// Seen to fail: without `identity::write` the epochs did not fit and nobody was served; without the
-/// comparison of the identity the foreign database was taken.
+/// Seen to fail, each by one change: the identity is not written; the identity is not compared with the installation
+/// before anything is done.
 #[tokio::test]
 async fn a_cluster_that_was_restored_is_accepted_and_served_again() {
     let dev = Dev::start();

@@ -3,7 +3,8 @@
 //!
 //! It is the comment of the schema `tenantry_self`, which belongs to the admin: only the admin can write it, and
 //! nobody outside of the database can read it. Comments of schemas need no table, so that databases from before
-//! there were notes take one as they are.
+//! there were notes take one as they are. Nothing of a tenant's runs when a comment is written: only event triggers
+//! would, and those take a superuser to make.
 
 use crate::{AdminConn, ClusterError};
 

@@ -211,7 +211,8 @@ impl Doctor {
                 }),
             }
         }
-        if rebuilt.tenants.iter().all(|one| one.failed.is_none()) {
+        // As long as something was left, it may be taken by the next run: a copy can have gone by then.
+        if rebuilt.is_whole() {
             let mut conn = self.catalog.acquire().await.map_err(CatalogError::from)?;
             rebuild::end(&mut conn).await?;
         }
