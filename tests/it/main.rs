@@ -27,6 +27,7 @@ mod postgres_versions;
 mod proxies;
 mod router;
 mod runbooks;
+mod runbooks_rebuild;
 mod secrets;
 mod setup;
 mod story;

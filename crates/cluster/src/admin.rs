@@ -164,7 +164,7 @@ impl Admin {
         self.open(&self.maintenance, application_name).await
     }
 
-    /// Opens a session inside a tenant's database, to write its identity and nothing else.
+    /// Opens a session inside a tenant's database, for its identity and its note and nothing else.
     ///
     /// # Errors
     /// [`ClusterError::Unavailable`] when no session is open within 10 seconds.

@@ -21,6 +21,7 @@ pub mod inventory;
 pub mod logins;
 mod mark;
 pub mod names;
+pub mod note;
 pub mod preflight;
 pub mod repair;
 pub mod sessions;

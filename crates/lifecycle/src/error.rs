@@ -123,6 +123,9 @@ pub enum StartError {
     /// The template could not be made.
     #[error("the template could not be made: {0}")]
     Template(String),
+    /// A login of a tenant's is not let in, or another database answers.
+    #[error("the tenant's database did not let its login in")]
+    Unproven(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A stored secret does not open with the configured keys.
     #[error("a stored secret does not open with the configured keys")]
     Vault(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -167,7 +170,7 @@ impl StartError {
             | Self::KeyReused => ErrorKind::Conflict,
             Self::Cluster(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
-            Self::Template(_) | Self::Vault(_) => ErrorKind::Internal,
+            Self::Template(_) | Self::Unproven(_) | Self::Vault(_) => ErrorKind::Internal,
         }
     }
 
@@ -212,7 +215,7 @@ impl StartError {
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::Cluster(error) => error.code(),
             Self::Catalog(error) => error.code(),
-            Self::Template(_) | Self::Vault(_) => "INTERNAL",
+            Self::Template(_) | Self::Unproven(_) | Self::Vault(_) => "INTERNAL",
         }
     }
 }

@@ -27,6 +27,7 @@ mod followed;
 mod gate;
 mod making;
 mod migrate;
+mod notes;
 mod pause;
 mod place;
 mod placement;
@@ -151,8 +152,8 @@ impl Lifecycle {
 
     /// Begins to take up operations whose driver died, to sweep what is due, to keep the directory, to
     /// look for domains' records, to free what dead routers hold of the clusters' budgets, to rotate
-    /// logins where that is scheduled, and to seal the audit trail. All but the last two do so while nobody has
-    /// paused them.
+    /// logins where that is scheduled, to keep tenants' notes, and to seal the audit trail. All but the freeing and
+    /// the sealing do so while nobody has paused them.
     pub fn start_workers(&self) {
         self.0.gate.watch();
         self.0.running.spawn(pause::run(self.clone()));
@@ -165,6 +166,7 @@ impl Lifecycle {
         self.0.running.spawn(doctor::on_a_timer(self.clone()));
         self.0.running.spawn(rotate::schedule::run(self.clone()));
         self.0.running.spawn(sealer::run(self.clone()));
+        self.0.running.spawn(notes::run(self.clone()));
     }
 
     /// Ends the workers: operations stop at their next step's border and are handed back, so that

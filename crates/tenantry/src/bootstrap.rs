@@ -60,6 +60,62 @@ pub async fn ensure_installation(catalog: &PgPool, sources: &Sources) -> Result<
     installation::ensure(&mut conn, new).await.map_err(failed)
 }
 
+/// Makes the catalog that of the installation whose marks the server carries; `wanted`: no other.
+///
+/// # Errors
+/// When the server has no marks or those of several, the catalog is another installation's, or one of them fails.
+pub async fn recover_installation(
+    catalog: &PgPool,
+    url: &ClusterUrl,
+    wanted: Option<InstallationId>,
+) -> Result<InstallationId> {
+    let place = format!("{}:{}", url.host, url.port);
+    let unseen = |error: ClusterError| {
+        Failure::of_kind(
+            error.kind(),
+            format!("the cluster at {place} cannot be used"),
+            &error,
+        )
+    };
+    let mut admin = url.admin().connect("tenantry/init").await.map_err(unseen)?;
+    let report = preflight::check(&mut admin).await.map_err(unseen)?;
+    admin.close().await;
+    let mut marked: Vec<_> = report.marks.iter().map(|mark| mark.installation).collect();
+    marked.sort_unstable();
+    marked.dedup();
+    let id = match (marked.as_slice(), wanted) {
+        ([], _) => {
+            let what = format!("no database at {place} carries a mark of Tenantry");
+            return Err(Failure::new(Exit::NotFound, what)
+                .next("is it the right server? a new one needs no --recover"));
+        }
+        ([one], None) => *one,
+        ([one], Some(wanted)) if *one == wanted => wanted,
+        (several, _) => {
+            let ids: Vec<_> = several.iter().map(ToString::to_string).collect();
+            let what = format!(
+                "the databases at {place} are marked by other installations: {}",
+                ids.join(", ")
+            );
+            return Err(Failure::new(Exit::Conflict, what)
+                .next("two installations must not share a server: move one of them away first"));
+        }
+    };
+    let failed = |error| catalog_failure("the installation cannot be recorded", &error);
+    let mut conn = catalog
+        .acquire()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    let now = installation::ensure(&mut conn, id).await.map_err(failed)?;
+    if now != id {
+        let what =
+            format!("the catalog is of another installation ({now}) than the databases ({id})");
+        return Err(Failure::new(Exit::Conflict, what)
+            .next("recover into an empty database, and name it in TENANTRY_CATALOG_URL"));
+    }
+    Ok(id)
+}
+
 /// Registers a cluster under a name, after a look at whether it is fit, and prepares its groups.
 /// One that is registered stays as it is, but for its address if `may_move`.
 ///

@@ -266,7 +266,7 @@ async fn set_aside(
     }
 }
 
-fn aside(name: &str, clock: &Clock) -> String {
+pub(super) fn aside(name: &str, clock: &Clock) -> String {
     let day = clock.now().format("%Y%m%d");
     let short: String = name.chars().take(63 - "orphan__".len() - 8).collect();
     format!("orphan_{short}_{day}")

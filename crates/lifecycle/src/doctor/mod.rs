@@ -4,11 +4,14 @@
 //! It changes nothing unless it is asked to, and then only what is safe (`fix.rs`). Something that is in
 //! progress is no difference. What looks like one is looked at once more before it is told.
 
+mod accept;
 mod compare;
 mod finding;
 mod fix;
 mod inside;
+mod keys;
 mod look;
+mod rebuild;
 mod report;
 mod run;
 
@@ -18,11 +21,12 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use tenantry_router::Prover;
-use tenantry_types::{Clock, Entropy, InstallationId, TenantId};
+use tenantry_types::{Clock, Entropy, InstallationId};
 use tenantry_vault::{AdminKeys, RouteKeys};
 
 pub use finding::{Code, Finding, Outcome, Severity, Subject};
-pub use report::{Checked, Counts, Options, Report};
+pub use rebuild::{Found as RebuiltTenant, Left, Rebuilt};
+pub use report::{Accept, Checked, Counts, Options, Report};
 pub use run::BeginError;
 pub(crate) use run::on_a_timer;
 
@@ -81,14 +85,17 @@ impl Doctor {
         progress: &Progress,
     ) -> Result<Report, StartError> {
         let begun = self.clock.now();
+        if let Some(wanted) = &options.accept_epoch {
+            Box::pin(self.accept(&options, wanted, asker, progress)).await?;
+        }
         let into = if options.quick { Into::None } else { Into::All };
-        let first = self.look(&into, options.tenant, progress).await?;
+        let first = self.look(&into, &options, progress).await?;
         let checked = first.checked;
         let mut findings = first.findings;
         if findings.iter().any(Finding::is_difference) {
             // What was half-way is whole by now, or in progress.
             tokio::time::sleep(self.pause).await;
-            let again = self.suspects(options, &findings, progress).await?;
+            let again = self.suspects(&options, &findings, progress).await?;
             findings = again
                 .findings
                 .into_iter()
@@ -98,7 +105,8 @@ impl Doctor {
         if options.fix && findings.iter().any(|one| one.remedy.is_some()) {
             progress.say("fixes", 0, findings.len());
             fix::fix_all(self, asker, &mut findings).await?;
-            self.look_at_fixes(options, &mut findings, progress).await?;
+            self.look_at_fixes(&options, &mut findings, progress)
+                .await?;
         }
         Ok(Report::new(
             options,
@@ -112,12 +120,18 @@ impl Doctor {
     async fn look(
         &self,
         into: &Into,
-        only: Option<TenantId>,
+        options: &Options,
         progress: &Progress,
     ) -> Result<Looked, StartError> {
+        let only = options.tenant;
         let mut looked = Box::pin(look(self, into, only, progress)).await?;
         if only.is_some() {
             looked.findings.retain(|one| one.subject.tenant_id == only);
+        }
+        if options.cluster.is_some() {
+            looked
+                .findings
+                .retain(|one| one.subject.cluster == options.cluster);
         }
         Ok(looked)
     }
@@ -125,7 +139,7 @@ impl Doctor {
     /// Another look, into those databases only of whose tenants something was told.
     async fn suspects(
         &self,
-        options: Options,
+        options: &Options,
         findings: &[Finding],
         progress: &Progress,
     ) -> Result<Looked, StartError> {
@@ -135,13 +149,13 @@ impl Doctor {
             let tenants: HashSet<_> = findings.iter().map(|one| one.subject.tenant_id).collect();
             Into::Tenants(tenants)
         };
-        self.look(&into, options.tenant, progress).await
+        self.look(&into, options, progress).await
     }
 
     /// Only what is gone at the next look was put right; what only came up by it is told as well.
     async fn look_at_fixes(
         &self,
-        options: Options,
+        options: &Options,
         findings: &mut Vec<Finding>,
         progress: &Progress,
     ) -> Result<(), StartError> {

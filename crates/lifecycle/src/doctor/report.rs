@@ -10,7 +10,7 @@ use super::finding::{Finding, Outcome, Severity};
 const TOLD: usize = 1000;
 
 /// What a run is asked to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Options {
     /// Whether to put right what safely can be.
@@ -20,6 +20,19 @@ pub struct Options {
     /// The only tenant to tell about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<TenantId>,
+    /// The only cluster to tell about, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Whether to accept databases of another day first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accept_epoch: Option<Accept>,
+}
+
+/// That the databases which there are, are the tenants' from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accept {
+    /// Why; a line of text.
+    pub reason: String,
 }
 
 /// How much was looked at.

@@ -41,7 +41,7 @@ impl Doctor {
     /// [`BeginError::Running`], or when the catalog fails.
     pub async fn begin(
         &self,
-        options: Options,
+        options: &Options,
         asker: &Asker,
         replica: &str,
     ) -> Result<DoctorRunId, BeginError> {
@@ -170,7 +170,7 @@ impl Lifecycle {
     pub async fn examine(&self, options: Options, asker: Asker) -> Result<DoctorRunId, BeginError> {
         let doctor = self.doctor();
         let id = doctor
-            .begin(options, &asker, &self.deps().settings.replica)
+            .begin(&options, &asker, &self.deps().settings.replica)
             .await?;
         self.spawn(doctor, id, options, asker);
         Ok(id)
@@ -257,7 +257,7 @@ async fn when_due(life: &Lifecycle, every: Duration) -> Result<(), StartError> {
     let asker = Asker::product("sweeper");
     let id = DoctorRunId::generate(&doctor.clock, &doctor.entropy);
     let mut tx = doctor.begun().await?;
-    let value = told(options);
+    let value = told(&options);
     let new = new(id, &asker, &life.deps().settings.replica, &value);
     let begun = doctor_runs::begin_when_due(&mut tx, &new, LEASE, every).await?;
     tx.commit().await.map_err(catalog)?;
@@ -281,7 +281,7 @@ fn new<'a>(
     }
 }
 
-fn told(options: Options) -> serde_json::Value {
+fn told(options: &Options) -> serde_json::Value {
     serde_json::to_value(options).unwrap_or_default()
 }
 

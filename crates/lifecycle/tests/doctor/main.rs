@@ -22,6 +22,8 @@ const FIX: Options = Options {
     fix: true,
     quick: false,
     tenant: None,
+    cluster: None,
+    accept_epoch: None,
 };
 
 /// What the cases name: ids and names that differ from run to run.

@@ -79,8 +79,8 @@ async fn one_run_is_on_its_way_at_a_time_and_each_fix_is_written_down() {
     let doctor = world.doctor().await;
     let who = asker();
     let (first, second) = tokio::join!(
-        doctor.begin(FIX, &who, "one"),
-        doctor.begin(Options::default(), &who, "two"),
+        doctor.begin(&FIX, &who, "one"),
+        doctor.begin(&Options::default(), &who, "two"),
     );
     let (begun, refused) = match (first, second) {
         (Ok(begun), Err(refused)) | (Err(refused), Ok(begun)) => (begun, refused),

@@ -1,6 +1,8 @@
 //! `tenantry doctor`: what differs between the catalog and what there is. Asks the control plane; with
 //! `--offline` it looks itself, with the catalog's settings and keys, when no control plane runs.
 
+mod rebuild;
+
 use std::time::Duration;
 
 use clap::Args;
@@ -9,8 +11,10 @@ use tenantry_catalog::tenants::{self, TenantRef};
 use tenantry_lifecycle::Asker;
 use tenantry_lifecycle::doctor::{BeginError, Doctor as Looker, Options, PAUSE};
 use tenantry_router::Prover;
+use tenantry_types::Reason;
 
 use super::Global;
+use super::confirm::{Confirm, Proof};
 use super::router_credentials::configuration;
 use crate::bootstrap::Sources;
 use crate::catalog_url::{self, catalog_failure};
@@ -27,6 +31,8 @@ Examples:
   tenantry doctor --fix
   tenantry doctor --quick --output json | jq -r '.report.findings[].code'
   tenantry doctor --offline                      with the catalog and the keys of tenantry.toml
+  tenantry doctor --accept-epoch --cluster eu-1 --reason 'restored the backup of 3 May'
+  tenantry doctor --rebuild --dry-run            what a lost catalog would be rebuilt to
 
 Exit codes: 0 nothing differs, 1 something does, 6 it could not look.";
 
@@ -56,6 +62,31 @@ pub struct Doctor {
     /// Tell about one tenant only
     #[arg(long, value_name = "TENANT")]
     tenant: Option<TenantRef>,
+
+    /// Tell about one cluster only
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+
+    /// Accept the databases of the tenant or cluster as they are, after a restore from a backup, once
+    /// what differs was shown and confirmed
+    #[arg(long, requires = "reason", conflicts_with_all = ["fix", "quick", "offline"])]
+    accept_epoch: bool,
+
+    /// Why they are accepted: a line for the audit trail
+    #[arg(long, requires = "accept_epoch", value_parser = Reason::parse)]
+    reason: Option<Reason>,
+
+    /// Write a lost catalog anew from its clusters, with the catalog's settings and keys; after
+    /// `tenantry init --recover`. Run it again to go on
+    #[arg(long, conflicts_with_all = ["fix", "quick", "offline", "tenant", "cluster", "accept_epoch"])]
+    rebuild: bool,
+
+    /// Tell what it would write, and write nothing
+    #[arg(long, requires = "rebuild")]
+    dry_run: bool,
+
+    #[command(flatten)]
+    confirm: Confirm,
 }
 
 impl Doctor {
@@ -64,11 +95,21 @@ impl Doctor {
     /// # Errors
     /// When something differs, or it could not look.
     pub async fn run(self, global: &Global) -> Result<()> {
+        if self.rebuild {
+            return Box::pin(rebuild::run(global, self.dry_run)).await;
+        }
+        let accepts = match (&self.reason, self.accept_epoch) {
+            (Some(reason), true) => Some(reason.as_str()),
+            _ => None,
+        };
+        if accepts.is_some() {
+            self.confirm_acceptance(global).await?;
+        }
         let mut progress = Progress::of("Looking", global.output);
         let run = if self.offline {
             Box::pin(self.by_itself(global)).await
         } else {
-            self.ask(global, &mut progress).await
+            self.ask(global, accepts, &mut progress).await
         };
         drop(progress);
         let run = run?;
@@ -79,11 +120,45 @@ impl Doctor {
         verdict(&run)
     }
 
-    async fn ask(&self, global: &Global, progress: &mut Progress) -> Result<Value> {
+    /// Shows what differs, and asks. With `--yes` the run itself shows what is left.
+    async fn confirm_acceptance(&self, global: &Global) -> Result<()> {
+        let scope = match (&self.tenant, &self.cluster) {
+            (Some(tenant), _) => format!("the database of {tenant}"),
+            (None, Some(cluster)) => format!("all databases of the cluster {cluster}"),
+            (None, None) => {
+                return Err(Failure::usage("what is to be accepted is not said")
+                    .next("give --tenant or --cluster"));
+            }
+        };
+        if self.confirm.is_given() {
+            return Ok(());
+        }
+        let mut progress = Progress::of("Looking", global.output);
+        let run = self.ask(global, None, &mut progress).await;
+        drop(progress);
+        print(&run?)?;
+        let what =
+            format!("Accept {scope} as they are now, end their sessions and set their logins anew");
+        self.confirm.ask(&what, &Proof::Yes)
+    }
+
+    async fn ask(
+        &self,
+        global: &Global,
+        accepts: Option<&str>,
+        progress: &mut Progress,
+    ) -> Result<Value> {
         let client = Client::connect(global)?;
         let mut body = json!({ "fix": self.fix, "quick": self.quick });
         if let Some(tenant) = &self.tenant {
             body["tenant"] = json!(tenant.to_string());
+        }
+        if let Some(cluster) = &self.cluster {
+            body["cluster"] = json!(cluster);
+        }
+        if let Some(reason) = accepts {
+            body["acceptEpoch"] = json!(true);
+            body["reason"] = json!(reason);
         }
         let run = loop {
             match client.post(&["doctor"], Some(body.clone()), None).await {
@@ -120,35 +195,22 @@ impl Doctor {
 
     /// Recorded as any run: a control plane that runs all the same does not look beside it.
     async fn by_itself(&self, global: &Global) -> Result<Value> {
-        let config = configuration(global)?;
-        let source = config.catalog.key_source()?.ok_or_else(compose::no_keys)?;
-        let keys = source.keyring()?;
-        let catalog = catalog_url::connect(config.catalog.url()?).await?;
-        let installation = compose::ready(&catalog, &keys).await?;
-        let Sources { clock, entropy } = Sources::system();
+        let looker = looker(global).await?;
         let tenant = match &self.tenant {
             None => None,
-            Some(tenant) => Some(found(&catalog, tenant).await?),
-        };
-        let looker = Looker {
-            prover: Prover::new(keys.route(), installation, LOGIN, "doctor"),
-            catalog,
-            admin_keys: keys.admin(),
-            route_keys: keys.route(),
-            installation,
-            clock,
-            entropy,
-            pause: PAUSE,
+            Some(tenant) => Some(found(&looker.catalog, tenant).await?),
         };
         let options = Options {
             fix: self.fix,
             quick: self.quick,
             tenant,
+            cluster: self.cluster.clone(),
+            accept_epoch: None,
         };
         let asker = Asker::product("doctor --offline");
         let replica = format!("{}@offline", std::process::id());
         let id = looker
-            .begin(options, &asker, &replica)
+            .begin(&options, &asker, &replica)
             .await
             .map_err(|error| match error {
                 BeginError::Running(_) => {
@@ -172,6 +234,26 @@ impl Doctor {
             "report": report.to_json(),
         }))
     }
+}
+
+/// The doctor, with what the settings tell.
+async fn looker(global: &Global) -> Result<Looker> {
+    let config = configuration(global)?;
+    let source = config.catalog.key_source()?.ok_or_else(compose::no_keys)?;
+    let keys = source.keyring()?;
+    let catalog = catalog_url::connect(config.catalog.url()?).await?;
+    let installation = compose::ready(&catalog, &keys).await?;
+    let Sources { clock, entropy } = Sources::system();
+    Ok(Looker {
+        prover: Prover::new(keys.route(), installation, LOGIN, "doctor"),
+        catalog,
+        admin_keys: keys.admin(),
+        route_keys: keys.route(),
+        installation,
+        clock,
+        entropy,
+        pause: PAUSE,
+    })
 }
 
 async fn found(catalog: &sqlx::PgPool, tenant: &TenantRef) -> Result<tenantry_types::TenantId> {

@@ -24,7 +24,8 @@ const EXAMPLES: &str = "\
 Examples:
   export TENANTRY_CATALOG_URL=postgres://admin:…@db.internal/tenantry_catalog
   tenantry init --cluster-url postgres://admin:…@db.internal/postgres
-  tenantry init --cluster-url … --issue-token ann        (when the first token was lost)";
+  tenantry init --cluster-url … --issue-token ann        (when the first token was lost)
+  tenantry init --cluster-url … --recover                (when the catalog was lost)";
 
 /// Its own flags.
 #[derive(Args, Debug)]
@@ -39,6 +40,13 @@ pub struct Init {
     /// Issue a token under this name though there is an operator already, e.g. when the first token was lost
     #[arg(long, value_name = "NAME")]
     issue_token: Option<String>,
+    /// Begin a new catalog for the databases of a lost one, with the keys of then: the installation's id is
+    /// read from the marks on the server. `tenantry doctor --rebuild` is next
+    #[arg(long)]
+    recover: bool,
+    /// The id of that installation, where the marks are to be compared with it
+    #[arg(long, value_name = "ID", requires = "recover")]
+    installation: Option<InstallationId>,
 }
 
 /// What was reached.
@@ -85,6 +93,13 @@ impl Init {
             )
             .next("set TENANTRY_KEYS to what that `tenantry init` printed"));
         }
+        if given.is_none() && self.recover {
+            return Err(
+                Failure::usage("a catalog is recovered with the keys that it had").next(
+                    "set TENANTRY_KEYS to what `tenantry init` printed when that catalog was made",
+                ),
+            );
+        }
         // What can be wrong with the cluster is told before there are keys to keep.
         bootstrap::warn_of(&cluster).await?;
         let (keys, made) = match given {
@@ -123,7 +138,10 @@ impl Init {
         answer: &mut Answer,
     ) -> Result<()> {
         let (admin, name) = (keys.admin(), &self.cluster_name);
-        let installation = bootstrap::ensure_installation(catalog, sources).await?;
+        let installation = match self.recover {
+            true => bootstrap::recover_installation(catalog, cluster, self.installation).await?,
+            false => bootstrap::ensure_installation(catalog, sources).await?,
+        };
         answer.installation = Some(installation);
         ensure_router_login(catalog, keys, sources, installation).await?;
         answer.cluster =

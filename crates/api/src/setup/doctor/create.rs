@@ -5,15 +5,16 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::LOCATION;
-use tenantry_catalog::doctor_runs;
 use tenantry_catalog::tenants::{self, TenantRef};
-use tenantry_lifecycle::doctor::Options;
+use tenantry_catalog::{clusters, doctor_runs};
+use tenantry_lifecycle::doctor::{Accept, Options};
+use tenantry_types::Reason;
 use utoipa::ToSchema;
 
 use super::view::View;
 use crate::app::App;
 use crate::context::Operator;
-use crate::fields::{Fields, FromFields};
+use crate::fields::{Fields, FromFields, line};
 use crate::json::OptionalBody;
 use crate::openapi::words;
 use crate::problem::Problem;
@@ -21,6 +22,7 @@ use crate::rights::Operate;
 
 /// What to look at, and whether to change anything.
 #[derive(Default, ToSchema)]
+#[schema(rename_all = "camelCase")]
 #[schema(as = NewDoctorRun, examples(json!({}), json!({ "fix": true }), json!({ "quick": true, "tenant": "acme" })))]
 pub(crate) struct Wanted {
     /// Whether to put right what safely can be. Nothing is dropped, and nobody let in who was shut out.
@@ -32,15 +34,37 @@ pub(crate) struct Wanted {
     /// The only tenant to tell about, by id or slug.
     #[schema(value_type = words::TenantRef, required = false)]
     tenant: Option<TenantRef>,
+    /// The only cluster to tell about, by name.
+    #[schema(nullable = false, required = false)]
+    cluster: Option<String>,
+    /// Whether to accept the databases of that tenant or cluster as they are, after the cluster was restored from a
+    /// backup: they get a new epoch, and the logins that the catalog knows. Another's database never is.
+    #[schema(nullable = false, required = false)]
+    accept_epoch: Option<bool>,
+    /// Why; needed with `acceptEpoch`.
+    #[schema(value_type = words::Reason, required = false)]
+    reason: Option<Reason>,
 }
 
 impl FromFields for Wanted {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
-        Some(Self {
+        let wanted = Self {
             fix: fields.flag("fix"),
             quick: fields.flag("quick"),
             tenant: fields.optional("tenant", str::parse::<TenantRef>),
-        })
+            cluster: fields.optional("cluster", |text| line(text, 1, 63)),
+            accept_epoch: fields.flag("acceptEpoch"),
+            reason: fields.optional("reason", Reason::parse),
+        };
+        if wanted.accept_epoch == Some(true) {
+            if wanted.reason.is_none() {
+                fields.wrong("reason", "is required with acceptEpoch");
+            }
+            if wanted.tenant.is_none() && wanted.cluster.is_none() {
+                fields.wrong("acceptEpoch", "needs `tenant` or `cluster`");
+            }
+        }
+        Some(wanted)
     }
 }
 
@@ -48,7 +72,7 @@ impl FromFields for Wanted {
 /// identities, migrations, operations and routers. It goes on after this has answered; ask for the run until it
 /// is `done`. One runs at a time.
 ///
-/// Without `fix` nothing is changed. What is in progress is no difference, and what another installation
+/// Without `fix` and `acceptEpoch` nothing is changed. What is in progress is no difference, and what another installation
 /// made is only counted.
 #[utoipa::path(
     post, path = "/setup/doctor", tag = "operations", operation_id = "runDoctor",
@@ -57,7 +81,7 @@ impl FromFields for Wanted {
         status = 202, description = "It has begun.", body = View,
         headers(("location" = String, description = "The run.")),
     )),
-    extensions(("x-problems" = json!(["DOCTOR_RUNNING", "TENANT_NOT_FOUND"]))),
+    extensions(("x-problems" = json!(["CLUSTER_NOT_FOUND", "DOCTOR_RUNNING", "TENANT_NOT_FOUND"]))),
 )]
 pub(crate) async fn handle(
     operator: Operator<Operate>,
@@ -75,10 +99,20 @@ pub(crate) async fn handle(
                 .id,
         ),
     };
+    if let Some(cluster) = &wanted.cluster
+        && clusters::by_name(&mut conn, cluster).await?.is_none()
+    {
+        return Err(Problem::not_found("CLUSTER_NOT_FOUND"));
+    }
+    let accepts = wanted.accept_epoch.unwrap_or_default();
     let options = Options {
         fix: wanted.fix.unwrap_or_default(),
         quick: wanted.quick.unwrap_or_default(),
         tenant,
+        cluster: wanted.cluster,
+        accept_epoch: wanted.reason.filter(|_| accepts).map(|reason| Accept {
+            reason: reason.as_str().to_owned(),
+        }),
     };
     let id = app.lifecycle.examine(options, operator.asker()).await?;
     let run = doctor_runs::by_id(&mut conn, id)

@@ -44,7 +44,7 @@ pub(crate) struct View {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = DoctorProgress)]
 pub(crate) struct Progress {
-    /// `clusters`, `databases` or `fixes`.
+    /// `clusters`, `databases`, `tenants` or `fixes`.
     #[schema(example = "databases")]
     at: String,
     done: u64,
@@ -70,6 +70,7 @@ pub(crate) struct Report {
 
 /// What a run was asked to do.
 #[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(as = DoctorOptions)]
 pub(crate) struct Options {
     fix: bool,
@@ -78,6 +79,21 @@ pub(crate) struct Options {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = words::TenantId, required = false)]
     tenant: Option<TenantId>,
+    /// The only cluster to tell about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
+    cluster: Option<String>,
+    /// That databases were accepted before it looked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
+    accept_epoch: Option<Accepted>,
+}
+
+/// That databases of another day were accepted, and why.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = DoctorAcceptance)]
+pub(crate) struct Accepted {
+    reason: String,
 }
 
 /// How much was looked at.
