@@ -6,7 +6,6 @@ use tenantry_testkit::Dev;
 use super::Runbook;
 use crate::setup::clusters::server::Second;
 
-/// Seen to fail: with a command on the page that the test did not run.
 #[tokio::test]
 async fn a_full_cluster_is_followed_by_another() {
     let dev = Dev::start();

@@ -81,7 +81,7 @@ async fn with_no_key_left_every_login_is_minted_anew_and_every_tenant_served() {
     let answer = operator.request(Method::POST, &rotate).send().await;
     assert!([200, 202].contains(&answer.status), "{answer}");
     here(&book.arguments("router-credentials", &words)).expect(0);
-    let url = format!("http://{}", serve.address());
+    let url = format!("http://localhost:{}", serve.address().port());
     let asking = [
         ("TENANTRY_URL", url.as_str()),
         ("TENANTRY_TOKEN", token.as_str()),

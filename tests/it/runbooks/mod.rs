@@ -97,7 +97,6 @@ impl Runbook {
     }
 }
 
-/// Seen to fail: with a page that the index does not name.
 #[test]
 fn each_runbook_is_in_the_index_and_has_a_test() {
     let index = std::fs::read_to_string(folder().join("README.md")).expect("the index");
