@@ -49,6 +49,9 @@ pub(crate) async fn run(life: Lifecycle) {
 
 /// Writes a batch; says whether there may be more.
 async fn look(life: &Lifecycle) -> Result<bool, StartError> {
+    let Some(_at_work) = life.at_work("notes") else {
+        return Ok(false);
+    };
     let mut conn = life.deps().catalog.acquire().await?;
     let due = notes::claim_due(&mut conn, BATCH, LEASE).await?;
     drop(conn);
