@@ -78,9 +78,10 @@ async fn one_run_is_on_its_way_at_a_time_and_each_fix_is_written_down() {
     let names = Names::of(&world).await;
     let doctor = world.doctor().await;
     let who = asker();
+    let (fix, look) = (FIX, Options::default());
     let (first, second) = tokio::join!(
-        doctor.begin(&FIX, &who, "one"),
-        doctor.begin(&Options::default(), &who, "two"),
+        doctor.begin(&fix, &who, "one"),
+        doctor.begin(&look, &who, "two"),
     );
     let (begun, refused) = match (first, second) {
         (Ok(begun), Err(refused)) | (Err(refused), Ok(begun)) => (begun, refused),
