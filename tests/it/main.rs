@@ -27,7 +27,6 @@ mod postgres_versions;
 mod proxies;
 mod router;
 mod runbooks;
-mod runbooks_rebuild;
 mod secrets;
 mod setup;
 mod story;

@@ -1,7 +1,10 @@
 //! The runbooks of docs/runbooks, followed word by word: each test runs every command of its page, in order, with
-//! the words in capitals replaced. A command that is added to a page fails its test until it is run there.
+//! the words in capitals replaced. A command that is added to a page fails its test until it is run there; but for those of a
+//! lost catalog and a restored cluster, whose tests run the same commands with what else a server needs for them.
 
+mod catalog_lost;
 mod cluster_full;
+mod cluster_restored;
 mod keys_lost;
 mod router_wild;
 
