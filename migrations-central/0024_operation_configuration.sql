@@ -6,7 +6,7 @@ ALTER TABLE operations
 
 -- NULL: there is no such tenant.
 CREATE FUNCTION tenant_configuration(tenant uuid) RETURNS jsonb
-    LANGUAGE sql STABLE SET search_path = pg_catalog, public
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT jsonb_build_object(
         'slug', t.slug, 'name', t.name, 'plan', t.plan, 'status', t.status,

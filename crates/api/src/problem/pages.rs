@@ -176,7 +176,11 @@ fn read_codes(folder: &Path, into: &mut BTreeSet<String>) {
 /// What stands between quotation marks, line by line.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
-        .filter(|line| !line.trim_start().starts_with("//") && !line.contains("env!("))
+        .filter(|line| {
+            !line.trim_start().starts_with("//")
+                && !line.contains("env!(")
+                && !line.contains(".env(")
+        })
         .flat_map(|line| line.split('"').skip(1).step_by(2))
 }
 

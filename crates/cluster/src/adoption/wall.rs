@@ -24,6 +24,8 @@ pub async fn take(
     consent: &Consent,
 ) -> Result<(), ClusterError> {
     if databases::mark_of(conn, name).await? != Some(*mark) {
+        // Else they come with a cluster's first template.
+        groups::ensure(conn).await?;
         join(conn, former).await?;
         let mut sql = vec![proof(name, former)];
         sql.push(format!("ALTER DATABASE {name} OWNER TO CURRENT_USER"));

@@ -73,10 +73,8 @@ impl FromFields for Adoption {
         let disconnect = fields.flag("disconnect");
         let shut_out = fields.flag("shutOut");
         let extensions = fields.list("extensions", EXTENSIONS, |text| line(text, 1, 63));
-        if fields.has("region") {
-            fields.wrong("region", "does not apply: the database stays where it is");
-        }
-        let tenant = Request::from_fields(fields);
+        // The database stays where it is.
+        let tenant = Request::in_region(fields, None);
         Some(Self {
             database: database?,
             consent: AdoptionConsent {

@@ -78,12 +78,19 @@ pub(crate) struct Written {
 
 impl FromFields for Request {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let region = fields.optional("region", some_region);
+        Self::in_region(fields, region)
+    }
+}
+
+impl Request {
+    /// Reads all but the region, which is not asked for where it is known already.
+    pub(crate) fn in_region(fields: &mut Fields, region: Option<String>) -> Option<Self> {
         let name = fields.required("name", |text| line(text, 1, 200));
         let slug = fields.required("slug", Slug::parse);
         let primary_domain = fields.optional("primaryDomain", primary_domain);
         let plan = fields.optional("plan", Plan::parse);
         let cluster = cluster(fields);
-        let region = fields.optional("region", some_region);
         let admin = fields.nested("admin");
         let metadata = metadata(fields);
         Some(Self {
