@@ -165,7 +165,7 @@ fn read_codes(folder: &Path, into: &mut BTreeSet<String>) {
                 let raising = behind.map_or(part, |(_, code)| code);
                 into.extend(
                     quoted(raising)
-                        .filter(|text| is_code(text))
+                        .filter(|text| is_code(text) || texts::status(text).is_some())
                         .map(str::to_owned),
                 );
             }

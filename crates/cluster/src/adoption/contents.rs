@@ -135,10 +135,10 @@ pub async fn unfurnish(
     let logins = logins_of(conn, mark).await?;
     let groups = [groups::OWNER, groups::APP, groups::READONLY].map(str::to_owned);
     let ours: Vec<String> = groups.iter().cloned().chain(logins.clone()).collect();
-    let foreign = |thing: &Thing| {
-        !matches!(thing.schema.as_deref(), Some("tenantry" | "tenantry_self"))
-            && !(thing.class == "pg_namespace"
-                && matches!(thing.identity.as_str(), "tenantry" | "tenantry_self"))
+    let is_ours = |schema: &str| matches!(schema, "tenantry" | "tenantry_self");
+    let foreign = |thing: &Thing| match thing.class.as_str() {
+        "pg_namespace" => !is_ours(&thing.identity),
+        _ => !thing.schema.as_deref().is_some_and(is_ours),
     };
     let mut owned = things(inside, 'o', &ours).await?;
     owned.retain(foreign);

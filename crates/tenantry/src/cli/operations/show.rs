@@ -123,6 +123,6 @@ fn print_changes(operation: &Value) -> Result<()> {
             ("BEFORE", Shape::Text),
             ("AFTER", Shape::Text),
         ],
-        changed.into_iter(),
+        changed,
     )
 }
