@@ -49,7 +49,7 @@ fn bash_completes_commands_flags_and_words() {
                }}
                complete -p tenantry
                try tenantry ten
-               try tenantry tenants un
+               try tenantry tenants unde
                try tenantry tenants list --status de
                try tenantry completions """#
         ),

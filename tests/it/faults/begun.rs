@@ -34,6 +34,8 @@ const BEGUN: &[(&str, How)] = &[
     ("retire-credentials", How::Due),
     ("issue-login", How::Asked),
     ("end-login", How::Asked),
+    ("adopt", How::Asked),
+    ("unadopt", How::Asked),
 ];
 
 /// How a kind begins; none: nobody has said it yet.
@@ -60,6 +62,8 @@ pub fn request(operator: &Client, kind: &Kind, subject: &Subject) -> Request {
         "rotate-all" => to("/setup/rotations", json!({})),
         "credentials" => post("credentials", json!({ "overlap": "0s" })),
         "issue-login" => post("logins", json!({ "role": "user", "ttl": "1h" })),
+        "adopt" => to("/setup/adoptions", adoption(&subject.slug)),
+        "unadopt" => post("unadopt", json!({})),
         "end-login" => {
             let login = subject.login.as_deref().unwrap_or_default();
             operator.request(Method::DELETE, &format!("{path}/logins/{login}"))
@@ -70,6 +74,18 @@ pub fn request(operator: &Client, kind: &Kind, subject: &Subject) -> Request {
 
 /// Of whom a tenant is asked for.
 pub const ANN: &str = "ann@fault.example";
+
+/// A tenant to be, in a database that is there.
+pub fn adoption(slug: &str) -> Value {
+    let mut customer = customer(slug);
+    customer["dbName"] = json!(database_of(slug));
+    customer
+}
+
+/// What a database is called that somebody made for a customer.
+pub fn database_of(slug: &str) -> String {
+    format!("own_{}", slug.replace('-', "_"))
+}
 
 /// A tenant to be.
 pub fn customer(slug: &str) -> Value {

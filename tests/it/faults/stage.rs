@@ -125,10 +125,24 @@ impl Stage {
         if subject.slug.is_empty() {
             return;
         }
-        let purge = format!("/setup/tenants/{}?purge=true", subject.slug);
-        let purged = self.operator.delete(&purge).await;
-        assert!([200, 202, 404].contains(&purged.status), "{case}: {purged}");
+        let path = format!("/setup/tenants/{}", subject.slug);
+        let adopted = ["adopt", "unadopt"].contains(&case.kind.name);
+        let gone = match adopted {
+            // Nobody drops at once what was there before us.
+            true => {
+                self.operator
+                    .post(&format!("{path}/unadopt"), json!({}))
+                    .await
+            }
+            false => self.operator.delete(&format!("{path}?purge=true")).await,
+        };
+        assert!([200, 202, 404].contains(&gone.status), "{case}: {gone}");
         self.settled(&format!("{case}: purged")).await;
+        if adopted {
+            let (pg, name) = (self.dev.pg(), begun::database_of(&subject.slug));
+            pg.run("postgres", &format!("DROP DATABASE {name}")).await;
+            pg.run("postgres", &format!("DROP ROLE {name}_team")).await;
+        }
     }
 
     /// No row, database or role is left of all that was played.
@@ -243,6 +257,11 @@ impl Stage {
                 delete(&format!("{path}?purge=true")).await;
                 return State::Gone;
             }
+            "adopt" => {
+                post("unadopt", json!({})).await;
+                return State::Gone;
+            }
+            "unadopt" => self.adopt(case, &subject.slug).await,
             // Another one of that name, whose database and logins have the names of the former.
             "purge" => {
                 let customer = begun::customer(&subject.slug);
@@ -354,6 +373,14 @@ impl Stage {
                 subject.slug = tenantry_testkit::unique("fault");
                 return subject;
             }
+            "adopt" | "unadopt" => {
+                subject.slug = tenantry_testkit::unique("fault");
+                self.somebodys_database(&subject.slug).await;
+                if case.kind.name == "unadopt" {
+                    self.adopt(case, &subject.slug).await;
+                }
+                return subject;
+            }
             _ => {}
         }
         let tenant = self.dev.tenant_once_served("fault", BOUND).await;
@@ -386,6 +413,28 @@ impl Stage {
         subject
     }
 
+    /// Makes a database as a team has one that never heard of us.
+    async fn somebodys_database(&self, slug: &str) {
+        let (pg, name) = (self.dev.pg(), begun::database_of(slug));
+        pg.run("postgres", &format!("CREATE ROLE {name}_team LOGIN"))
+            .await;
+        pg.run(
+            "postgres",
+            &format!("CREATE DATABASE {name} OWNER {name}_team"),
+        )
+        .await;
+        let table = format!("SET SESSION AUTHORIZATION {name}_team; CREATE TABLE orders (id int)");
+        pg.run(&name, &table).await;
+    }
+
+    async fn adopt(&self, case: &Case, slug: &str) {
+        let adopted = self
+            .operator
+            .post("/setup/adoptions", begun::adoption(slug));
+        let adopted = adopted.await;
+        assert_eq!(adopted.status / 100, 2, "{case}: {adopted}");
+    }
+
     /// Ends all spares, and the victim that would make more of them.
     async fn no_spares(&mut self) {
         if self.spares == 0 {
@@ -408,8 +457,8 @@ impl Stage {
     /// What there is to be of the subject after the operation.
     async fn after(&self, case: &Case, subject: &Subject) -> State {
         match (case.kind.name, case.ends()) {
-            ("create", Some("failed")) | ("purge", _) => State::Gone,
-            ("create", None) => {
+            ("create" | "adopt", Some("failed")) | ("purge" | "unadopt", _) => State::Gone,
+            ("create" | "adopt", None) => {
                 let path = format!("/setup/tenants/{}", subject.slug);
                 match self.operator.get(&path).await.status {
                     404 => State::Gone,

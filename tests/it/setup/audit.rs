@@ -104,6 +104,7 @@ async fn every_call_that_changes_something_leaves_a_line() {
             }
             // The next in the table lets it go on.
             ("POST", "/setup/pause") => (route.path.to_owned(), json!({ "reason": "tried" })),
+            ("DELETE", "/setup/pause") => (route.path.to_owned(), Value::Null),
             ("POST", "/setup/doctor") => (route.path.to_owned(), json!({ "quick": true })),
             ("POST", "/setup/tenants") => (
                 route.path.to_owned(),
@@ -217,7 +218,8 @@ async fn every_call_that_changes_something_leaves_a_line() {
         assert!(line["operatorId"].is_string(), "{line}");
         assert_eq!(line["address"], "127.0.0.1", "{line}");
         assert_eq!(line["agent"], "walker/1 ??", "{line}");
-        let about_tenant = route.path.starts_with("/setup/tenants");
+        let about_tenant =
+            route.path.starts_with("/setup/tenants") || route.path == "/setup/adoptions";
         assert_eq!(line["tenantId"].is_string(), about_tenant, "{line}");
         if path.contains("/cancel") {
             sent.abort();

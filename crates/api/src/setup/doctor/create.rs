@@ -35,7 +35,7 @@ pub(crate) struct Wanted {
     #[schema(value_type = words::TenantRef, required = false)]
     tenant: Option<TenantRef>,
     /// The only cluster to tell about, by name.
-    #[schema(nullable = false, required = false)]
+    #[schema(value_type = words::ClusterName, required = false)]
     cluster: Option<String>,
     /// Whether to accept the databases of that tenant or cluster as they are, after the cluster was restored from a
     /// backup: they get a new epoch, and the logins that the catalog knows. Another's database never is.
