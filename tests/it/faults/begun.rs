@@ -79,6 +79,8 @@ pub const ANN: &str = "ann@fault.example";
 pub fn adoption(slug: &str) -> Value {
     let mut customer = customer(slug);
     customer["dbName"] = json!(database_of(slug));
+    // Who made it may be in there yet.
+    customer["disconnect"] = json!(true);
     customer
 }
 

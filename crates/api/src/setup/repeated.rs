@@ -41,7 +41,11 @@ struct Kept {
 /// Whether a route's repetitions are answered here.
 pub(crate) fn applies_to(method: &Method, path: &str) -> bool {
     // Their keys lead to their operations, which go on after a crash and tell a password.
-    let own = ["/setup/tenants", "/setup/tenants/{tenant}/credentials"];
+    let own = [
+        "/setup/tenants",
+        "/setup/adoptions",
+        "/setup/tenants/{tenant}/credentials",
+    ];
     method == Method::POST && path.starts_with("/setup/") && !own.contains(&path)
 }
 
@@ -175,6 +179,7 @@ mod tests {
         assert!(of(Method::POST, "/setup/operators"));
         assert!(of(Method::POST, "/setup/tenants/{tenant}/undelete"));
         assert!(!of(Method::POST, "/setup/tenants"));
+        assert!(!of(Method::POST, "/setup/adoptions"));
         assert!(!of(Method::POST, "/setup/tenants/{tenant}/credentials"));
         assert!(!of(Method::DELETE, "/setup/tenants/{tenant}"));
         assert!(!of(Method::POST, "/auth/login"));

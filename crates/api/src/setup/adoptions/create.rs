@@ -27,7 +27,6 @@ use crate::setup::tenants::{IdempotencyKey, created, request_hash};
     post, path = "/setup/adoptions", tag = "tenants", operation_id = "adoptDatabase",
     params(
         ("idempotency-key" = Option<words::RequestKey>, Header, description = "Makes it safe to send the request again: for 24 hours the same key with the same request gets the same answer."),
-        ("prefer" = Option<String>, Header, description = "`respond-async` (RFC 7240): answer at once with the operation.", example = "respond-async"),
     ),
     request_body = Written,
     responses(
