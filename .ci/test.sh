@@ -38,7 +38,7 @@ export TENANTRY_BIN=$target/debug/tenantry
 export TENANTRY_TEST_LOGS=$target/test-logs
 rm -rf "$TENANTRY_TEST_LOGS"
 status=0
-cargo test --package tenantry-tests "$@" -- --test-threads=6 || status=$?
+cargo test --package tenantry-tests "$@" -- --test-threads=4 || status=$?
 # Silent unless a log holds what it must not. (Arguments may have left no server to log.)
 if [[ $# -eq 0 || -d $TENANTRY_TEST_LOGS ]]; then
     .ci/logs.sh "$TENANTRY_TEST_LOGS" || status=1
