@@ -12,7 +12,7 @@ use serde_json::json;
 use tenantry_catalog::logins::{self, LoginRole, Successor};
 use tenantry_catalog::operations::{self, Operation};
 use tenantry_catalog::tenants::{self, TenantRef};
-use tenantry_catalog::{clusters, idempotency, operation_secrets};
+use tenantry_catalog::{clusters, operation_secrets};
 use tenantry_cluster::names;
 use tenantry_types::{DbName, OperationId, RoleName, Secret, TenantId, Timestamp};
 
@@ -20,7 +20,7 @@ use crate::answer::{self, ANSWER, Answer, Telling};
 use crate::asker::{Asker, Idempotency};
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
 use crate::error::StartError;
-use crate::place::{self, Durability, Session};
+use crate::place;
 use crate::rotate::count;
 use crate::succession::{self, Succession, is_served, login_of};
 use crate::{Lifecycle, Started};
@@ -196,26 +196,12 @@ impl Lifecycle {
             valid_until: now + overlap,
             overlaps: !wanted.overlap.is_zero(),
         };
-        let value = serde_json::to_value(&params).unwrap_or_default();
         let fence = self
-            .record_operation(
-                &mut tx,
-                id,
-                Credentials::NAME,
-                Some(tenant_id),
-                &value,
-                &asker,
-            )
+            .record::<Credentials>(&mut tx, id, Some(tenant_id), &params, &asker)
             .await?;
-        if let Some(key) = &idempotency {
-            match idempotency::insert(&mut tx, key.operator, &key.key, key.request_hash, id).await {
-                Ok(()) => {}
-                Err(idempotency::InsertError::KeyTaken) => {
-                    tx.rollback().await?;
-                    return self.replayed(key).await?.ok_or(StartError::KeyReused);
-                }
-                Err(idempotency::InsertError::Catalog(error)) => return Err(error.into()),
-            }
+        if !self.take_key(&mut tx, idempotency.as_ref(), id).await? {
+            drop(tx);
+            return self.replayed_meanwhile(idempotency.as_ref()).await;
         }
         self.audit(
             &mut tx,
@@ -235,26 +221,11 @@ impl Lifecycle {
         self.seal_password(&mut tx, id).await?;
         tx.commit().await?;
 
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            fence,
-            deps.settings.lease,
-        ));
-        let work = Succession {
-            life: self.clone(),
-            tenant_id,
-            params: params.logins.clone(),
-            session: reached.session.under(lease.clone()),
-            lease: lease.clone(),
-            role: LoginRole::User,
-        };
+        let logins = params.logins.clone();
+        let work = Succession::begun(self, reached, fence, logins, LoginRole::User);
+        let lease = work.lease.clone();
         self.carry(lease, Credentials { work, params });
-        Ok(Started {
-            operation_id: id,
-            tenant_id: Some(tenant_id),
-            replay: false,
-        })
+        Ok(Started::anew(id, Some(tenant_id)))
     }
 
     /// The answer of an issue that is done.
@@ -314,16 +285,9 @@ impl Lifecycle {
         asker: Asker,
     ) -> Result<Option<OperationId>, StartError> {
         let deps = self.deps();
-        let mut conn = deps.catalog.acquire().await?;
-        let tenant = tenants::by_id(&mut conn, tenant_id)
-            .await?
-            .ok_or(StartError::UnknownTenant)?;
-        let cluster = clusters::by_id(&mut conn, tenant.cluster_id)
-            .await?
-            .ok_or(StartError::NoCluster)?;
-        drop(conn);
-        let id = OperationId::generate(&deps.clock, &deps.entropy);
-        let session = Session::first(self, &cluster, id, Durability::Each).await?;
+        let found = self.find(&TenantRef::Id(tenant_id)).await?;
+        let reached = self.reach_found(found).await?;
+        let id = reached.operation;
 
         let mut tx = deps.catalog.begin().await?;
         let (tenant, database, rows) = succession::locked(&mut tx, tenant_id).await?;
@@ -344,16 +308,8 @@ impl Lifecycle {
                 .to_owned(),
             to_was_in_use: false,
         };
-        let value = serde_json::to_value(&params).unwrap_or_default();
         let fence = self
-            .record_operation(
-                &mut tx,
-                id,
-                RetireCredentials::NAME,
-                Some(tenant_id),
-                &value,
-                &asker,
-            )
+            .record::<RetireCredentials>(&mut tx, id, Some(tenant_id), &params, &asker)
             .await?;
         self.audit(
             &mut tx,
@@ -365,20 +321,9 @@ impl Lifecycle {
         )
         .await?;
         tx.commit().await?;
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            fence,
-            deps.settings.lease,
-        ));
-        let work = Succession {
-            life: self.clone(),
-            tenant_id,
-            params,
-            session: session.under(lease.clone()),
-            lease: lease.clone(),
-            role: LoginRole::User,
-        };
+        let logins = params;
+        let work = Succession::begun(self, reached, fence, logins, LoginRole::User);
+        let lease = work.lease.clone();
         self.carry(lease, RetireCredentials(work));
         Ok(Some(id))
     }

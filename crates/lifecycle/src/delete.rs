@@ -12,6 +12,7 @@ use tenantry_cluster::{Mark, fence, names};
 use tenantry_types::{ClusterId, DatabaseId, DbName, OperationId, RoleName, TenantId, Timestamp};
 
 use crate::asker::Asker;
+use crate::begin::Reached;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
 use crate::error::StartError;
 use crate::place::{self, Durability, Session, cluster_failure};
@@ -112,10 +113,7 @@ impl Lifecycle {
         asker: Asker,
     ) -> Result<Deletion, StartError> {
         let deps = self.deps();
-        let mut conn = deps.catalog.acquire().await?;
-        let found = tenants::by_ref(&mut conn, tenant)
-            .await?
-            .ok_or(StartError::UnknownTenant)?;
+        let found = self.find(tenant).await?;
         if !wanted.applies_to(&found, deps.clock.now()) {
             return Ok(Deletion {
                 tenant_id: found.id,
@@ -123,41 +121,27 @@ impl Lifecycle {
                 purge_at: found.purge_at,
             });
         }
-        let cluster = tenantry_catalog::clusters::by_id(&mut conn, found.cluster_id)
-            .await?
-            .ok_or(StartError::NoCluster)?;
-        drop(conn);
-        let id = OperationId::generate(&deps.clock, &deps.entropy);
-        let session = Session::first(self, &cluster, id, Durability::Each).await?;
-        let begun = self.record_end(found.id, id, wanted, &asker).await?;
+        let (tenant_id, purge_at) = (found.id, found.purge_at);
+        let reached = self.reach_found(found).await?;
+        let id = reached.operation;
+        let begun = self.record_end(tenant_id, id, wanted, &asker).await?;
 
         let Some(begun) = begun else {
             return Ok(Deletion {
-                tenant_id: found.id,
+                tenant_id,
                 operation_id: None,
-                purge_at: found.purge_at,
+                purge_at,
             });
         };
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            begun.fence,
-            deps.settings.lease,
-        ));
-        let ending = Ending {
-            life: self.clone(),
-            lease: lease.clone(),
-            tenant_id: found.id,
-            params: begun.params,
-            session: session.under(lease.clone()),
-        };
+        let ending = Ending::begun(self, reached, begun.fence, begun.params);
+        let lease = ending.lease.clone();
         if wanted.purges() {
             self.carry(lease, Purge(ending));
         } else {
             self.carry(lease, Delete(ending));
         }
         Ok(Deletion {
-            tenant_id: found.id,
+            tenant_id,
             operation_id: Some(id),
             purge_at: begun.purge_at,
         })
@@ -174,15 +158,15 @@ impl Lifecycle {
     ) -> Result<Option<Begun>, StartError> {
         let deps = self.deps();
         let mut tx = deps.catalog.begin().await?;
-        let tenant = tenants::lock_by_id(&mut tx, tenant_id)
+        let locked = tenants::lock_by_id(&mut tx, tenant_id)
             .await?
             .ok_or(StartError::UnknownTenant)?;
         let now = deps.clock.now();
-        if !wanted.applies_to(&tenant, now) {
+        if !wanted.applies_to(&locked, now) {
             return Ok(None);
         }
         let purge = wanted.purges();
-        crate::adopt::may_end(&mut tx, &tenant, wanted == Wanted::Purge).await?;
+        crate::adopt::may_end(&mut tx, &locked, wanted == Wanted::Purge).await?;
         // An operation that waits for a person gives way: there will be nothing left to repair.
         let superseded = if purge {
             operations::supersede_parked(&mut tx, tenant_id, id).await?
@@ -199,19 +183,17 @@ impl Lifecycle {
         } else {
             now + Duration::from_std(deps.settings.purge_after).unwrap_or(Duration::days(7))
         };
-        let mut params = Params::of(&mut tx, &tenant, unfinished.as_ref()).await?;
+        let mut params = Params::of(&mut tx, &locked, unfinished.as_ref()).await?;
         // What never was a whole tenant has nothing to dump.
         params.dump = purge && unfinished.is_none() && dump::last::wanted(self);
-        let fence = self
-            .record_operation(
-                &mut tx,
-                id,
-                if purge { Purge::NAME } else { Delete::NAME },
-                Some(tenant_id),
-                &serde_json::to_value(&params).unwrap_or_default(),
-                asker,
-            )
-            .await?;
+        let tenant = Some(locked.id);
+        let fence = if purge {
+            self.record::<Purge>(&mut tx, id, tenant, &params, asker)
+                .await?
+        } else {
+            self.record::<Delete>(&mut tx, id, tenant, &params, asker)
+                .await?
+        };
         self.audit(
             &mut tx,
             asker,
@@ -223,9 +205,9 @@ impl Lifecycle {
             Some(tenant_id),
             None,
             serde_json::json!({
-                "slug": tenant.slug.as_str(),
+                "slug": locked.slug.as_str(),
                 "operationId": id,
-                "from": { "status": tenant.status, "purgeAt": tenant.purge_at },
+                "from": { "status": locked.status, "purgeAt": locked.purge_at },
                 "to": { "status": Status::Deleting, "purgeAt": purge_at },
             }),
         )
@@ -336,6 +318,19 @@ enum Door {
 }
 
 impl Ending {
+    /// One whose operation was recorded just now.
+    pub(crate) fn begun(life: &Lifecycle, reached: Reached, fence: i64, params: Params) -> Self {
+        let tenant_id = reached.tenant.id;
+        let (lease, session) = reached.held(life, fence);
+        Self {
+            life: life.clone(),
+            lease,
+            tenant_id,
+            params,
+            session,
+        }
+    }
+
     pub(crate) async fn resume(
         life: &Lifecycle,
         operation: &Operation,

@@ -9,6 +9,7 @@ mod adopt;
 mod aliases;
 mod answer;
 mod asker;
+mod begin;
 mod clusters;
 mod control;
 mod create;

@@ -116,7 +116,7 @@ impl Lifecycle {
             return Err(StartError::InProgress(running));
         }
         let fence = self
-            .record_operation(&mut tx, id, Migrate::NAME, None, &json!({}), &asker)
+            .record::<Migrate>(&mut tx, id, None, &json!({}), &asker)
             .await?;
         self.audit(
             &mut tx,
@@ -128,23 +128,14 @@ impl Lifecycle {
         )
         .await?;
         tx.commit().await?;
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            fence,
-            deps.settings.lease,
-        ));
+        let lease = self.lease(id, fence);
         let work = Migrate {
             life: self.clone(),
             lease: lease.clone(),
             report: Mutex::default(),
         };
         self.carry(lease, work);
-        Ok(Started {
-            operation_id: id,
-            tenant_id: None,
-            replay: false,
-        })
+        Ok(Started::anew(id, None))
     }
 }
 

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
+use tenantry_catalog::change_log;
 use tenantry_catalog::operations::Operation;
 use tenantry_catalog::tenants::{self, Status, TenantRef};
-use tenantry_catalog::{change_log, clusters};
-use tenantry_types::OperationId;
 
 use crate::Lifecycle;
 use crate::asker::Asker;
 use crate::delete::{Ending, Params};
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
 use crate::error::StartError;
-use crate::place::{Durability, Session};
 use crate::suspend::Turned;
 
 /// The names of the steps of a resumption, in order.
@@ -50,19 +48,11 @@ impl Lifecycle {
     /// See [`StartError`]; nothing was changed.
     pub async fn resume(&self, tenant: &TenantRef, asker: Asker) -> Result<Turned, StartError> {
         let deps = self.deps();
-        let mut conn = deps.catalog.acquire().await?;
-        let found = tenants::by_ref(&mut conn, tenant)
-            .await?
-            .ok_or(StartError::UnknownTenant)?;
-        let cluster = clusters::by_id(&mut conn, found.cluster_id)
-            .await?
-            .ok_or(StartError::NoCluster)?;
-        drop(conn);
-        let id = OperationId::generate(&deps.clock, &deps.entropy);
-        let session = Session::first(self, &cluster, id, Durability::Each).await?;
+        let reached = self.reach_found(self.find(tenant).await?).await?;
+        let (id, tenant_id) = (reached.operation, reached.tenant.id);
 
         let mut tx = deps.catalog.begin().await?;
-        let locked = tenants::lock_by_id(&mut tx, found.id)
+        let locked = tenants::lock_by_id(&mut tx, tenant_id)
             .await?
             .ok_or(StartError::UnknownTenant)?;
         match locked.status {
@@ -73,10 +63,10 @@ impl Lifecycle {
                 ));
             }
             other => {
-                self.none_running(&mut tx, found.id).await?;
+                self.none_running(&mut tx, tenant_id).await?;
                 return match other {
                     Status::Active => Ok(Turned {
-                        tenant_id: found.id,
+                        tenant_id: tenant_id,
                         operation_id: None,
                     }),
                     _ => Err(StartError::WrongState("the tenant is not suspended")),
@@ -85,14 +75,7 @@ impl Lifecycle {
         }
         let params = Params::of(&mut tx, &locked, None).await?;
         let fence = self
-            .record_operation(
-                &mut tx,
-                id,
-                Resume::NAME,
-                Some(found.id),
-                &serde_json::to_value(&params).unwrap_or_default(),
-                &asker,
-            )
+            .record::<Resume>(&mut tx, id, Some(tenant_id), &params, &asker)
             .await?;
         let detail = serde_json::json!({
             "slug": locked.slug.as_str(),
@@ -104,29 +87,17 @@ impl Lifecycle {
             &mut tx,
             &asker,
             "tenant.resume",
-            Some(found.id),
+            Some(tenant_id),
             None,
             detail,
         )
         .await?;
         tx.commit().await?;
 
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            fence,
-            deps.settings.lease,
-        ));
-        let ending = Ending {
-            life: self.clone(),
-            lease: lease.clone(),
-            tenant_id: found.id,
-            params,
-            session: session.under(lease.clone()),
-        };
-        self.carry(lease, Resume(ending));
+        let ending = Ending::begun(self, reached, fence, params);
+        self.carry(ending.lease.clone(), Resume(ending));
         Ok(Turned {
-            tenant_id: found.id,
+            tenant_id: tenant_id,
             operation_id: Some(id),
         })
     }

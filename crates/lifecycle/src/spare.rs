@@ -319,7 +319,6 @@ impl Lifecycle {
             database_id: DatabaseId::generate(&deps.clock, &deps.entropy),
             template: None,
         };
-        let value = serde_json::to_value(&params).unwrap_or_default();
         let mut tx = deps.catalog.begin().await?;
         // Looked at once more under the lock: of several processes one makes the last missing one.
         operations::lock_fleet_kind(&mut tx, Spare::NAME).await?;
@@ -332,15 +331,10 @@ impl Lifecycle {
         }
         let asker = Asker::product("spares are kept ready");
         let fence = self
-            .record_operation(&mut tx, id, Spare::NAME, None, &value, &asker)
+            .record::<Spare>(&mut tx, id, None, &params, &asker)
             .await?;
         tx.commit().await?;
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            fence,
-            deps.settings.lease,
-        ));
+        let lease = self.lease(id, fence);
         let work = Spare {
             life: self.clone(),
             params: Mutex::new(params),

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
-use tenantry_catalog::clusters;
 use tenantry_catalog::databases::{self, Database};
 use tenantry_catalog::logins::{self, Login, LoginRole};
 use tenantry_catalog::operation_secrets;
@@ -22,6 +21,7 @@ use tenantry_types::{
 };
 use tenantry_vault::{Place, scram};
 
+use crate::begin::Reached;
 use crate::deps::Deps;
 use crate::engine::{Failure, Lease, StepError};
 use crate::error::StartError;
@@ -61,42 +61,10 @@ pub(crate) struct Succession {
     pub role: LoginRole,
 }
 
-/// A tenant whose cluster was reached, before anything is written.
-pub(crate) struct Reached {
-    pub tenant: Tenant,
-    pub operation: OperationId,
-    pub session: Session,
-}
-
 impl Lifecycle {
-    /// Finds a tenant that is served and reaches its cluster, so that a server that is down changes nothing.
+    /// Reaches the cluster of a tenant that is served.
     pub(crate) async fn reach_served(&self, tenant: &TenantRef) -> Result<Reached, StartError> {
         self.reach(tenant, is_served).await
-    }
-
-    /// The same of a tenant that may be reached as `may` says.
-    pub(crate) async fn reach(
-        &self,
-        tenant: &TenantRef,
-        may: impl Fn(&Tenant) -> Result<(), StartError>,
-    ) -> Result<Reached, StartError> {
-        let deps = self.deps();
-        let mut conn = deps.catalog.acquire().await?;
-        let tenant = tenants::by_ref(&mut conn, tenant)
-            .await?
-            .ok_or(StartError::UnknownTenant)?;
-        may(&tenant)?;
-        let cluster = clusters::by_id(&mut conn, tenant.cluster_id)
-            .await?
-            .ok_or(StartError::NoCluster)?;
-        drop(conn);
-        let operation = OperationId::generate(&deps.clock, &deps.entropy);
-        let session = Session::first(self, &cluster, operation, Durability::Each).await?;
-        Ok(Reached {
-            tenant,
-            operation,
-            session,
-        })
     }
 
     /// Seals a new password in an operation that is being recorded.
@@ -145,6 +113,26 @@ pub(crate) fn login_of(logins: &[Login], role: LoginRole) -> Option<&Login> {
 }
 
 impl Succession {
+    /// One whose operation was recorded just now.
+    pub(crate) fn begun(
+        life: &Lifecycle,
+        reached: Reached,
+        fence: i64,
+        params: Params,
+        role: LoginRole,
+    ) -> Self {
+        let tenant_id = reached.tenant.id;
+        let (lease, session) = reached.held(life, fence);
+        Self {
+            life: life.clone(),
+            lease,
+            tenant_id,
+            params,
+            session,
+            role,
+        }
+    }
+
     pub(crate) async fn resume(
         life: &Lifecycle,
         operation: &Operation,

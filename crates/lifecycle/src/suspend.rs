@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
+use tenantry_catalog::change_log;
 use tenantry_catalog::operations::{self, Operation};
 use tenantry_catalog::tenants::{self, Status, Tenant, TenantRef};
-use tenantry_catalog::{change_log, clusters};
 use tenantry_types::{OperationId, Reason, TenantId};
 
 use crate::Lifecycle;
@@ -15,7 +15,6 @@ use crate::asker::Asker;
 use crate::delete::{Ending, Params};
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
 use crate::error::StartError;
-use crate::place::{Durability, Session};
 
 /// The names of the steps of a suspension, in order.
 pub const STEPS: &[&str] = &["fence", "drain"];
@@ -69,22 +68,15 @@ impl Lifecycle {
         asker: Asker,
     ) -> Result<Turned, StartError> {
         let deps = self.deps();
-        let mut conn = deps.catalog.acquire().await?;
-        let found = tenants::by_ref(&mut conn, tenant)
-            .await?
-            .ok_or(StartError::UnknownTenant)?;
-        let cluster = clusters::by_id(&mut conn, found.cluster_id)
-            .await?
-            .ok_or(StartError::NoCluster)?;
-        drop(conn);
+        let found = self.find(tenant).await?;
         if found.status == Status::Suspended {
             return self.suspend_anew(found.id, reason, &asker).await;
         }
-        let id = OperationId::generate(&deps.clock, &deps.entropy);
-        let session = Session::first(self, &cluster, id, Durability::Each).await?;
+        let reached = self.reach_found(found).await?;
+        let (id, tenant_id) = (reached.operation, reached.tenant.id);
 
         let mut tx = deps.catalog.begin().await?;
-        let locked = tenants::lock_by_id(&mut tx, found.id)
+        let locked = tenants::lock_by_id(&mut tx, tenant_id)
             .await?
             .ok_or(StartError::UnknownTenant)?;
         match locked.status {
@@ -92,47 +84,28 @@ impl Lifecycle {
             // Somebody else was quicker.
             Status::Suspended => {
                 drop(tx);
-                return self.suspend_anew(found.id, reason, &asker).await;
+                return self.suspend_anew(tenant_id, reason, &asker).await;
             }
             Status::Deleting => return Err(StartError::WrongState("the tenant is deleted")),
             _ => {
-                self.none_running(&mut tx, found.id).await?;
+                self.none_running(&mut tx, tenant_id).await?;
                 return Err(StartError::WrongState("the tenant is not in service"));
             }
         }
         let params = Params::of(&mut tx, &locked, None).await?;
         let fence = self
-            .record_operation(
-                &mut tx,
-                id,
-                Suspend::NAME,
-                Some(found.id),
-                &serde_json::to_value(&params).unwrap_or_default(),
-                &asker,
-            )
+            .record::<Suspend>(&mut tx, id, Some(tenant_id), &params, &asker)
             .await?;
         self.audit_suspension(&mut tx, &asker, &locked, reason, Some(id))
             .await?;
-        tenants::suspend(&mut tx, found.id, reason.as_str()).await?;
-        change_log::append(&mut tx, found.id, change_log::Kind::Fenced).await?;
+        tenants::suspend(&mut tx, tenant_id, reason.as_str()).await?;
+        change_log::append(&mut tx, tenant_id, change_log::Kind::Fenced).await?;
         tx.commit().await?;
 
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            fence,
-            deps.settings.lease,
-        ));
-        let ending = Ending {
-            life: self.clone(),
-            lease: lease.clone(),
-            tenant_id: found.id,
-            params,
-            session: session.under(lease.clone()),
-        };
-        self.carry(lease, Suspend(ending));
+        let ending = Ending::begun(self, reached, fence, params);
+        self.carry(ending.lease.clone(), Suspend(ending));
         Ok(Turned {
-            tenant_id: found.id,
+            tenant_id: tenant_id,
             operation_id: Some(id),
         })
     }

@@ -25,6 +25,7 @@ use tenantry_vault::scram;
 
 use crate::answer::{self, ANSWER, Answer, Telling};
 use crate::asker::Asker;
+use crate::begin::Reached;
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
 use crate::error::StartError;
 use crate::place::{self, Durability, Session, cluster_failure};
@@ -240,7 +241,7 @@ impl Lifecycle {
         });
         let reason = login.reason.as_deref();
         let fence = self
-            .record(&mut tx, id, IssueLogin::NAME, tenant_id, &params, &asker)
+            .record::<IssueLogin>(&mut tx, id, Some(tenant_id), &params, &asker)
             .await?;
         self.audit(
             &mut tx,
@@ -254,9 +255,9 @@ impl Lifecycle {
         self.seal_password(&mut tx, id).await?;
         temporary_logins::insert(&mut tx, &login).await?;
         tx.commit().await?;
-        let (lease, work) = self.work(id, fence, params, reached.session);
-        self.carry(lease, IssueLogin(work));
-        Ok(begun(id, tenant_id))
+        let work = Work::begun(self, reached, fence, params);
+        self.carry(work.lease.clone(), IssueLogin(work));
+        Ok(Started::anew(id, Some(tenant_id)))
     }
 
     /// The answer of a login's making that is done.
@@ -342,11 +343,7 @@ impl Lifecycle {
         login: &RoleName,
         asker: Asker,
     ) -> Result<Started, StartError> {
-        let mut conn = self.deps().catalog.acquire().await?;
-        let tenant = tenants::by_ref(&mut conn, tenant)
-            .await?
-            .ok_or(StartError::UnknownTenant)?;
-        drop(conn);
+        let tenant = self.find(tenant).await?;
         self.end_those(tenant, asker, |found| found.name == *login)
             .await?
             .ok_or(StartError::UnknownLogin)
@@ -358,11 +355,7 @@ impl Lifecycle {
         tenant_id: TenantId,
         asker: Asker,
     ) -> Result<Option<Started>, StartError> {
-        let mut conn = self.deps().catalog.acquire().await?;
-        let tenant = tenants::by_id(&mut conn, tenant_id)
-            .await?
-            .ok_or(StartError::UnknownTenant)?;
-        drop(conn);
+        let tenant = self.find(&TenantRef::Id(tenant_id)).await?;
         let now = self.deps().clock.now();
         self.end_those(tenant, asker, |found| found.expires_at <= now)
             .await
@@ -374,15 +367,9 @@ impl Lifecycle {
         asker: Asker,
         which: impl Fn(&TemporaryLogin) -> bool,
     ) -> Result<Option<Started>, StartError> {
-        let deps = self.deps();
-        let mut conn = deps.catalog.acquire().await?;
-        let cluster = clusters::by_id(&mut conn, tenant.cluster_id)
-            .await?
-            .ok_or(StartError::NoCluster)?;
-        drop(conn);
-        let (id, tenant_id) = (OperationId::generate(&deps.clock, &deps.entropy), tenant.id);
-        let session = Session::first(self, &cluster, id, Durability::Each).await?;
-        let mut tx = deps.catalog.begin().await?;
+        let reached = self.reach_found(tenant).await?;
+        let (id, tenant_id) = (reached.operation, reached.tenant.id);
+        let mut tx = self.deps().catalog.begin().await?;
         let (tenant, database, _) = succession::locked(&mut tx, tenant_id).await?;
         let mut found = temporary_logins::of_database(&mut tx, database.id).await?;
         found.retain(which);
@@ -401,7 +388,7 @@ impl Lifecycle {
             new: None,
         };
         let fence = self
-            .record(&mut tx, id, EndLogin::NAME, tenant_id, &params, &asker)
+            .record::<EndLogin>(&mut tx, id, Some(tenant_id), &params, &asker)
             .await?;
         self.audit(
             &mut tx,
@@ -413,42 +400,9 @@ impl Lifecycle {
         )
         .await?;
         tx.commit().await?;
-        let (lease, work) = self.work(id, fence, params, session);
-        self.carry(lease, EndLogin(work));
-        Ok(Some(begun(id, tenant_id)))
-    }
-
-    async fn record(
-        &self,
-        conn: &mut sqlx::PgConnection,
-        id: OperationId,
-        kind: &'static str,
-        tenant: TenantId,
-        params: &Params,
-        asker: &Asker,
-    ) -> Result<i64, StartError> {
-        let value = serde_json::to_value(params).unwrap_or_default();
-        self.record_operation(conn, id, kind, Some(tenant), &value, asker)
-            .await
-    }
-
-    fn work(
-        &self,
-        id: OperationId,
-        fence: i64,
-        params: Params,
-        session: Session,
-    ) -> (Arc<Lease>, Work) {
-        let deps = self.deps();
-        let lease = Lease::keep(deps.catalog.clone(), id, fence, deps.settings.lease);
-        let lease = Arc::new(lease);
-        let work = Work {
-            life: self.clone(),
-            params,
-            session: session.under(lease.clone()),
-            lease: lease.clone(),
-        };
-        (lease, work)
+        let work = Work::begun(self, reached, fence, params);
+        self.carry(work.lease.clone(), EndLogin(work));
+        Ok(Some(Started::anew(id, Some(tenant_id))))
     }
 }
 
@@ -457,20 +411,6 @@ fn is_open_to(tenant: &Tenant, role: Role) -> Result<(), StartError> {
     match (tenant.status, role) {
         (tenants::Status::Suspended, Role::Owner) => Ok(()),
         _ => is_served(tenant),
-    }
-}
-
-fn begun(operation_id: OperationId, tenant: TenantId) -> Started {
-    Started {
-        operation_id,
-        tenant_id: Some(tenant),
-        replay: false,
-    }
-}
-
-impl Params {
-    fn first(&self) -> Result<RoleName, tenantry_types::InvalidIdent> {
-        RoleName::parse(self.logins.first().map_or("", String::as_str))
     }
 }
 
@@ -494,7 +434,23 @@ impl EndLogin {
     }
 }
 
+impl Params {
+    fn first(&self) -> Result<RoleName, tenantry_types::InvalidIdent> {
+        RoleName::parse(self.logins.first().map_or("", String::as_str))
+    }
+}
+
 impl Work {
+    fn begun(life: &Lifecycle, reached: Reached, fence: i64, params: Params) -> Self {
+        let (lease, session) = reached.held(life, fence);
+        Self {
+            life: life.clone(),
+            params,
+            session,
+            lease,
+        }
+    }
+
     async fn resume(
         life: &Lifecycle,
         operation: &Operation,

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
+use tenantry_catalog::change_log;
 use tenantry_catalog::operations::Operation;
 use tenantry_catalog::tenants::{self, Status, TenantRef};
-use tenantry_catalog::{change_log, clusters};
-use tenantry_types::OperationId;
 
 use crate::asker::Asker;
 use crate::delete::{Ending, Params};
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
 use crate::error::StartError;
-use crate::place::{Durability, Session};
 use crate::{Lifecycle, Started};
 
 /// The names of the steps of an undeletion, in order.
@@ -48,19 +46,11 @@ impl Lifecycle {
     /// See [`StartError`]; nothing was changed.
     pub async fn undelete(&self, tenant: &TenantRef, asker: Asker) -> Result<Started, StartError> {
         let deps = self.deps();
-        let mut conn = deps.catalog.acquire().await?;
-        let found = tenants::by_ref(&mut conn, tenant)
-            .await?
-            .ok_or(StartError::UnknownTenant)?;
-        let cluster = clusters::by_id(&mut conn, found.cluster_id)
-            .await?
-            .ok_or(StartError::NoCluster)?;
-        drop(conn);
-        let id = OperationId::generate(&deps.clock, &deps.entropy);
-        let session = Session::first(self, &cluster, id, Durability::Each).await?;
+        let reached = self.reach_found(self.find(tenant).await?).await?;
+        let (id, tenant_id) = (reached.operation, reached.tenant.id);
 
         let mut tx = deps.catalog.begin().await?;
-        let locked = tenants::lock_by_id(&mut tx, found.id)
+        let locked = tenants::lock_by_id(&mut tx, tenant_id)
             .await?
             .ok_or(StartError::UnknownTenant)?;
         if locked.status != Status::Deleting {
@@ -68,23 +58,16 @@ impl Lifecycle {
         }
         let params = Params::of(&mut tx, &locked, None).await?;
         let fence = self
-            .record_operation(
-                &mut tx,
-                id,
-                Undelete::NAME,
-                Some(found.id),
-                &serde_json::to_value(&params).unwrap_or_default(),
-                &asker,
-            )
+            .record::<Undelete>(&mut tx, id, Some(tenant_id), &params, &asker)
             .await?;
         self.audit(
             &mut tx,
             &asker,
             "tenant.undelete",
-            Some(found.id),
+            Some(tenant_id),
             None,
             serde_json::json!({
-                "slug": found.slug.as_str(),
+                "slug": locked.slug.as_str(),
                 "operationId": id,
                 "from": { "status": locked.status, "purgeAt": locked.purge_at },
                 "to": { "purgeAt": null },
@@ -93,25 +76,9 @@ impl Lifecycle {
         .await?;
         tx.commit().await?;
 
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            fence,
-            deps.settings.lease,
-        ));
-        let ending = Ending {
-            life: self.clone(),
-            lease: lease.clone(),
-            tenant_id: found.id,
-            params,
-            session: session.under(lease.clone()),
-        };
-        self.carry(lease, Undelete(ending));
-        Ok(Started {
-            operation_id: id,
-            tenant_id: Some(found.id),
-            replay: false,
-        })
+        let ending = Ending::begun(self, reached, fence, params);
+        self.carry(ending.lease.clone(), Undelete(ending));
+        Ok(Started::anew(id, Some(tenant_id)))
     }
 }
 

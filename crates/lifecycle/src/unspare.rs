@@ -99,22 +99,16 @@ impl Lifecycle {
             cluster_id: cluster.id,
             database_id: spare.id,
         };
-        let value = serde_json::to_value(&params).unwrap_or_default();
         let mut tx = deps.catalog.begin().await?;
         if !databases::unstock(&mut tx, spare.id, id).await? {
             return Ok(false);
         }
         let asker = Asker::product("a cluster is drained");
         let fence = self
-            .record_operation(&mut tx, id, Unspare::NAME, None, &value, &asker)
+            .record::<Unspare>(&mut tx, id, None, &params, &asker)
             .await?;
         tx.commit().await?;
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            fence,
-            deps.settings.lease,
-        ));
+        let lease = self.lease(id, fence);
         let work = Unspare {
             life: self.clone(),
             params,

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
 use tenantry_catalog::operations::{self, Operation, Status};
 use tenantry_catalog::{audit, change_log, tenants};
-use tenantry_types::{AuditId, OperationId, TenantId, metric};
+use tenantry_types::{AuditId, TenantId, metric};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -63,13 +63,7 @@ async fn take_one(life: &Lifecycle) -> Result<Option<Operation>, StartError> {
 
 /// Goes on with an operation that a former driver left.
 async fn take_up(life: &Lifecycle, operation: Operation) {
-    let deps = life.deps();
-    let lease = Arc::new(Lease::keep(
-        deps.catalog.clone(),
-        operation.id,
-        operation.fence,
-        deps.settings.lease,
-    ));
+    let lease = life.lease(operation.id, operation.fence);
     tracing::info!(operation = %operation.id, kind = operation.kind, fence = operation.fence, "taking an operation up");
     let carried = match operation.kind.as_str() {
         Create::NAME => {
@@ -262,36 +256,6 @@ async fn resume<K: Kind>(
 }
 
 impl Lifecycle {
-    /// Writes an operation's row, held by us; gives its first fence.
-    pub(crate) async fn record_operation(
-        &self,
-        conn: &mut PgConnection,
-        id: OperationId,
-        kind: &str,
-        tenant_id: Option<TenantId>,
-        params: &serde_json::Value,
-        asker: &Asker,
-    ) -> Result<i64, StartError> {
-        self.may_begin(kind)?;
-        let new = operations::NewOperation {
-            id,
-            kind,
-            tenant_id,
-            params,
-            asked_by: &asker.name,
-            operator: asker.operator,
-            request_id: asker.request_id.as_deref(),
-        };
-        match operations::insert_leased(conn, &new, self.0.holder, self.deps().settings.lease).await
-        {
-            Ok(fence) => Ok(fence),
-            Err(operations::InsertError::OperationInProgress(id)) => {
-                Err(StartError::InProgress(id))
-            }
-            Err(operations::InsertError::Catalog(error)) => Err(StartError::Catalog(error)),
-        }
-    }
-
     /// Writes a line of the audit trail, in the transaction of the change: no line, no change. See
     /// [`audit::Entry`] for what `detail` may hold.
     ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenantry_catalog::clusters::{self, Cluster};
 use tenantry_catalog::operations::Operation;
-use tenantry_catalog::{adoptions, databases, idempotency};
+use tenantry_catalog::{adoptions, databases};
 use tenantry_cluster::AdminConn;
 use tenantry_cluster::adoption::{self, Consent, Former, Refusal};
 use tenantry_tenantdb::schema_digest;
@@ -15,7 +15,7 @@ use super::{Adopt, Params};
 use crate::asker::{Asker, Idempotency};
 use crate::create::begin::{FirstPerson, hash, seal_admin, take_names};
 use crate::create::{ClusterChoice, CreateTenant};
-use crate::engine::{Kind, Lease, StepError};
+use crate::engine::{Lease, StepError};
 use crate::error::StartError;
 use crate::place::{self, Durability, Session};
 use crate::{Lifecycle, Started, making, placement};
@@ -105,25 +105,12 @@ impl Lifecycle {
             consent: wanted.consent.clone(),
         };
         let mut tx = deps.catalog.begin().await?;
-        let value = serde_json::to_value(&params).unwrap_or_default();
         let fence = self
-            .record_operation(&mut tx, id, Adopt::NAME, Some(tenant_id), &value, &asker)
+            .record::<Adopt>(&mut tx, id, Some(tenant_id), &params, &asker)
             .await?;
-        if let Some(Idempotency {
-            operator,
-            key,
-            request_hash,
-        }) = &idempotency
-        {
-            match idempotency::insert(&mut tx, *operator, key, *request_hash, id).await {
-                Ok(()) => {}
-                Err(idempotency::InsertError::KeyTaken) => {
-                    drop(tx);
-                    let key = idempotency.as_ref().ok_or(StartError::KeyReused)?;
-                    return self.replayed(key).await?.ok_or(StartError::KeyReused);
-                }
-                Err(idempotency::InsertError::Catalog(error)) => return Err(error.into()),
-            }
+        if !self.take_key(&mut tx, idempotency.as_ref(), id).await? {
+            drop(tx);
+            return self.replayed_meanwhile(idempotency.as_ref()).await;
         }
         let held = clusters::take_place(&mut tx, cluster.id).await?;
         if let Some(refusal) = placement::refusal(held) {
@@ -162,12 +149,7 @@ impl Lifecycle {
         )
         .await?;
         tx.commit().await?;
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            fence,
-            deps.settings.lease,
-        ));
+        let lease = self.lease(id, fence);
         let work = Adopt {
             life: self.clone(),
             tenant_id,
@@ -178,11 +160,7 @@ impl Lifecycle {
             lease: lease.clone(),
         };
         self.carry(lease, work);
-        Ok(Started {
-            operation_id: id,
-            tenant_id: Some(tenant_id),
-            replay: false,
-        })
+        Ok(Started::anew(id, Some(tenant_id)))
     }
 
     /// The cluster that is asked for, or the only one.

@@ -6,16 +6,15 @@ use sqlx::PgConnection;
 use tenantry_catalog::adoptions::{self, State};
 use tenantry_catalog::operations::Operation;
 use tenantry_catalog::tenants::{self, Status, Tenant, TenantRef};
-use tenantry_catalog::{change_log, clusters, databases, operation_secrets};
+use tenantry_catalog::{change_log, databases, operation_secrets};
 use tenantry_cluster::adoption::{self, Former};
-use tenantry_types::OperationId;
 
 use super::Place;
 use crate::asker::Asker;
 use crate::delete::{Ending, Params};
 use crate::engine::{Kind, Lease, OnFailure, Step, StepError};
 use crate::error::StartError;
-use crate::place::{self, Durability, Session};
+use crate::place::{self, Session};
 use crate::{Lifecycle, Started};
 
 /// The names of the steps of the way back, in order.
@@ -77,45 +76,39 @@ impl Lifecycle {
     /// owner is no more or something needs our tables; see [`StartError`]. Nothing was changed.
     pub async fn unadopt(&self, tenant: &TenantRef, asker: Asker) -> Result<Started, StartError> {
         let deps = self.deps();
+        let found = self.find(tenant).await?;
         let mut conn = deps.catalog.acquire().await?;
-        let found = tenants::by_ref(&mut conn, tenant)
-            .await?
-            .ok_or(StartError::UnknownTenant)?;
         let adopted = adoptions::by_tenant(&mut conn, found.id)
             .await?
             .ok_or(StartError::NotAdopted)?;
         let database = databases::by_id(&mut conn, adopted.database_id)
             .await?
             .ok_or(StartError::NotAdopted)?;
-        let cluster = clusters::by_id(&mut conn, found.cluster_id)
-            .await?
-            .ok_or(StartError::NoCluster)?;
         drop(conn);
-        let id = OperationId::generate(&deps.clock, &deps.entropy);
-        let session = Session::first(self, &cluster, id, Durability::Each).await?;
+        let reached = self.reach_found(found).await?;
+        let (id, tenant_id) = (reached.operation, reached.tenant.id);
         if let Some(former) = adopted.former {
             let former: Former = serde_json::from_value(former)
                 .map_err(|error| StartError::Vault(Box::new(error)))?;
-            let held = self.held(&session, &database, &former).await?;
+            let held = self.held(&reached.session, &database, &former).await?;
             if !held.is_empty() {
                 return Err(StartError::AdoptionHeld(held));
             }
         }
 
         let mut tx = deps.catalog.begin().await?;
-        let locked = tenants::lock_by_id(&mut tx, found.id)
+        let locked = tenants::lock_by_id(&mut tx, tenant_id)
             .await?
             .ok_or(StartError::UnknownTenant)?;
         let params = Params::of(&mut tx, &locked, None).await?;
-        let value = serde_json::to_value(&params).unwrap_or_default();
         let fence = self
-            .record_operation(&mut tx, id, Unadopt::NAME, Some(found.id), &value, &asker)
+            .record::<Unadopt>(&mut tx, id, Some(tenant_id), &params, &asker)
             .await?;
         self.audit(
             &mut tx,
             &asker,
             "tenant.unadopt",
-            Some(found.id),
+            Some(tenant_id),
             None,
             serde_json::json!({
                 "slug": locked.slug.as_str(),
@@ -128,29 +121,13 @@ impl Lifecycle {
         adoptions::set_state(&mut tx, database.id, State::Returning).await?;
         // No purge is ever due for it, and nothing but this goes on with it.
         let why = "The database is being given back to its former owner.";
-        tenants::set_status(&mut tx, found.id, Status::Error, Some(why)).await?;
-        change_log::append(&mut tx, found.id, change_log::Kind::Fenced).await?;
+        tenants::set_status(&mut tx, tenant_id, Status::Error, Some(why)).await?;
+        change_log::append(&mut tx, tenant_id, change_log::Kind::Fenced).await?;
         tx.commit().await?;
 
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            fence,
-            deps.settings.lease,
-        ));
-        let ending = Ending {
-            life: self.clone(),
-            lease: lease.clone(),
-            tenant_id: found.id,
-            params,
-            session: session.under(lease.clone()),
-        };
-        self.carry(lease, Unadopt(ending));
-        Ok(Started {
-            operation_id: id,
-            tenant_id: Some(found.id),
-            replay: false,
-        })
+        let ending = Ending::begun(self, reached, fence, params);
+        self.carry(ending.lease.clone(), Unadopt(ending));
+        Ok(Started::anew(id, Some(tenant_id)))
     }
 
     /// What keeps a database from being given back as it was.

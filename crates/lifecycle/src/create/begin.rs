@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use super::{Create, CreateTenant, Params, PrimaryDomain, SealedAdmin};
 use crate::asker::{Asker, Idempotency};
 use crate::deps::Naming;
-use crate::engine::{Kind, Lease, StepError};
+use crate::engine::{Lease, StepError};
 use crate::error::StartError;
 use crate::making::{self, Known, Origin, Rows};
 use crate::place::{self, Durability, Session};
@@ -47,19 +47,13 @@ impl Lifecycle {
         {
             return Ok(started);
         }
-        let deps = self.deps();
         let begun = match self.begin(&wanted, &asker, idempotency.as_ref()).await? {
             Begun::Now(begun) => begun,
             Begun::Before(started) => return Ok(started),
         };
         let (birth, session, fence) = *begun;
         let operation_id = birth.operation_id;
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            operation_id,
-            fence,
-            deps.settings.lease,
-        ));
+        let lease = self.lease(operation_id, fence);
         let outcome = match birth.params.from_spare {
             true => "hit",
             false => "miss",
@@ -82,11 +76,7 @@ impl Lifecycle {
             opened: OnceLock::new(),
         };
         self.carry(lease, create);
-        Ok(Started {
-            operation_id,
-            tenant_id: Some(birth.tenant_id),
-            replay: false,
-        })
+        Ok(Started::anew(operation_id, Some(birth.tenant_id)))
     }
 
     /// Writes the beginning on the first of the clusters that has a place: one that is full by then, or is
@@ -366,24 +356,14 @@ impl Birth {
         idempotency: Option<&Idempotency>,
     ) -> Result<i64, Recorded> {
         let mut tx = life.deps().catalog.begin().await?;
-        let params = serde_json::to_value(&self.params).unwrap_or_default();
         let (id, tenant) = (self.operation_id, Some(self.tenant_id));
         let fence = life
-            .record_operation(&mut tx, id, Create::NAME, tenant, &params, asker)
+            .record::<Create>(&mut tx, id, tenant, &self.params, asker)
             .await?;
         // Before the names: of two equal requests at once the slower one waits here, and is told of
         // the first one's operation instead of a slug that is taken.
-        if let Some(Idempotency {
-            operator,
-            key,
-            request_hash,
-        }) = idempotency
-        {
-            match idempotency::insert(&mut tx, *operator, key, *request_hash, id).await {
-                Ok(()) => {}
-                Err(idempotency::InsertError::KeyTaken) => return Err(Recorded::KeyTaken),
-                Err(idempotency::InsertError::Catalog(error)) => return Err(error.into()),
-            }
+        if !life.take_key(&mut tx, idempotency, id).await? {
+            return Err(Recorded::KeyTaken);
         }
         // As late as can be: of those that ask for the last place all others wait here.
         let place = clusters::take_place(&mut tx, self.params.cluster_id).await?;

@@ -144,14 +144,13 @@ impl Lifecycle {
             jitter_ms: u64::try_from(jitter.as_millis()).unwrap_or(u64::MAX),
             every_secs: every.map(|every| every.as_secs_f64()),
         };
-        let value = serde_json::to_value(&params).unwrap_or_default();
         let id = OperationId::generate(&deps.clock, &deps.entropy);
         let mut tx = deps.catalog.begin().await?;
         if let Some(running) = operations::lock_fleet_kind(&mut tx, RotateAll::NAME).await? {
             return Err(StartError::InProgress(running));
         }
         let fence = self
-            .record_operation(&mut tx, id, RotateAll::NAME, None, &value, &asker)
+            .record::<RotateAll>(&mut tx, id, None, &params, &asker)
             .await?;
         self.audit(
             &mut tx,
@@ -159,19 +158,14 @@ impl Lifecycle {
             "fleet.rotate_credentials",
             None,
             Some("rotate the router logins of many tenants"),
-            json!({ "operationId": id, "request": value }),
+            json!({ "operationId": id, "request": params }),
         )
         .await?;
         let begun_at = operations::by_id(&mut tx, id)
             .await?
             .map_or_else(|| deps.clock.now(), |operation| operation.created_at);
         tx.commit().await?;
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            fence,
-            deps.settings.lease,
-        ));
+        let lease = self.lease(id, fence);
         let work = RotateAll {
             life: self.clone(),
             lease: lease.clone(),
@@ -180,11 +174,7 @@ impl Lifecycle {
             report: Mutex::default(),
         };
         self.carry(lease, work);
-        Ok(Started {
-            operation_id: id,
-            tenant_id: None,
-            replay: false,
-        })
+        Ok(Started::anew(id, None))
     }
 }
 

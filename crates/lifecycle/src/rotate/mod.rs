@@ -126,9 +126,8 @@ impl Lifecycle {
                 .to_owned(),
             to_was_in_use: logins::remove(&mut tx, database.id, LoginRole::RouterOld).await?,
         };
-        let value = serde_json::to_value(&params).unwrap_or_default();
         let fence = self
-            .record_operation(&mut tx, id, Rotate::NAME, Some(tenant_id), &value, &asker)
+            .record::<Rotate>(&mut tx, id, Some(tenant_id), &params, &asker)
             .await?;
         self.audit(
             &mut tx,
@@ -147,26 +146,11 @@ impl Lifecycle {
         logins::begin_rotation(&mut tx, database.id).await?;
         tx.commit().await?;
 
-        let lease = Arc::new(Lease::keep(
-            deps.catalog.clone(),
-            id,
-            fence,
-            deps.settings.lease,
-        ));
-        let work = Succession {
-            life: self.clone(),
-            tenant_id,
-            params,
-            session: reached.session.under(lease.clone()),
-            lease: lease.clone(),
-            role: LoginRole::Router,
-        };
+        let logins = params;
+        let work = Succession::begun(self, reached, fence, logins, LoginRole::Router);
+        let lease = work.lease.clone();
         self.carry(lease, Rotate(work));
-        Ok(Started {
-            operation_id: id,
-            tenant_id: Some(tenant_id),
-            replay: false,
-        })
+        Ok(Started::anew(id, Some(tenant_id)))
     }
 }
 
