@@ -10,11 +10,15 @@ use tenantry_types::Secret;
 
 use crate::CatalogError;
 
-/// How long a request waits for a connection. Short, so that a catalog that is down is a quick 503
-/// and not a pile of waiting requests.
-const ACQUIRE: Duration = Duration::from_secs(2);
+/// How long a request of a tenant waits for a connection. Short, so that a catalog that is down is a quick
+/// 503 and not a pile of waiting requests.
+pub const ON_THE_WAY: Duration = Duration::from_secs(2);
 
-/// A connection that lay idle for so long is pinged, within [`ACQUIRE`], before it is handed out, so
+/// How long the control plane's own work waits for one. A storm of sign-ups finds few connections open, and
+/// on a busy machine opening the others takes seconds: that is no catalog that is down.
+pub const OF_CONTROL: Duration = Duration::from_secs(8);
+
+/// A connection that lay idle for so long is pinged, within the time that it may take, before it is handed out, so
 /// that a server that went away or hangs is found. One that was used a moment ago is as likely to be
 /// alive as one that is pinged now: a piece of work takes a connection many times, and each time
 /// would be a round trip more.
@@ -32,7 +36,7 @@ const IDLE_IN_TRANSACTION: &str = "5s";
 /// takes a while, and nobody waits for a request yet.
 const FIRST: Duration = Duration::from_secs(10);
 
-/// Opens a pool of at most `max` connections, after a first connection was made and closed: what is
+/// Opens a pool of at most `max` connections, each waited for as long as `patience` says, after a first connection was made and closed: what is
 /// wrong with the address or the login is told here, and not as a timeout later.
 ///
 /// # Errors
@@ -41,6 +45,7 @@ const FIRST: Duration = Duration::from_secs(10);
 pub async fn connect(
     url: &Secret,
     max: u32,
+    patience: Duration,
     application_name: &str,
 ) -> Result<PgPool, CatalogError> {
     let options = PgConnectOptions::from_str(url.expose())?
@@ -55,7 +60,7 @@ pub async fn connect(
     first.close().await?;
     Ok(PgPoolOptions::new()
         .max_connections(max)
-        .acquire_timeout(ACQUIRE)
+        .acquire_timeout(patience)
         .test_before_acquire(false)
         .before_acquire(|conn, meta| {
             Box::pin(async move {

@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 use tenantry_types::{DbName, Secret};
 
-use crate::{CatalogError, connect};
+use crate::{CatalogError, OF_CONTROL, connect};
 
 /// Creates the database where it is missing, owned by the login of `maintenance`, the URL of
 /// another database on the server. `true`: it was created now. A lost race is fine.
@@ -11,7 +11,7 @@ use crate::{CatalogError, connect};
 /// # Errors
 /// When the server does not answer, or the login may not create databases.
 pub async fn ensure(maintenance: &Secret, name: &DbName) -> Result<bool, CatalogError> {
-    let pool = connect(maintenance, 1, "tenantry/init").await?;
+    let pool = connect(maintenance, 1, OF_CONTROL, "tenantry/init").await?;
     let made = create(&pool, name).await;
     pool.close().await;
     made

@@ -48,7 +48,7 @@ pub mod temporary_logins;
 pub mod tenants;
 
 pub use close::close_to_public;
-pub use connect::connect;
+pub use connect::{OF_CONTROL, ON_THE_WAY, connect};
 pub use count::Count;
 pub use error::CatalogError;
 pub use migrate::{MIGRATOR, check_migrated, migrate};

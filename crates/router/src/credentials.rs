@@ -4,7 +4,7 @@
 //! `tenantry router-credentials` prints the variables. The keys are those of the purpose `route`, and
 //! the login reads of the catalog what routing needs: neither opens an admin's or an owner's login.
 
-use tenantry_catalog::CatalogError;
+use tenantry_catalog::{CatalogError, ON_THE_WAY};
 use tenantry_types::{Clock, DomainName, Entropy, InstallationId, Secret};
 use tenantry_vault::{KeyError, RouteKeys};
 
@@ -112,7 +112,8 @@ impl Credentials {
             ..config
         };
         let catalog =
-            tenantry_catalog::connect(&self.catalog_url, CATALOG_CONNECTIONS, name).await?;
+            tenantry_catalog::connect(&self.catalog_url, CATALOG_CONNECTIONS, ON_THE_WAY, name)
+                .await?;
         let (clock, entropy) = (Clock::system(), Entropy::system());
         let (keys, installation) = (self.keys, self.installation);
         Router::start(config, catalog, keys, installation, clock, entropy, name).await

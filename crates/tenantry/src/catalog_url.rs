@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 use sqlx::PgPool;
-use tenantry_catalog::CatalogError;
+use tenantry_catalog::{CatalogError, OF_CONTROL};
 use tenantry_types::{RoleName, Secret};
 
 use crate::exit::Exit;
@@ -21,7 +21,7 @@ pub async fn connect(url: &Secret) -> Result<PgPool> {
 /// # Errors
 /// As [`connect`].
 pub async fn connect_pool(url: &Secret, max: u32) -> Result<PgPool> {
-    tenantry_catalog::connect(url, max, "tenantry/control")
+    tenantry_catalog::connect(url, max, OF_CONTROL, "tenantry/control")
         .await
         .map_err(|error| catalog_failure("the catalog cannot be reached", &error))
 }

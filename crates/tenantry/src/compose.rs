@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tenantry_api::internal::InternalDeps;
 use tenantry_api::{Api, ApiConfig, ApiDeps};
-use tenantry_catalog::{clusters, installation, router_login};
+use tenantry_catalog::{ON_THE_WAY, clusters, installation, router_login};
 use tenantry_lifecycle::dump::{Dumps, Programs};
 use tenantry_lifecycle::{Deps, Lifecycle};
 use tenantry_router::Router;
@@ -126,9 +126,14 @@ pub async fn router_alone(config: &Config) -> Result<Router> {
 }
 
 async fn router_catalog(url: &Secret) -> Result<PgPool> {
-    tenantry_catalog::connect(url, ROUTER_CATALOG_CONNECTIONS, "tenantry/router")
-        .await
-        .map_err(|error| catalog_url::catalog_failure("the router cannot use the catalog", &error))
+    tenantry_catalog::connect(
+        url,
+        ROUTER_CATALOG_CONNECTIONS,
+        ON_THE_WAY,
+        "tenantry/router",
+    )
+    .await
+    .map_err(|error| catalog_url::catalog_failure("the router cannot use the catalog", &error))
 }
 
 impl Composed {

@@ -39,7 +39,7 @@ impl Client {
             // A connection of before a restart would be found dead only after a request was lost.
             .pool_max_idle_per_host(0)
             // A guard against hanging, no expectation.
-            .timeout(Duration::from_secs(90))
+            .timeout(Duration::from_secs(180))
             .build()
             .expect("an HTTP client");
         Self {

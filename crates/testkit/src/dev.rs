@@ -18,6 +18,8 @@ use crate::{Cli, Client, Dns, Metrics, Pg, Process, Terminal, binary, logs};
 
 /// A guard against hanging on a machine that is busy; no expectation of how long a start takes.
 const START: Duration = Duration::from_secs(120);
+/// Of every server of the tests. With the default a busy machine answers some of what is waited for with 202.
+pub(crate) const REQUEST_TIMEOUT: &str = "90s";
 
 /// What a start is told beyond its data folder.
 #[derive(Clone, Debug, Default)]
@@ -143,6 +145,7 @@ impl Dev {
             }
         }
         command.env("TENANTRY_DNS_RESOLVER", self.dns.address().to_string());
+        command.env("TENANTRY_REQUEST_TIMEOUT", REQUEST_TIMEOUT);
         command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::dev::status_of;
+use crate::dev::{REQUEST_TIMEOUT, status_of};
 use crate::{Client, Dev, Metrics, Process, binary};
 
 /// A running `tenantry serve`.
@@ -40,6 +40,7 @@ impl Serve {
             .args(["--internal-listen", &internal.to_string()])
             .envs(dev.variables())
             .env("TENANTRY_DNS_RESOLVER", dev.dns().address().to_string())
+            .env("TENANTRY_REQUEST_TIMEOUT", REQUEST_TIMEOUT)
             .envs(env.iter().copied());
         Self {
             process: Process::spawn(command, dev.folder(), name),
@@ -55,7 +56,7 @@ impl Serve {
     /// When it does not become so.
     pub fn wait_until_ready(&mut self) {
         let process = &mut self.process;
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_secs(120);
         while status_of(self.address, "/readyz") != Some(200) {
             if let Some(status) = process.ended() {
                 panic!("`tenantry serve` ended ({status}):\n{}", process.log());

@@ -346,9 +346,10 @@ pub async fn a_worker_that_stops_within_a_transaction_does_not_keep_its_locks(db
         db.port(),
         db.name
     );
-    let pool = tenantry_catalog::connect(&Secret::new(url), 2, "test")
-        .await
-        .expect("a pool");
+    let pool =
+        tenantry_catalog::connect(&Secret::new(url), 2, tenantry_catalog::ON_THE_WAY, "test")
+            .await
+            .expect("a pool");
     let mut conn = db.conn().await;
     let id = db.operation(&mut conn, None, ENDED).await.expect("begun");
     let mut stopped = pool.begin().await.expect("begun");

@@ -154,9 +154,14 @@ impl Home {
             self.catalog
         );
         // As many as the program gives its router.
-        let pool = tenantry_catalog::connect(&Secret::new(url), 8, "test router")
-            .await
-            .expect("the catalog lets routers in");
+        let pool = tenantry_catalog::connect(
+            &Secret::new(url),
+            8,
+            tenantry_catalog::ON_THE_WAY,
+            "test router",
+        )
+        .await
+        .expect("the catalog lets routers in");
         Router::start(
             config,
             pool,

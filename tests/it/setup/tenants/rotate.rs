@@ -310,9 +310,12 @@ async fn the_calendar_rotates_everybody_in_one_process_at_a_time() {
         runs[0].parse::<u32>().is_ok_and(|runs| runs >= 3)
     })
     .await;
-    let overlapping = "SELECT count(*)::text FROM operations a JOIN operations b ON a.id < b.id
-         WHERE a.kind = 'rotate-all' AND b.kind = 'rotate-all'
-           AND b.created_at < coalesce(a.finished_at, 'infinity')";
+    // By their first steps: a run's row bears the time at which it began to wait for its turn.
+    let overlapping = "WITH runs AS (SELECT o.id, coalesce(o.finished_at, 'infinity') AS finished,
+             (SELECT min(at) FROM operation_steps WHERE operation_id = o.id) AS started
+             FROM operations o WHERE o.kind = 'rotate-all')
+         SELECT count(*)::text FROM runs a JOIN runs b ON a.id < b.id
+         WHERE a.started < b.finished AND b.started < a.finished";
     assert_eq!(pg.texts(&pg.catalog, overlapping).await, ["0"]);
     for tenant in &tenants {
         let sql = format!(
