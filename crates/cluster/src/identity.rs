@@ -55,14 +55,16 @@ pub struct Found {
 pub async fn read(conn: &mut AdminConn) -> Result<Option<Found>, ClusterError> {
     // The database's owner is the admin, by whatever login it works, and no tenant: what he owns nobody
     // else can put something in the place of.
-    let safe = sqlx::query_as::<_, (bool,)>(
+    let safe = sqlx::query_as::<_, (bool,)>(concat!(
         "SELECT EXISTS (
              SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE n.nspname = 'tenantry_self' AND c.relname = 'identity' AND c.relkind = 'r'
                AND NOT c.relrowsecurity AND NOT c.relhasrules
                AND (c.relowner, n.nspowner) = (SELECT datdba, datdba FROM pg_database
-                                               WHERE datname = current_database()))",
-    );
+                                               WHERE datname = current_database() AND ",
+        own!("datdba"),
+        "))"
+    ));
     if !conn.one(safe).await?.0 {
         return Ok(None);
     }

@@ -189,8 +189,8 @@ async fn databases(
     installation: InstallationId,
 ) -> Result<Vec<Database>, ClusterError> {
     let query = sqlx::query_as::<_, DatabaseRow>(
-        "SELECT d.datname::text AS name, c.description AS comment, d.datallowconn AS open,
-                d.datconnlimit AS connection_limit, pg_has_role(d.datdba, 'USAGE') AS own,
+        concat!("SELECT d.datname::text AS name, c.description AS comment, d.datallowconn AS open,
+                d.datconnlimit AS connection_limit, ", own!("d.datdba"), " AS own,
                 a.connect, a.create, a.temporary
          FROM pg_database d
          LEFT JOIN pg_shdescription c ON c.objoid = d.oid AND c.classoid = 'pg_database'::regclass
@@ -203,7 +203,7 @@ async fn databases(
                  FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) e
                  WHERE e.grantee <> d.datdba) g
          ) a
-         ORDER BY d.datname",
+         ORDER BY d.datname"),
     );
     let rows = conn.all(query).await?;
     let databases = rows.into_iter().map(|row| Database {

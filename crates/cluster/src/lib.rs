@@ -8,6 +8,21 @@
 //! its connection to nobody outside), send a password in clear (it takes SCRAM verifiers only), or
 //! touch what does not carry our [`Mark`].
 
+/// An expression of SQL: whether this role owns for the admin. It is the admin login, or one that was the admin before
+/// and whose rights it has. Being a member of the owner is not enough: an adoption takes a membership of somebody whose
+/// other databases are his own, and a superuser is a member of everybody.
+macro_rules! own {
+    ($owner:literal) => {
+        concat!(
+            "(SELECT r.rolname = current_user OR (pg_catalog.pg_has_role(r.oid, 'USAGE')
+                AND (r.rolsuper OR (r.rolcreatedb AND r.rolcreaterole)))
+              FROM pg_catalog.pg_roles r WHERE r.oid = ",
+            $owner,
+            ")"
+        )
+    };
+}
+
 mod admin;
 pub mod adoption;
 mod alter;

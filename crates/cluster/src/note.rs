@@ -48,9 +48,10 @@ pub async fn read(conn: &mut AdminConn) -> Result<Option<String>, ClusterError> 
 
 async fn is_own(conn: &mut AdminConn) -> Result<bool, ClusterError> {
     let query = sqlx::query_as::<_, (bool,)>(
-        "SELECT EXISTS (
+        concat!("SELECT EXISTS (
              SELECT FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_database d ON d.datdba = n.nspowner
-             WHERE n.nspname = 'tenantry_self' AND d.datname = pg_catalog.current_database())",
+             WHERE n.nspname = 'tenantry_self' AND d.datname = pg_catalog.current_database()
+               AND ", own!("d.datdba"), ")"),
     );
     Ok(conn.one(query).await?.0)
 }

@@ -19,10 +19,12 @@ pub async fn mark_again(
     name: &DbName,
     mark: &Mark,
 ) -> Result<(), ClusterError> {
-    let query = sqlx::query_as::<_, (Option<String>, bool)>(
-        "SELECT shobj_description(oid, 'pg_database'), pg_has_role(datdba, 'USAGE') AND datconnlimit <> -2
-         FROM pg_database WHERE datname = $1",
-    );
+    let query = sqlx::query_as::<_, (Option<String>, bool)>(concat!(
+        "SELECT shobj_description(oid, 'pg_database'), ",
+        own!("datdba"),
+        " AND datconnlimit <> -2
+         FROM pg_database WHERE datname = $1"
+    ));
     match conn.optional(query.bind(name.as_str().to_owned())).await? {
         Some((comment, true))
             if comment
@@ -234,11 +236,13 @@ pub async fn shut_out(
 }
 
 async fn proven(conn: &mut AdminConn, name: &DbName, mark: &Mark) -> Result<(), ClusterError> {
-    let query = sqlx::query_as::<_, (bool,)>(
-        "SELECT pg_has_role(datdba, 'USAGE') AND datconnlimit <> -2
+    let query = sqlx::query_as::<_, (bool,)>(concat!(
+        "SELECT ",
+        own!("datdba"),
+        " AND datconnlimit <> -2
                 AND coalesce(shobj_description(oid, 'pg_database') = $2, false)
-         FROM pg_database WHERE datname = $1",
-    );
+         FROM pg_database WHERE datname = $1"
+    ));
     let query = query.bind(name.as_str().to_owned()).bind(mark.to_string());
     match conn.optional(query).await? {
         Some((true,)) => Ok(()),

@@ -62,10 +62,11 @@ fn proof(name: &DbName, logins: &Logins, mark: &Mark) -> String {
         "false"
     };
     let quoted = logins.first().map(|login| format!("'{}'", login.as_str()));
+    let own = own!("datdba");
     format!(
         "SELECT 1 / (
            (SELECT count(*) FROM pg_database
-            WHERE datname = '{}' AND pg_has_role(datdba, 'USAGE') AND datconnlimit <> -2
+            WHERE datname = '{}' AND {own} AND datconnlimit <> -2
               AND CASE WHEN shobj_description(oid, 'pg_database') IS NULL THEN {unmarked}
                        ELSE shobj_description(oid, 'pg_database') = '{mark}' END)
          * (SELECT count(*) FILTER (WHERE shobj_description(oid, 'pg_authid') = '{mark}') / 3

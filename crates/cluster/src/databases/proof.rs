@@ -67,13 +67,15 @@ pub(super) async fn states<const N: usize>(
     conn: &mut AdminConn,
     names: [&DbName; N],
 ) -> Result<Vec<Option<State>>, ClusterError> {
-    let query = sqlx::query_as::<_, State>(
+    let query = sqlx::query_as::<_, State>(concat!(
         "SELECT datname::text AS name, shobj_description(oid, 'pg_database') AS comment,
-                datallowconn AS open, pg_has_role(datdba, 'USAGE') AS own, datconnlimit = -2 AS torn,
+                datallowconn AS open, ",
+        own!("datdba"),
+        " AS own, datconnlimit = -2 AS torn,
                 EXISTS (SELECT FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) AS a
                         WHERE a.grantee = 0) AS public
-         FROM pg_database WHERE datname = ANY ($1)",
-    );
+         FROM pg_database WHERE datname = ANY ($1)"
+    ));
     let wanted = names.map(DbName::as_str).to_vec();
     let mut found = conn.all(query.bind(wanted)).await?;
     let mut of = |name: &DbName| {

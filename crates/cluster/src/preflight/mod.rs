@@ -273,10 +273,12 @@ pub async fn anybodys(conn: &mut AdminConn) -> Result<bool, ClusterError> {
 }
 
 async fn marks(conn: &mut AdminConn) -> Result<Vec<Mark>, ClusterError> {
-    let query = sqlx::query_as::<_, (String,)>(
+    let query = sqlx::query_as::<_, (String,)>(concat!(
         "SELECT description FROM (SELECT shobj_description(oid, 'pg_database') AS description
-                                  FROM pg_database) d WHERE description LIKE 'tenantry:%'",
-    );
+                                  FROM pg_database WHERE ",
+        own!("datdba"),
+        ") d WHERE description LIKE 'tenantry:%'"
+    ));
     let comments = conn.all(query).await?.into_iter();
     Ok(comments
         .filter_map(|(comment,)| comment.parse().ok())

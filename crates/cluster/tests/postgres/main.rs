@@ -12,6 +12,7 @@ mod adoption;
 mod births;
 mod clones;
 mod fencing;
+mod forged;
 mod grouping;
 mod hindering;
 mod house;
@@ -79,6 +80,7 @@ async fn all(server: &Server) -> Vec<String> {
         births::tests(),
         clones::tests(),
         fencing::tests(),
+        forged::tests(),
         hindering::tests(),
         house::tests(),
         naming::tests(),

@@ -111,7 +111,7 @@ async fn after_the_overlap_the_former_login_is_refused_and_its_sessions_are_ende
     let globex = dev.tenant("globex").await;
     for tenant in [&acme, &globex] {
         dev.operator()
-            .post(&path(tenant), json!({ "overlap": "4s" }))
+            .post(&path(tenant), json!({ "overlap": "20s" }))
             .await
             .expect(201);
     }
