@@ -31,7 +31,10 @@ async fn with_no_key_left_every_login_is_minted_anew_and_every_tenant_served() {
         }
         false => catalog,
     };
-    let words = [("CLUSTER", "default"), ("URL", admin.as_str())];
+    let file = dev.folder().join("admin.url");
+    std::fs::write(&file, format!("{admin}\n")).expect("written");
+    let file = file.to_str().expect("a path").to_owned();
+    let words = [("CLUSTER", "default"), ("FILE", file.as_str())];
     let mut book = Runbook::open("keys-lost");
     let new = book.arguments("keys new", &words);
     let new: Vec<&str> = new.iter().map(String::as_str).collect();
@@ -49,6 +52,14 @@ async fn with_no_key_left_every_login_is_minted_anew_and_every_tenant_served() {
         dev.cli_elsewhere(&arguments, &env)
     };
     let remint = book.arguments("keys remint", &words);
+    let told = dev.cli_elsewhere(
+        &["keys", "remint", "--cluster", &format!("default={admin}")],
+        &env,
+    );
+    assert!(
+        told.expect(2).stderr.contains("write it into a file"),
+        "{told}"
+    );
     // The one that was killed counts for a while yet.
     let told = here(&remint).expect(4);
     assert!(

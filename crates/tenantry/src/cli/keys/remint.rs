@@ -1,13 +1,15 @@
 //! `tenantry keys remint`: after keys were lost, every login gets another password, sealed with the keys there
 //! are now. Nothing else can be done: what the lost keys have sealed opens for nobody.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use tenantry_catalog::keys::Column;
 use tenantry_catalog::logins::LoginRole;
 use tenantry_catalog::{change_log, clusters, inventory, keys, logins, pause, routers};
-use tenantry_cluster::{AdminConn, ClusterError, Mark};
+use tenantry_cluster::{AdminConn, ClusterError, Mark, preflight};
 use tenantry_types::{RoleName, Secret};
 use tenantry_vault::{Keyring, Place, Purpose, Sealed, scram};
 
@@ -23,7 +25,7 @@ use crate::output::{self, Output, Progress, note};
 const EXAMPLES: &str = "\
 Examples:
   tenantry keys new                                  prints keys: put them where the lost ones were
-  tenantry keys remint --cluster default=postgres://tenantry_admin:PASSWORD@db.internal:5432/postgres
+  tenantry keys remint --cluster default=admin.url  its one line: postgres://tenantry_admin:…@db.internal/postgres
 
 Stop every program of this installation first, products with the router inside as well. It may be repeated:
 what opens with the keys there are is left as it is. Passwords that your product was given stay good.";
@@ -37,9 +39,10 @@ const SESSION: &str = "tenantry/remint";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Remint {
-    /// NAME=URL: the admin login of a cluster whose password was sealed with a lost key. Repeat it for each
-    #[arg(long, value_name = "NAME=URL", value_parser = cluster)]
-    cluster: Vec<(String, Secret)>,
+    /// NAME=FILE: a file with the URL of a cluster's admin login, whose password was sealed with a lost key (`-`: stdin).
+    /// Repeat it for each
+    #[arg(long, value_name = "NAME=FILE", value_parser = cluster)]
+    cluster: Vec<(String, PathBuf)>,
     #[command(flatten)]
     confirm: Confirm,
 }
@@ -83,7 +86,6 @@ impl Remint {
             "Give every login whose password does not open another one",
             &Proof::Word("remint"),
         )?;
-        ring.audit("keys.remint", &json!({})).await?;
         let mut counts = Counts::default();
         for cluster in clusters::list(&mut conn).await.map_err(failed)? {
             let place = Place::cluster_admin(cluster.id);
@@ -91,21 +93,39 @@ impl Remint {
                 continue;
             }
             let given = self.cluster.iter().find(|(name, _)| *name == cluster.name);
-            let Some((_, url)) = given else {
+            let Some((_, file)) = given else {
                 return Err(Failure::usage(format!(
                     "the admin password of the cluster {} does not open",
                     cluster.name
                 ))
-                .next(format!("give it: --cluster {}=postgres://…", cluster.name)));
+                .next(format!(
+                    "give it: --cluster {}=FILE, with postgres://… in the file",
+                    cluster.name
+                )));
             };
-            let url = ClusterUrl::parse(url)?;
-            // That it is this server is proven by the marks on what is there.
-            url.admin()
-                .connect(SESSION)
-                .await
-                .map_err(refused)?
-                .close()
-                .await;
+            let url = ClusterUrl::parse(&url_in(file)?)?;
+            let mut server = url.admin().connect(SESSION).await.map_err(refused)?;
+            let report = preflight::check(&mut server).await.map_err(refused)?;
+            server.close().await;
+            // Another server's admin would be given the passwords of all that is thought to be there.
+            let marked = |mark: &Mark| mark.installation == ring.installation;
+            if !report.marks.iter().any(marked) {
+                let what = format!(
+                    "nothing at {}:{} is marked as this installation's",
+                    url.host, url.port
+                );
+                return Err(Failure::new(Exit::Conflict, what)
+                    .next(format!("is it the server of the cluster {}?", cluster.name)));
+            }
+            ring.audit(
+                "keys.remint_cluster",
+                &json!({
+                    "cluster": cluster.name,
+                    "from": { "host": cluster.host, "port": cluster.port, "login": cluster.admin_login },
+                    "to": { "host": url.host, "port": url.port, "login": url.login.as_str() },
+                }),
+            )
+            .await?;
             let sealed = ring
                 .keys
                 .admin()
@@ -129,6 +149,7 @@ impl Remint {
                 .map_err(|error| Failure::because("the cluster cannot be written", &error))?;
             counts.clusters += 1;
         }
+        ring.audit("keys.remint", &json!({})).await?;
         self.logins(&ring, &mut conn, &mut counts, global).await?;
         counts.forgotten = forget(&ring, &mut conn).await?;
         drop(conn);
@@ -316,7 +337,28 @@ fn refused(error: ClusterError) -> Failure {
     Failure::of_kind(error.kind(), "a cluster cannot be used", &error)
 }
 
-fn cluster(text: &str) -> std::result::Result<(String, Secret), String> {
-    let (name, url) = text.split_once('=').ok_or("write NAME=postgres://…")?;
-    Ok((name.to_owned(), Secret::new(url)))
+fn cluster(text: &str) -> std::result::Result<(String, PathBuf), String> {
+    let (name, file) = text
+        .split_once('=')
+        .ok_or("write NAME=FILE, with the URL in the file")?;
+    if file.contains("://") {
+        return Err(
+            "the URL holds a password: write it into a file, and NAME=FILE here".to_owned(),
+        );
+    }
+    Ok((name.to_owned(), PathBuf::from(file)))
+}
+
+fn url_in(file: &Path) -> Result<Secret> {
+    let read = match file.to_str() {
+        Some("-") => std::io::read_to_string(std::io::stdin()),
+        _ => std::fs::read_to_string(file),
+    };
+    let text = read.map_err(|error| {
+        Failure::because(
+            format!("the URL cannot be read from {}", file.display()),
+            &error,
+        )
+    })?;
+    Ok(Secret::new(text.trim()))
 }
