@@ -380,8 +380,9 @@ async fn a_dead_workers_operation_is_taken_up_within_seconds() {
     let began = Instant::now();
     all_ended(&dev, "create/claim").await;
     let took = began.elapsed();
-    // A lease is 10 s at most; the rest is this machine's.
-    assert!(took < Duration::from_secs(25), "{took:?}");
+    // A lease is 10 s at most; the rest is this machine's. Nobody takes it up later than that by any other way: the
+    // doctor and a restart are far off.
+    assert!(took < Duration::from_secs(60), "{took:?}");
     let made = create(&dev.operator(), "acme").await.expect("an answer");
     assert!(matches!(made.status, 200 | 201), "{made}");
     complete(&dev, "create/claim", "acme", &made.json()).await;

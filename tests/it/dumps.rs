@@ -118,6 +118,31 @@ async fn a_dump_comes_back_into_its_tenant_and_into_a_new_one_and_into_no_other(
         .await;
     no_difference(&dev);
 
+    // Of another release: told before it is done, and every database is asked.
+    let beside = format!("{to}.json");
+    let manifest = std::fs::read_to_string(&beside).expect("the manifest");
+    let mut older: Value = serde_json::from_str(&manifest).expect("JSON");
+    older["schema"] = json!("older");
+    std::fs::write(&beside, older.to_string()).expect("another manifest");
+    let into = [
+        "tenants",
+        "restore",
+        &to,
+        "--into",
+        &acme.slug,
+        "--yes",
+        "--no-dump",
+    ];
+    let told = run(&dev, &into).expect(0);
+    assert!(told.stderr.contains("of another release"), "{told}");
+    let rollouts = dev.operator().get("/setup/operations?kind=migrate").await;
+    let rollouts = rollouts.expect(200);
+    assert_eq!(rollouts["items"][0]["status"], "done", "{rollouts}");
+    let path = format!("/setup/tenants/{}", acme.id);
+    let shown = dev.operator().get(&path).await.expect(200);
+    assert_eq!(shown["status"], "active");
+    std::fs::write(&beside, manifest).expect("the manifest");
+
     // One that was changed is refused before anything is done, and one that fails changes nothing.
     let bad = dev.folder().join("bad.dump");
     std::fs::copy(format!("{to}.json"), format!("{}.json", bad.display())).expect("a copy");
@@ -165,6 +190,148 @@ async fn a_dump_comes_back_into_its_tenant_and_into_a_new_one_and_into_no_other(
         .await;
 }
 
+/// A program that is none of Postgres's: it says that it is of this version, and leaves a trace and some text
+/// when it is run for anything else.
+fn pretend(folder: &Path, program: &str, version: &str, text: &str) {
+    let ran = folder.join("ran").display().to_string();
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo '{version}'; exit 0; fi\n\
+         echo {program} >> '{ran}'\ncat <<'END'\n{text}\nEND\n"
+    );
+    let path = folder.join(program);
+    std::fs::write(&path, script).expect("a program");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+}
+
+/// Tried: without the question before anything is done, a dump of what is replaced is begun.
+#[tokio::test]
+async fn a_restore_by_programs_that_would_obey_the_dump_is_refused_before_anything_is_done() {
+    let dev = Dev::start();
+    let acme = dev.tenant("acme").await;
+    with_notes(&dev, &acme, "kept").await;
+    let to = dev.folder().join("acme.dump").display().to_string();
+    run(&dev, &["tenants", "dump", &acme.slug, "--to", &to]).expect(0);
+    let (old, new) = (
+        " (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)",
+        " (PostgreSQL) 15.14",
+    );
+    for (reader, writer, told) in [
+        (new, old, "psql (PostgreSQL) 15.13"),
+        (old, new, "pg_restore (PostgreSQL) 15.13"),
+        (new, " (PostgreSQL) 18beta1", "18beta1"),
+        (new, " of another house", "psql of another house"),
+    ] {
+        let bin = tempfile::tempdir().expect("a folder");
+        pretend(bin.path(), "pg_restore", &format!("pg_restore{reader}"), "");
+        pretend(bin.path(), "psql", &format!("psql{writer}"), "");
+        let bins = bin.path().display().to_string();
+        for target in [
+            &["--new", "acme-then"][..],
+            &["--into", &acme.slug, "--yes"],
+        ] {
+            let mut arguments = vec!["tenants", "restore", &to, "--pg-bin", &bins];
+            arguments.extend(target);
+            let refused = dev.cli(&arguments).expect(2);
+            assert!(refused.stderr.contains(told), "{refused}");
+            assert!(refused.stderr.contains("14.19, 15.14, 16.10"), "{refused}");
+            assert!(refused.stderr.contains("TENANTRY_PG_BIN"), "{refused}");
+        }
+        assert!(!bin.path().join("ran").exists(), "{told}");
+    }
+    // Nobody was made for it, suspended for it, or dumped before it.
+    let none = dev.operator().get("/setup/tenants/acme-then").await;
+    none.problem(404, "TENANT_NOT_FOUND");
+    let files = dumps(dev.folder());
+    let before = |name: &&String| name.contains("before-restore");
+    assert_eq!(files.iter().find(before), None);
+    let operations = dev.operator().get("/setup/operations?kind=suspend").await;
+    assert_eq!(operations.expect(200)["items"], json!([]));
+
+    // One that says of itself that it is new, and is not: what it writes is shown to nobody.
+    let bin = tempfile::tempdir().expect("a folder");
+    let script = "--\n-- PostgreSQL database dump\n--\n\n-- Dumped\nSELECT 1;\nCOMMIT;";
+    pretend(
+        bin.path(),
+        "pg_restore",
+        "pg_restore (PostgreSQL) 17.6",
+        script,
+    );
+    pretend(bin.path(), "psql", "psql (PostgreSQL) 17.6", "");
+    let bins = bin.path().display().to_string();
+    let arguments = [
+        "tenants",
+        "restore",
+        &to,
+        "--into",
+        &acme.slug,
+        "--yes",
+        "--no-dump",
+        "--pg-bin",
+        &bins,
+        "--output",
+        "json",
+    ];
+    let refused = dev.cli(&arguments).expect(2);
+    assert!(refused.stderr.contains("\"PROGRAMS_UNSAFE\""), "{refused}");
+    let ran = std::fs::read_to_string(bin.path().join("ran")).expect("what ran");
+    assert_eq!(ran, "pg_restore\n");
+    assert_eq!(row(&dev, &acme.db_name, NOTES).await, ["kept"]);
+    dev.at(&acme.slug)
+        .sign_in(&acme.email, ADMIN_PASSWORD)
+        .await;
+}
+
+/// A dump that somebody has prepared: one statement in it ends early, and a command of `psql` follows, which makes a file.
+/// Tried: without the line `\restrict` in what `psql` reads the file is made.
+#[tokio::test]
+async fn a_dump_that_was_prepared_runs_nothing_on_the_machine_that_restores_it() {
+    let dev = Dev::start();
+    let acme = dev.tenant("acme").await;
+    let room = " ".repeat(200);
+    let function = format!(
+        "SET ROLE tenantry_owner; CREATE FUNCTION prepared() RETURNS text LANGUAGE sql AS 'SELECT 1::text --{room}'"
+    );
+    dev.pg().run(&acme.db_name, &function).await;
+    with_notes(&dev, &acme, "kept").await;
+    let to = dev.folder().join("acme.dump");
+    let path = to.display().to_string();
+    run(&dev, &["tenants", "dump", &acme.slug, "--to", &path]).expect(0);
+
+    let trace = tempfile::tempdir().expect("a folder");
+    let made = trace.path().join("made");
+    let body = format!("SELECT 1::text --{room}");
+    let hidden = format!("$$;\n\\! touch {}\nSELECT $$", made.display());
+    let hidden = format!("SELECT 1::text{hidden:<width$}", width = body.len() - 14);
+    assert_eq!(hidden.len(), body.len(), "it has to fit into its place");
+    let mut bytes = std::fs::read(&to).expect("the dump");
+    let at = bytes
+        .windows(body.len())
+        .position(|window| window == body.as_bytes())
+        .expect("the function's text");
+    bytes[at..at + body.len()].copy_from_slice(hidden.as_bytes());
+    std::fs::write(&to, bytes).expect("another dump");
+    // Who prepares a dump writes its manifest as well.
+    let sum = std::process::Command::new("sha256sum")
+        .arg(&to)
+        .output()
+        .expect("sha256sum");
+    let sum = String::from_utf8_lossy(&sum.stdout);
+    let beside = format!("{path}.json");
+    let text = std::fs::read_to_string(&beside).expect("the manifest");
+    let mut manifest: Value = serde_json::from_str(&text).expect("JSON");
+    manifest["sha256"] = json!(sum.split_whitespace().next());
+    std::fs::write(&beside, manifest.to_string()).expect("another manifest");
+
+    let into = ["tenants", "restore", &path, "--into", &acme.slug, "--yes"];
+    let failed = run(&dev, &[&into[..], &["--no-dump"]].concat()).expect(1);
+    assert!(!made.exists(), "it ran: {failed}");
+    assert!(failed.stderr.contains("restrict"), "{failed}");
+    assert_eq!(row(&dev, &acme.db_name, NOTES).await, ["kept"]);
+    dev.at(&acme.slug)
+        .sign_in(&acme.email, ADMIN_PASSWORD)
+        .await;
+}
+
 /// Makes it with a folder for final dumps.
 fn keeping(folder: &Path) -> Options {
     Options::default()
@@ -184,6 +351,7 @@ fn dumps(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Tried: with a folder that others can look into taken for a good one, the database is dropped.
 #[tokio::test]
 async fn a_purge_takes_a_final_dump_or_drops_nothing() {
     let home = tempfile::tempdir().expect("a folder");
@@ -273,6 +441,7 @@ async fn a_purge_takes_a_final_dump_or_drops_nothing() {
     .await;
 }
 
+/// Tried: with half a dump of an attempt before left where it is, the purge never gets through.
 #[tokio::test]
 async fn killed_in_the_middle_of_a_final_dump_nothing_half_is_left() {
     let home = tempfile::tempdir().expect("a folder");

@@ -40,6 +40,8 @@ pub struct Database {
     pub operation: Option<OperationId>,
     /// The digest of the migrations it was last seen at.
     pub schema: String,
+    /// Whether a backup of its cluster was accepted that does not have it.
+    pub lost: bool,
     /// Its tenant.
     pub tenant: Option<Tenant>,
     /// Its logins.
@@ -467,7 +469,7 @@ async fn databases(
 ) -> Result<Vec<Database>, CatalogError> {
     let rows = sqlx::query!(
         r#"SELECT d.id, d.cluster_id, d.name, d.state, d.operation_id, d.schema,
-                  t.id AS "tenant_id?", t.slug AS "slug?", t.status AS "status?", t.epoch AS "epoch?",
+                  d.lost_at IS NOT NULL AS "lost!", t.id AS "tenant_id?", t.slug AS "slug?", t.status AS "status?", t.epoch AS "epoch?",
                   t.cluster_id AS "tenant_cluster?"
            FROM databases d LEFT JOIN tenants t ON t.id = d.tenant_id
            WHERE $1::uuid IS NULL OR d.id = $1 ORDER BY d.id"#,
@@ -482,6 +484,7 @@ async fn databases(
         state: row.state,
         operation: row.operation_id.map(OperationId::from_uuid),
         schema: row.schema,
+        lost: row.lost,
         tenant: match (
             row.tenant_id,
             row.slug,

@@ -37,22 +37,26 @@ pub async fn claim_due(
     most: u32,
     lease: Duration,
 ) -> Result<Vec<Due>, CatalogError> {
-    let rows = sqlx::query!(
-        r#"UPDATE tenants t SET note_due_at = clock_timestamp() + make_interval(secs => $2)
-           FROM databases d
-           WHERE d.tenant_id = t.id AND t.id IN (
-               SELECT n.id FROM tenants n
-               WHERE n.note_written < n.note_wanted AND n.note_due_at <= clock_timestamp()
-                 AND n.status IN ('active', 'suspended', 'migrating', 'deleting')
-               ORDER BY n.note_due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-           RETURNING t.id, d.id AS database_id, d.cluster_id, d.name, t.note_wanted,
-               jsonb_build_object(
-                   'tenant', t.id, 'slug', t.slug, 'name', t.name, 'plan', t.plan, 'metadata', t.metadata,
-                   'maxConnections', t.max_connections, 'status', t.status, 'reason', t.status_reason,
-                   'purgeAt', t.purge_at, 'suspendedAt', t.suspended_at,
-                   'suspendedReason', t.suspended_reason, 'createdAt', t.created_at) AS "note!""#,
+    let claimed = sqlx::query_scalar!(
+        "UPDATE tenants SET note_due_at = clock_timestamp() + make_interval(secs => $2)
+         WHERE id IN (
+             SELECT n.id FROM tenants n
+             WHERE n.note_written < n.note_wanted AND n.note_due_at <= clock_timestamp()
+               AND n.status IN ('active', 'suspended', 'migrating', 'deleting')
+             ORDER BY n.note_due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+         RETURNING id",
         i64::from(most),
         lease.as_secs_f64(),
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    // By a statement of its own: what is told and which version that is are of one moment here. Above, the row would be
+    // the newest one, and what a view shows of it from before.
+    let rows = sqlx::query!(
+        r#"SELECT t.id, d.id AS database_id, d.cluster_id, d.name, t.note_wanted, v.note AS "note!"
+           FROM tenants t JOIN databases d ON d.tenant_id = t.id JOIN tenant_notes v ON v.tenant_id = t.id
+           WHERE t.id = ANY ($1)"#,
+        &claimed,
     )
     .fetch_all(conn)
     .await?;
@@ -71,7 +75,8 @@ pub async fn claim_due(
         .collect()
 }
 
-/// Records that a note tells this state of its tenant.
+/// Records that a note tells this state of its tenant. Where another one was written meanwhile, as by a process that
+/// went on while this one stood still, it is written once more: nobody knows which came last.
 ///
 /// # Errors
 /// When the catalog does not answer.
@@ -81,7 +86,12 @@ pub async fn set_written(
     version: i64,
 ) -> Result<(), CatalogError> {
     sqlx::query!(
-        "UPDATE tenants SET note_written = greatest(note_written, $2) WHERE id = $1",
+        "UPDATE tenants
+         SET note_written = greatest(note_written, $2),
+             note_wanted = note_wanted + CASE WHEN note_written > $2 THEN 1 ELSE 0 END,
+             note_due_at = CASE WHEN note_written > $2 THEN clock_timestamp() ELSE note_due_at END,
+             note_old_since = CASE WHEN note_written > $2 THEN clock_timestamp() ELSE note_old_since END
+         WHERE id = $1",
         tenant.as_uuid(),
         version,
     )
@@ -90,13 +100,52 @@ pub async fn set_written(
     Ok(())
 }
 
+/// What a note should say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// What its note should say.
+    pub note: Value,
+}
+
+/// What the notes should say by now, of one tenant or of all: one that is to be written is given five minutes.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn wanted(
+    conn: &mut PgConnection,
+    only: Option<TenantId>,
+) -> Result<Vec<Wanted>, CatalogError> {
+    let rows = sqlx::query!(
+        r#"SELECT t.id, v.note AS "note!"
+           FROM tenants t JOIN tenant_notes v ON v.tenant_id = t.id
+           WHERE ($1::uuid IS NULL OR t.id = $1)
+             AND t.status IN ('active', 'suspended', 'migrating', 'deleting')
+             AND (t.note_written >= t.note_wanted OR t.note_old_since < clock_timestamp() - interval '5min')"#,
+        only.map(|id| id.as_uuid()),
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| Wanted {
+            tenant: row.id.into(),
+            note: row.note,
+        })
+        .collect())
+}
+
 /// Lets every note of a cluster be written again: its databases may be those of another day.
 ///
 /// # Errors
 /// When the catalog does not answer.
 pub async fn write_again(conn: &mut PgConnection, tenant: TenantId) -> Result<(), CatalogError> {
     sqlx::query!(
-        "UPDATE tenants SET note_wanted = note_wanted + 1, note_due_at = clock_timestamp() WHERE id = $1",
+        "UPDATE tenants
+         SET note_wanted = note_wanted + 1, note_due_at = clock_timestamp(),
+             note_old_since = CASE WHEN note_written >= note_wanted THEN clock_timestamp() ELSE note_old_since END
+         WHERE id = $1",
         tenant.as_uuid(),
     )
     .execute(conn)

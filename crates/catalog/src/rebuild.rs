@@ -77,6 +77,8 @@ pub struct NewTenant<'a> {
     pub epoch: i64,
     /// How it is to stand.
     pub goal: &'a Value,
+    /// How an adopted one was before, as its note tells.
+    pub former: Option<&'a Value>,
 }
 
 /// Why a tenant was not written. The transaction is of no more use.
@@ -104,7 +106,10 @@ pub async fn insert(conn: &mut PgConnection, new: &NewTenant<'_>) -> Result<(), 
              INSERT INTO databases (id, cluster_id, name, state, tenant_id, schema)
              VALUES ($5, $3, $6, 'claimed', $1, '')),
          m AS (
-             INSERT INTO domains (name, tenant_id, kind, is_primary) VALUES ($2, $1, 'subdomain', true))
+             INSERT INTO domains (name, tenant_id, kind, is_primary) VALUES ($2, $1, 'subdomain', true)),
+         a AS (
+             INSERT INTO adoptions (database_id, state, former)
+             SELECT $5, 'held', $8::jsonb WHERE $8::jsonb IS NOT NULL)
          INSERT INTO rebuilt_tenants (tenant_id, goal) VALUES ($1, $7)",
         new.id.as_uuid(),
         new.slug.as_str(),
@@ -113,6 +118,7 @@ pub async fn insert(conn: &mut PgConnection, new: &NewTenant<'_>) -> Result<(), 
         new.database.as_uuid(),
         new.name.as_str(),
         new.goal,
+        new.former,
     )
     .execute(conn)
     .await;
@@ -197,7 +203,8 @@ pub async fn finish(
     Ok(done.rows_affected() == 1)
 }
 
-/// Brings a tenant's row and the database that was accepted together.
+/// Brings a tenant's row and the database that was accepted together. One that was lost and is there again is known
+/// again.
 ///
 /// # Errors
 /// When the catalog does not answer.
@@ -209,8 +216,8 @@ pub async fn accept(
 ) -> Result<(), CatalogError> {
     sqlx::query!(
         "WITH d AS (
-             UPDATE databases SET schema = coalesce($3, schema), migration_error = NULL WHERE id = $1
-             RETURNING tenant_id)
+             UPDATE databases SET schema = coalesce($3, schema), migration_error = NULL, lost_at = NULL
+             WHERE id = $1 RETURNING tenant_id)
          UPDATE tenants t SET epoch = $2, updated_at = clock_timestamp() FROM d WHERE t.id = d.tenant_id",
         database.as_uuid(),
         epoch,
@@ -219,6 +226,43 @@ pub async fn accept(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Writes down that the backup of a cluster that was accepted does not have a database. Its tenant is served by
+/// nobody, with this reason; one that is deleted stays so.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn lose(
+    conn: &mut PgConnection,
+    database: DatabaseId,
+    reason: &str,
+) -> Result<(), CatalogError> {
+    sqlx::query!(
+        "WITH d AS (
+             UPDATE databases SET lost_at = coalesce(lost_at, clock_timestamp()) WHERE id = $1 RETURNING tenant_id)
+         UPDATE tenants t SET status = 'error', status_reason = $2, updated_at = clock_timestamp()
+         FROM d WHERE t.id = d.tenant_id AND t.status <> 'deleting'",
+        database.as_uuid(),
+        reason,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whether the backup of its cluster that was accepted does not have this database.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub async fn is_lost(conn: &mut PgConnection, database: DatabaseId) -> Result<bool, CatalogError> {
+    let lost = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM databases WHERE id = $1 AND lost_at IS NOT NULL) AS "lost!""#,
+        database.as_uuid(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(lost)
 }
 
 /// Writes the product's other login, where both of a database's are in use and nobody knows which one is the newer:

@@ -65,3 +65,20 @@ pub async fn makers(
         .map(|(login, place)| Maker { login, place })
         .collect())
 }
+
+/// The note of whose the database is, if the admin has written one. Everybody in a database can read its comments.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note(conn: &mut PgConnection) -> Result<Option<String>, TenantDbError> {
+    // Unchecked, since the scratch database of sqlx's macros has no such schema.
+    let found: Option<(Option<String>,)> = sqlx::query_as(
+        "SELECT pg_catalog.obj_description(n.oid, 'pg_namespace')
+         FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_database d ON d.datdba = n.nspowner
+         WHERE n.nspname = 'tenantry_self' AND d.datname = pg_catalog.current_database()",
+    )
+    .persistent(false)
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.and_then(|(note,)| note))
+}

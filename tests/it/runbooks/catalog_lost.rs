@@ -7,12 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tenantry_testkit::{ADMIN_PASSWORD, Cli, Dev, Options, Pg, Process, Tenant, program};
 
+use crate::setup::adoptions;
+use crate::setup::clusters::server::Second;
 use crate::wait;
 
 pub(super) const LONG: Duration = Duration::from_secs(60);
 
 /// Until the databases' notes say what the catalog says.
-pub(super) async fn noted(pg: &Pg) {
+pub(crate) async fn noted(pg: &Pg) {
     let sql = "SELECT slug FROM tenants WHERE note_written < note_wanted";
     wait::until(LONG, "the notes are written", async || {
         pg.texts(&pg.catalog, sql).await.is_empty()
@@ -132,6 +134,14 @@ async fn a_lost_catalog_is_written_anew_and_people_sign_in_with_their_passwords(
         "COMMENT ON SCHEMA tenantry_self IS '{}'",
         stale.replace('\'', "''")
     );
+    // One that is being made would be left alone or set aside, as the moment has it.
+    let spare = "SELECT state FROM databases WHERE tenant_id IS NULL
+                 UNION ALL SELECT status FROM operations WHERE status NOT IN ('done', 'failed')";
+    wait::until(LONG, "the spare is there", async || {
+        let found = pg.texts(&pg.catalog, spare).await;
+        !found.is_empty() && found.iter().all(|one| one == "spare")
+    })
+    .await;
     let lost = Lost::lose(&mut dev).await;
     pg.run(&stopped.db_name, &sql).await;
     // A copy of a database, with its mark: nobody knows which one is the customer's.
@@ -252,6 +262,185 @@ async fn a_lost_catalog_is_written_anew_and_people_sign_in_with_their_passwords(
     dev.at(&deleted.slug)
         .sign_in(&deleted.email, ADMIN_PASSWORD)
         .await;
+}
+
+const NOTE: &str = "SELECT obj_description('tenantry_self'::regnamespace, 'pg_namespace')";
+
+fn comment(note: &str) -> String {
+    let note = note.replace('\'', "''");
+    format!("COMMENT ON SCHEMA tenantry_self IS '{note}'")
+}
+
+async fn born_on(dev: &Dev, cluster: &str, slug: &str) -> Value {
+    let admin = json!({ "email": format!("ann@{slug}.example"), "password": ADMIN_PASSWORD });
+    let body = json!({ "name": slug, "slug": slug, "cluster": cluster, "admin": admin });
+    let made = dev.operator().post("/setup/tenants", body).await;
+    made.expect(201)
+}
+
+/// Two clusters, on which two databases claim one name, one has no note, and one was adopted.
+/// Tried: what was before an adoption is not written, and a purge is let through.
+#[tokio::test]
+async fn a_catalog_of_two_clusters_comes_back_without_rivals_and_with_what_was_adopted() {
+    let mut dev = Dev::start();
+    let (second, pg) = (Second::start().await, dev.pg());
+    let there = second.pg();
+    dev.cli(&["clusters", "add", "second", "--cluster-url", &second.url()])
+        .expect(0);
+    let mut made = Vec::new();
+    for (cluster, slug) in [
+        ("default", "here"),
+        ("second", "there"),
+        ("default", "twin"),
+        ("second", "other"),
+        ("second", "nameless"),
+    ] {
+        made.push(born_on(&dev, cluster, slug).await);
+    }
+    adoptions::shop(&dev).await;
+    let before = adoptions::dump(&dev).await;
+    let adopt = json!({
+        "name": "The Shop", "slug": "shop", "dbName": "shop_live", "cluster": "default", "shutOut": true,
+        "admin": { "email": "ann@shop.example", "password": ADMIN_PASSWORD },
+    });
+    let shop = dev.operator().post("/setup/adoptions", adopt).await;
+    let shop = shop.expect(201);
+    // Somebody else's database that was being adopted when all was lost: marked, and nothing in it tells whose it is.
+    pg.run(
+        "postgres",
+        "CREATE DATABASE half_taken OWNER tenantry_admin",
+    )
+    .await;
+    noted(&pg).await;
+    let mark =
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'shop_live'";
+    let mark = pg.texts("postgres", mark).await.remove(0);
+    let (ours, _) = mark.rsplit_once(':').expect("a mark");
+    let id = "0193e3a4-0000-7000-8000-0000000000aa";
+    pg.run(
+        "postgres",
+        &format!("COMMENT ON DATABASE half_taken IS '{ours}:{id}'"),
+    )
+    .await;
+    let installation = ours.rsplit_once(':').expect("an installation").1;
+    pg.run(
+        "half_taken",
+        &format!(
+            "SET ROLE tenantry_admin; CREATE SCHEMA tenantry_self;
+             CREATE TABLE tenantry_self.identity AS
+             SELECT true AS one_row, '{installation}'::uuid AS installation, '{id}'::uuid AS database_id, 1::bigint AS epoch"
+        ),
+    )
+    .await;
+    let other = there.texts("tenant_other", NOTE).await.remove(0);
+    let lost = Lost::lose(&mut dev).await;
+    let twin = other.replace("\"other\"", "\"twin\"");
+    assert_ne!(other, twin);
+    there.run("tenant_other", &comment(&twin)).await;
+    there
+        .run("tenant_nameless", "COMMENT ON SCHEMA tenantry_self IS NULL")
+        .await;
+
+    lost.recover();
+    let url = second.url();
+    let init = [
+        "init",
+        "--recover",
+        "--cluster-url",
+        &url,
+        "--cluster-name",
+        "second",
+    ];
+    lost.run(&init).expect(0);
+    let rebuilt = lost.rebuild(&[], 1);
+    let left = rebuilt["left"].as_array().expect("a list");
+    let mut left: Vec<_> = left
+        .iter()
+        .map(|one| (one["database"].as_str(), one["cluster"].as_str()))
+        .collect();
+    left.sort_unstable();
+    let expected = [
+        (Some("half_taken"), Some("default")),
+        (Some("tenant_other"), Some("second")),
+        (Some("tenant_twin"), Some("default")),
+    ];
+    assert_eq!(left, expected, "{rebuilt:#}");
+    for (one, slug, cluster) in [(&made[0], "here", "default"), (&made[1], "there", "second")] {
+        let found = stands(&rebuilt, slug);
+        assert_eq!(found["status"], "active", "{found}");
+        assert_eq!(found["cluster"], cluster, "{found}");
+        assert_eq!(found["tenantId"], one["tenantId"], "{found}");
+    }
+    let nameless = stands(&rebuilt, "nameless");
+    assert_eq!(nameless["status"], "suspended", "{nameless}");
+    assert_ne!(nameless["tenantId"], made[4]["tenantId"], "{nameless}");
+    assert!(nameless.to_string().contains("no note"), "{nameless}");
+    let adopted = stands(&rebuilt, "shop");
+    assert_eq!(adopted["tenantId"], shop["tenantId"], "{adopted}");
+    assert!(adopted.to_string().contains("It was adopted"), "{adopted}");
+
+    // Somebody has looked.
+    there.run("tenant_other", &comment(&other)).await;
+    pg.run("postgres", "DROP DATABASE half_taken").await;
+    let whole = lost.rebuild(&[], 0);
+    for (slug, id) in [("twin", &made[2]), ("other", &made[3])] {
+        assert_eq!(
+            stands(&whole, slug)["tenantId"],
+            id["tenantId"],
+            "{whole:#}"
+        );
+    }
+    dev.run();
+    for slug in ["here", "there", "twin", "other", "shop"] {
+        let email = format!("ann@{slug}.example");
+        dev.at(slug).sign_in(&email, ADMIN_PASSWORD).await;
+    }
+    dev.cli(&["tenants", "resume", "nameless"]).expect(0);
+    let email = "ann@nameless.example";
+    dev.at("nameless").sign_in(email, ADMIN_PASSWORD).await;
+    noted(&pg).await;
+    assert_eq!(differences(&dev, &[]), Vec::<Value>::new());
+    // It is known for what it is, and goes back as it was.
+    let path = format!(
+        "/setup/tenants/{}",
+        shop["tenantId"].as_str().expect("an id")
+    );
+    let purge = dev.operator().delete(&format!("{path}?purge=true")).await;
+    purge.problem(409, "TENANT_ADOPTED");
+    dev.cli(&["tenants", "unadopt", "shop", "--yes"]).expect(0);
+    assert_eq!(adoptions::dump(&dev).await, before);
+    assert_eq!(differences(&dev, &[]), Vec::<Value>::new());
+}
+
+/// Tried: the doctor does not compare notes.
+#[tokio::test]
+async fn a_note_that_is_gone_or_old_is_told_and_written_again() {
+    let dev = Dev::start();
+    let acme = dev.tenant("acme").await;
+    let pg = dev.pg();
+    noted(&pg).await;
+    assert_eq!(differences(&dev, &[]), Vec::<Value>::new());
+    let note = pg.texts(&acme.db_name, NOTE).await;
+    let old = note[0].replace("\"active\"", "\"suspended\"");
+    assert_ne!(note[0], old);
+    for (spoil, code) in [
+        (
+            "COMMENT ON SCHEMA tenantry_self IS NULL".to_owned(),
+            "NOTE_MISSING",
+        ),
+        (comment(&old), "NOTE_STALE"),
+        (comment("no note at all"), "NOTE_STALE"),
+    ] {
+        pg.run(&acme.db_name, &spoil).await;
+        let found = differences(&dev, &[]);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert_eq!(found[0]["code"], code, "{found:#?}");
+        assert_eq!(found[0]["subject"]["slug"], acme.slug.as_str());
+        let fixed = dev.cli(&["doctor", "--fix"]).expect(0);
+        assert!(fixed.stdout.contains(code), "{fixed}");
+        assert_eq!(pg.texts(&acme.db_name, NOTE).await, note);
+    }
+    assert_eq!(differences(&dev, &[]), Vec::<Value>::new());
 }
 
 /// What `tenantry doctor` finds that differs.

@@ -6,6 +6,7 @@ use tenantry_testkit::Dev;
 use super::Runbook;
 use crate::setup::clusters::server::Second;
 
+/// Tried: with a full cluster taken for one with room, the sign-up succeeds.
 #[tokio::test]
 async fn a_full_cluster_is_followed_by_another() {
     let dev = Dev::start();

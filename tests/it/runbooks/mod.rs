@@ -2,7 +2,7 @@
 //! the words in capitals replaced. A command that is added to a page fails its test until it is run there; but for those of a
 //! lost catalog and a restored cluster, whose tests run the same commands with what else a server needs for them.
 
-mod catalog_lost;
+pub(crate) mod catalog_lost;
 mod cluster_full;
 mod cluster_restored;
 mod keys_lost;

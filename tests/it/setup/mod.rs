@@ -1,6 +1,6 @@
 //! The setup API, `/setup/…` at the base domain.
 
-mod adoptions;
+pub(crate) mod adoptions;
 mod audit;
 pub(crate) mod clusters;
 mod doctor;

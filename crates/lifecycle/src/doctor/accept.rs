@@ -6,6 +6,9 @@
 //! catalog says, password and door; what it is at is recorded as it is. The database's own identity has to name
 //! this installation and this database: nothing makes it another's.
 //!
+//! A tenant whose database the backup does not have signed up after it. It is told so, is served by nobody, and waits for
+//! a person: its data is not here. Only its row is written then, so that the same call brings it back when the database is.
+//!
 //! The tenant's row is locked meanwhile, and written last. Cut off anywhere, the two do not fit and nobody is served,
 //! until this is run again.
 
@@ -14,6 +17,7 @@ use std::time::Duration;
 use tenantry_catalog::clusters::{self, Cluster};
 use tenantry_catalog::inventory::{self, Database, Inventory};
 use tenantry_catalog::logins::{self, LoginRole};
+use tenantry_catalog::tenants::{self, Status};
 use tenantry_catalog::{CatalogError, change_log, databases, notes, rebuild, routers, templates};
 use tenantry_cluster::inventory as server;
 use tenantry_cluster::{AdminConn, ClusterError, Mark, fence, identity, names, note, repair};
@@ -30,6 +34,9 @@ use crate::error::StartError;
 
 /// How long routers may take to follow.
 const ROUTERS_HAVE: Duration = Duration::from_secs(30);
+
+/// What is told of a tenant whose database the backup does not have.
+const LOST: &str = "The backup of its cluster that was accepted does not have its database.";
 
 /// Why a database was left as it is. The look that follows tells what is wrong with it.
 #[derive(Debug, thiserror::Error)]
@@ -137,20 +144,20 @@ impl Doctor {
         let mut marked = all.filter(|one| one.whose.mark() == Some(&mark));
         match (marked.next(), marked.next()) {
             (Some(one), None) if one.name == seen.name && one.own && one.open => {}
-            (None, _) => return Err(Left::Missing),
+            (None, _) => return self.lose(seat, seen, wanted, asker).await,
             _ => return Err(Left::Another),
         }
         let mut tx = self.catalog.begin().await?;
-        let row = inventory::lock(&mut tx, seen.id)
-            .await?
-            .ok_or(Left::InProgress)?;
-        let tenant = row.tenant.clone().ok_or(Left::InProgress)?;
-        let operations = inventory::operations(&mut tx, None).await?;
-        let busy = operations
-            .iter()
-            .any(|one| one.database == Some(row.id) || one.tenant == Some(tenant.id));
+        let (mut row, tenant) = still(&mut tx, seen).await?;
+        if row.lost && tenant.status == Status::Error.as_str() {
+            // It is there again: the tenant stands as it did before it was lost.
+            tenants::restore(&mut tx, tenant.id).await?;
+            row = inventory::lock(&mut tx, seen.id)
+                .await?
+                .ok_or(Left::InProgress)?;
+        }
         let standing = Standing::of(&row);
-        if busy || standing == Standing::Unfinished || row.name != seen.name {
+        if standing == Standing::Unfinished {
             return Err(Left::InProgress);
         }
         let mut inside = self.admin(seat.cluster)?.enter(&name, SESSION).await?;
@@ -238,6 +245,52 @@ impl Doctor {
         Ok(())
     }
 
+    /// Writes down that the backup does not have a tenant's database. Nobody serves the tenant then, and the look that
+    /// follows tells what is left to do. Asked for again, it is told again.
+    async fn lose(
+        &self,
+        seat: &mut Seat<'_>,
+        seen: &Database,
+        wanted: &Accept,
+        asker: &Asker,
+    ) -> Result<(), Left> {
+        let mut tx = self.catalog.begin().await?;
+        let (row, tenant) = still(&mut tx, seen).await?;
+        // Once more, now that nobody can begin anything with it.
+        let found = server::read(&mut seat.conn, self.installation).await?;
+        let there = found.databases.iter().any(|one| {
+            one.name == row.name || one.whose.mark().is_some_and(|mark| mark.database == row.id)
+        });
+        if there || row.lost || !has_ours(&found) {
+            return Err(Left::Missing);
+        }
+        if Standing::of(&row) == Standing::Unfinished {
+            return Err(Left::InProgress);
+        }
+        let to = match Standing::of(&row) {
+            Standing::Shut => tenant.status.as_str(),
+            _ => Status::Error.as_str(),
+        };
+        let detail = serde_json::json!({
+            "cluster": seat.cluster.name, "database": row.name, "databaseId": row.id, "reason": wanted.reason,
+            "missing": true, "from": { "status": tenant.status }, "to": { "status": to },
+        });
+        let mut conn = self.catalog.acquire().await?;
+        self.note(
+            &mut conn,
+            asker,
+            "doctor.accept_epoch",
+            Some(tenant.id),
+            &detail,
+        )
+        .await?;
+        drop(conn);
+        rebuild::lose(&mut tx, row.id, LOST).await?;
+        change_log::append(&mut tx, tenant.id, change_log::Kind::Fenced).await?;
+        tx.commit().await?;
+        Err(Left::Missing)
+    }
+
     /// The line of the audit trail, committed before anything is done.
     async fn write_down(
         &self,
@@ -265,6 +318,10 @@ impl Doctor {
         asker: &Asker,
         wanted: &Accept,
     ) -> Result<(), StartError> {
+        // Rather another server than a backup of this one.
+        if !has_ours(&seat.found) {
+            return Ok(());
+        }
         let there = |id: DatabaseId| {
             let all = seat.found.databases.iter();
             let marks = all.filter_map(|one| one.whose.mark());
@@ -321,6 +378,31 @@ impl Doctor {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// Whether a server has any database of ours. One that has none is rather another server than a backup.
+fn has_ours(found: &server::Inventory) -> bool {
+    let mut all = found.databases.iter();
+    all.any(|one| matches!(one.whose, server::Whose::Ours(_)))
+}
+
+/// A database's row and its tenant, locked, if nothing is going on there and it is the one that was seen.
+async fn still(
+    conn: &mut sqlx::PgConnection,
+    seen: &Database,
+) -> Result<(Database, inventory::Tenant), Left> {
+    let row = inventory::lock(conn, seen.id)
+        .await?
+        .ok_or(Left::InProgress)?;
+    let tenant = row.tenant.clone().ok_or(Left::InProgress)?;
+    let operations = inventory::operations(conn, None).await?;
+    let busy = operations
+        .iter()
+        .any(|one| one.database == Some(row.id) || one.tenant == Some(tenant.id));
+    if busy || row.name != seen.name {
+        return Err(Left::InProgress);
+    }
+    Ok((row, tenant))
 }
 
 /// A note that names another tenant than the row. One that is none says nothing.

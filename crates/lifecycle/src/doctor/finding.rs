@@ -55,6 +55,9 @@ codes! {
     /// A row of the catalog whose database does not exist.
     DatabaseMissing = "DATABASE_MISSING", Error,
         "Find out who dropped it, and restore it from a backup under this name; or delete the tenant with --purge.";
+    /// A database that was not in the backup of its cluster that somebody accepted.
+    DatabaseLost = "DATABASE_LOST", Error,
+        "Its data is not on the cluster. Delete the tenant with --purge, which frees its name for a new sign-up; or bring the database back from elsewhere, under its name and with its mark, and accept it: `tenantry doctor --accept-epoch --tenant`.";
     /// A database has another name than its row.
     DatabaseRenamed = "DATABASE_RENAMED", Error,
         "Rename it back while nobody is connected: ALTER DATABASE … RENAME TO ….";
@@ -202,6 +205,12 @@ codes! {
     /// A migration was applied in part.
     SchemaDirty = "SCHEMA_DIRTY", Error,
         "Repair the database, then remove the row from tenantry.migrations or set its success.";
+    /// A database lacks the note from which a lost catalog is rebuilt.
+    NoteMissing = "NOTE_MISSING", Warning,
+        "A `tenantry serve` writes it by itself; look at its log. `tenantry doctor --fix` writes it now.";
+    /// A database's note says something else than the catalog.
+    NoteStale = "NOTE_STALE", Warning,
+        "A catalog that is rebuilt would believe it. `tenantry doctor --fix` writes it anew; look at the log of `tenantry serve` for why it is old.";
     /// A tenant has no database.
     TenantWithoutDatabase = "TENANT_WITHOUT_DATABASE", Error,
         "Delete the tenant with --purge, or restore the row from a backup of the catalog.";
@@ -330,6 +339,7 @@ pub(crate) enum Remedy {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Repair {
     MarkAgain,
+    NoteAgain,
     UnlimitDatabase,
     RevokePublic,
     Grant(Option<RoleName>),

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use tenantry_catalog::clusters::Cluster;
 use tenantry_catalog::inventory::{self, Database};
-use tenantry_catalog::{CatalogError, clusters};
-use tenantry_cluster::{AdminConn, ClusterError, Mark, identity, logins, repair};
+use tenantry_catalog::{CatalogError, clusters, notes};
+use tenantry_cluster::{AdminConn, ClusterError, Mark, identity, logins, note, repair};
 use tenantry_types::{Clock, ClusterId, DatabaseId, DbName, InvalidIdent, RoleName};
 
 use super::Doctor;
@@ -165,6 +165,7 @@ async fn apply_known(
     let known = |login: &RoleName| row.logins.iter().any(|one| one.name == login.as_str());
     match repair {
         Repair::MarkAgain => mark_again(doctor, cluster, session, row, &name, &mark).await,
+        Repair::NoteAgain => note_again(doctor, cluster, row, &name).await,
         Repair::Grant(Some(login)) if !known(login) => Err(Refused::InProgress),
         Repair::ShutOut(login) if lets_in(login) => Err(Refused::InProgress),
         Repair::Retire(login) => {
@@ -208,6 +209,36 @@ async fn mark_again(
         .map_err(refused)
 }
 
+/// The note is written only into the database that says that it is this one. What it says does not change meanwhile: the
+/// tenant is locked.
+async fn note_again(
+    doctor: &Doctor,
+    cluster: &Cluster,
+    row: &Database,
+    name: &DbName,
+) -> Result<(), Refused> {
+    let tenant = row.tenant.as_ref().ok_or(Refused::InProgress)?;
+    let mut conn = doctor.catalog.acquire().await.map_err(failed)?;
+    let wanted = notes::wanted(&mut conn, Some(tenant.id)).await;
+    drop(conn);
+    // None: it has changed since, and is written by itself.
+    let wanted = wanted.map_err(failed)?.pop().ok_or(Refused::InProgress)?;
+    let admin = doctor.admin(cluster).map_err(failed)?;
+    let mut inside = admin.enter(name, SESSION).await.map_err(refused)?;
+    let written = async {
+        let found = identity::read(&mut inside).await?;
+        if !found.is_some_and(|found| {
+            (found.installation, found.database) == (doctor.installation, row.id)
+        }) {
+            return Err(ClusterError::NotOurs(name.to_string()));
+        }
+        note::write(&mut inside, &wanted.note.to_string()).await
+    };
+    let written = written.await;
+    inside.close().await;
+    written.map_err(refused)
+}
+
 async fn on_database(
     session: &mut AdminConn,
     name: &DbName,
@@ -231,6 +262,7 @@ async fn on_database(
         Repair::WorkAsOwner(login) => repair::work_as_owner(session, login, name, mark).await,
         Repair::ShutOut(login) => repair::shut_out(session, login, mark).await,
         Repair::MarkAgain
+        | Repair::NoteAgain
         | Repair::Retire(_)
         | Repair::SetAsideDatabase
         | Repair::SetAsideLogin(_) => return Err(Refused::Failed),

@@ -5,6 +5,7 @@
 //! tenant's database, the admin reads the identity, and nothing else. All of it is on top of the
 //! cluster's budget, so it is a few at a time.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -19,7 +20,7 @@ use tenantry_tenantdb::{migrations, rights};
 use tenantry_types::{DbName, RoleName, TenantId};
 
 use super::compare::{Catalog, Standing, of_cluster};
-use super::finding::{Code, Finding, Subject};
+use super::finding::{Code, Finding, Remedy, Repair, Subject};
 use super::look::{Into, SESSION};
 use super::report::Checked;
 use super::{Doctor, Progress};
@@ -45,6 +46,8 @@ pub(super) struct Visit<'a> {
     runtime: Vec<String>,
     /// Whether the ledger may just be changing.
     migrating: bool,
+    /// What its note should say, where that is certain.
+    note: Option<&'a str>,
 }
 
 /// What came of a visit.
@@ -63,6 +66,7 @@ pub(super) fn visits<'a>(
     server: &server::Inventory,
     into: &Into,
     only: Option<TenantId>,
+    notes: &'a HashMap<TenantId, String>,
     spoilt: impl Fn(Option<TenantId>, &str) -> bool,
 ) -> Vec<Visit<'a>> {
     if matches!(into, Into::None) {
@@ -107,6 +111,9 @@ pub(super) fn visits<'a>(
             logins: logins.collect(),
             runtime: runtime.map(|login| login.name.clone()).collect(),
             migrating,
+            note: tenant
+                .and_then(|tenant| notes.get(&tenant))
+                .map(String::as_str),
         });
     }
     visits
@@ -313,6 +320,13 @@ async fn contents(conn: &mut ProvenConn, visit: &Visit<'_>, told: &mut Told) {
         }
         Err(_) => told.unseen = true,
     }
+    if let Some(wanted) = visit.note {
+        match rights::note(conn).await {
+            Ok(Some(note)) if note == wanted => {}
+            Ok(note) => told.findings.push(note_differs(visit, note.is_some())),
+            Err(_) => told.unseen = true,
+        }
+    }
     match rights::makers(conn, &visit.runtime).await {
         Ok(makers) => told.findings.extend(makers.into_iter().map(|maker| {
             Finding::new(
@@ -330,6 +344,22 @@ async fn contents(conn: &mut ProvenConn, visit: &Visit<'_>, told: &mut Told) {
         })),
         Err(_) => told.unseen = true,
     }
+}
+
+fn note_differs(visit: &Visit<'_>, there: bool) -> Finding {
+    let (code, message) = match there {
+        true => (
+            Code::NoteStale,
+            "The note in the database says something else than the catalog.",
+        ),
+        false => (
+            Code::NoteMissing,
+            "The database has no note of whose it is.",
+        ),
+    };
+    let subject = visit.subject("database", visit.name.as_str());
+    Finding::new(code, subject, message)
+        .mended_by(Some(Remedy::Known(visit.row.id, Repair::NoteAgain)))
 }
 
 impl Visit<'_> {

@@ -1,11 +1,11 @@
 //! One look at everything: the catalog, each cluster, the catalog again; then into each database.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 use tenantry_catalog::clusters::{self, Cluster};
 use tenantry_catalog::inventory::{self, Inventory};
-use tenantry_catalog::{CatalogError, router_login};
+use tenantry_catalog::{CatalogError, notes, router_login};
 use tenantry_cluster::inventory as server;
 use tenantry_cluster::{Admin, AdminConn, preflight};
 use tenantry_types::{DatabaseId, TenantId, Timestamp};
@@ -66,6 +66,7 @@ pub(super) async fn look(
     }
     let since = before.read_at;
     let (after, nobodys, late, routing) = after(doctor, since).await?;
+    let notes = notes_of(doctor, into, only).await?;
     let catalog = Catalog {
         before: &before,
         after: &after,
@@ -119,9 +120,8 @@ pub(super) async fn look(
                 .filter(|one| one.is_difference())
                 .map(|one| (one.subject.tenant_id, one.subject.name.as_str()))
                 .collect();
-            inside::visits(&catalog, cluster, server, into, only, |tenant, name| {
-                spoilt.contains(&(tenant, name))
-            })
+            let spoilt = |tenant, name: &str| spoilt.contains(&(tenant, name));
+            inside::visits(&catalog, cluster, server, into, only, &notes, spoilt)
         };
         let told = inside::visit_all(doctor, cluster, visits, &mut checked, progress).await;
         findings.extend(outside);
@@ -152,6 +152,22 @@ async fn after(doctor: &Doctor, since: Timestamp) -> Result<Rest, StartError> {
 }
 
 type Server = (server::Inventory, Vec<(String, String)>, Vec<Finding>);
+
+/// What the notes should say by now, as it is written.
+async fn notes_of(
+    doctor: &Doctor,
+    into: &Into,
+    only: Option<TenantId>,
+) -> Result<HashMap<TenantId, String>, StartError> {
+    if matches!(into, Into::None) {
+        return Ok(HashMap::new());
+    }
+    let mut conn = doctor.catalog.acquire().await.map_err(CatalogError::from)?;
+    let wanted = notes::wanted(&mut conn, only).await?.into_iter();
+    Ok(wanted
+        .map(|one| (one.tenant, one.note.to_string()))
+        .collect())
+}
 
 /// Whatever keeps a cluster from being looked at is a finding, and keeps no other from it.
 async fn read_cluster(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tenantry_catalog::tenants;
+use tenantry_catalog::{rebuild, tenants};
 use tenantry_cluster::logins::temporary::{self, Group, NewTemporary};
 use tenantry_cluster::{Mark, names};
 use tenantry_types::{DbName, ErrorKind, RoleName, Secret};
@@ -60,6 +60,14 @@ pub(crate) async fn take(work: &Ending) -> Result<(), StepError> {
     };
     let mark = Mark::new(deps.installation, id);
     let mut conn = deps.catalog.acquire().await?;
+    // Its cluster is back from a backup that does not have it: what is not there leaves nothing to dump.
+    if rebuild::is_lost(&mut conn, id).await? {
+        let mut admin = work.session.admin().await?;
+        let found = tenantry_cluster::databases::mark_of(&mut admin, &name).await;
+        if found.map_err(cluster_failure)?.is_none() {
+            return Ok(());
+        }
+    }
     let tenant = tenants::by_id(&mut conn, work.tenant_id).await?;
     drop(conn);
     // Forgotten already: it was dropped by a run before this one.

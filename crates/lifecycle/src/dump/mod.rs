@@ -9,6 +9,7 @@
 mod files;
 pub(crate) mod last;
 mod programs;
+mod version;
 
 use std::path::PathBuf;
 
@@ -18,7 +19,7 @@ use tenantry_types::{OperationId, Secret, TenantId};
 
 pub use files::{Kept, check_folder, kept, manifest_of, read, verify};
 pub use last::Dumps;
-pub use programs::{Programs, restore, write};
+pub use programs::{Programs, check_restore, restore, write};
 
 /// What a dump is known by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +98,14 @@ pub enum DumpError {
         /// Which.
         program: String,
         /// What it said of both versions.
+        said: String,
+    },
+    /// The program would obey what a dump hides.
+    #[error("{program} is not safe to restore with: {said}")]
+    Unsafe {
+        /// Which.
+        program: String,
+        /// What it said of itself, and which versions are.
         said: String,
     },
     /// The program did not do it.

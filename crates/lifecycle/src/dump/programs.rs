@@ -8,12 +8,20 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use super::files::Part;
-use super::{DumpError, Manifest, Taking, Way, manifest_of};
+use super::{DumpError, Manifest, Taking, Way, manifest_of, version};
 
 /// How much of what a program says is told: its end says why.
 const SAID: usize = 2000;
 /// How long a lock of the tenant's is waited for.
 const LOCKS: &str = "60s";
+
+/// What reads a dump for a restore, and what writes it into the database.
+const READER: &str = "pg_restore";
+const WRITER: &str = "psql";
+/// How a script begins that gives `psql` no commands.
+const RESTRICTED: &[u8] = b"\\restrict ";
+/// How far into a script that is looked for; in front of it are a few lines of comment.
+const HEAD: usize = 4096;
 
 /// What a database is before it is restored: as a tenant's database is, with nothing in it. All that belongs to
 /// the owners' group goes, and only that: the identity is the admin's. It is one transaction with what follows,
@@ -139,14 +147,43 @@ pub async fn write(
     })
 }
 
+/// Asks the programs of a restore for their versions. A dump that somebody has prepared is a program for those that
+/// are older than [`version`] says.
+///
+/// # Errors
+/// [`DumpError::Unsafe`] for such a one, and for one that does not tell; [`DumpError::Program`] where there is none.
+pub async fn check_restore(programs: &Programs) -> Result<(), DumpError> {
+    for program in [READER, WRITER] {
+        let said = programs.version(program).await?;
+        if !version::is_safe(&said) {
+            let told = match said.is_empty() {
+                true => "it does not tell its version".to_owned(),
+                false => format!("it is `{said}`"),
+            };
+            return Err(unsafe_one(program, &told));
+        }
+    }
+    Ok(())
+}
+
+fn unsafe_one(program: &str, told: &str) -> DumpError {
+    DumpError::Unsafe {
+        program: program.to_owned(),
+        said: format!(
+            "{told}, and what a dump hides in the names of things may be run on this machine by it \
+             (CVE-2025-8714); {} does not",
+            version::safe_ones()
+        ),
+    }
+}
+
 /// Puts a dump into a database, in the place of all that is there, in one transaction: it is the dump's or,
-/// whatever happens to this process or to Postgres, as it was. The dump is checked first.
+/// whatever happens to this process or to Postgres, as it was. The dump is checked first, and so are the programs.
 ///
 /// # Errors
 /// See [`DumpError`]; nothing was changed then.
 pub async fn restore(programs: &Programs, way: &Way, dump: &Path) -> Result<Manifest, DumpError> {
-    const READER: &str = "pg_restore";
-    const WRITER: &str = "psql";
+    check_restore(programs).await?;
     let manifest = super::read(dump)?;
     super::verify(dump, &manifest)?;
     let mut reader = programs
@@ -158,6 +195,25 @@ pub async fn restore(programs: &Programs, way: &Way, dump: &Path) -> Result<Mani
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|cause| unrunnable(READER, cause))?;
+    let read_said = listen(&mut reader);
+    let mut from = reader.stdout.take();
+    // Whatever the programs say of themselves: a script that does not begin so is shown to nobody who would obey it.
+    let head = match &mut from {
+        Some(from) => head(from).await,
+        None => Ok(Vec::new()),
+    };
+    let head = head.map_err(|cause| unrunnable(READER, cause))?;
+    if !is_restricted(&head) {
+        // It may have failed before it wrote anything; then it says why.
+        drop(from);
+        if head.is_empty() {
+            ended(READER, &mut reader, read_said).await?;
+        }
+        return Err(unsafe_one(
+            READER,
+            "its script does not begin with `\\restrict`",
+        ));
+    }
     let mut writer = programs
         .command(WRITER, Some(way))
         .args([
@@ -172,12 +228,13 @@ pub async fn restore(programs: &Programs, way: &Way, dump: &Path) -> Result<Mani
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|cause| unrunnable(WRITER, cause))?;
-    let (read_said, write_said) = (listen(&mut reader), listen(&mut writer));
+    let write_said = listen(&mut writer);
     let copied = async {
-        let (Some(mut from), Some(mut to)) = (reader.stdout.take(), writer.stdin.take()) else {
+        let (Some(mut from), Some(mut to)) = (from, writer.stdin.take()) else {
             return Ok(());
         };
         to.write_all(EMPTY.as_bytes()).await?;
+        to.write_all(&head).await?;
         tokio::io::copy(&mut from, &mut to).await?;
         to.shutdown().await
     };
@@ -188,6 +245,30 @@ pub async fn restore(programs: &Programs, way: &Way, dump: &Path) -> Result<Mani
     ended(READER, &mut reader, read_said).await?;
     copied.map_err(|cause| unrunnable(WRITER, cause))?;
     Ok(manifest)
+}
+
+/// The beginning of a script, up to the first line that is neither empty nor a comment, and maybe more.
+async fn head(from: &mut (impl AsyncReadExt + Unpin)) -> std::io::Result<Vec<u8>> {
+    let (mut head, mut buffer) = (Vec::new(), vec![0; HEAD]);
+    while first_line(&head).is_none() && head.len() < HEAD {
+        let read = from.read(&mut buffer).await?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
+        head.extend_from_slice(bytes);
+    }
+    Ok(head)
+}
+
+/// The first whole line that says something.
+fn first_line(script: &[u8]) -> Option<&[u8]> {
+    let (whole, _) = script.split_at(script.iter().rposition(|byte| *byte == b'\n')?);
+    let mut lines = whole.split(|byte| *byte == b'\n');
+    lines.find(|line| !line.is_empty() && !line.starts_with(b"--"))
+}
+
+fn is_restricted(head: &[u8]) -> bool {
+    first_line(head).is_some_and(|line| line.starts_with(RESTRICTED))
 }
 
 type Said = tokio::task::JoinHandle<String>;

@@ -61,7 +61,7 @@ impl Second {
     }
 
     /// The way in as its superuser; it has no catalog.
-    pub(super) fn pg(&self) -> Pg {
+    pub(crate) fn pg(&self) -> Pg {
         Pg {
             host: self.server.host().to_owned(),
             port: self.server.port(),

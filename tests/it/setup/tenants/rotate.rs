@@ -198,14 +198,16 @@ async fn a_request_that_holds_a_connection_of_the_former_login_ends_first() {
         format!("/setup/tenants/{}/rotate-credentials", acme.id),
     );
     let mut rotation = tokio::spawn(async move { operator.post(&path, json!({})).await });
+    let other = format!("{}_2", acme.router());
+    wait::until(
+        Duration::from_secs(60),
+        "new requests have the other one",
+        async || router_login(&dev, &acme).await.0 == other,
+    )
+    .await;
     // Nothing would hold it up but the request.
     let early = tokio::time::timeout(Duration::from_millis(1500), &mut rotation).await;
     assert!(early.is_err(), "it waits: {early:?}");
-    assert_eq!(
-        router_login(&dev, &acme).await.0,
-        format!("{}_2", acme.router()),
-        "new requests have the other one"
-    );
     sqlx::query("COMMIT")
         .execute(&mut owner)
         .await

@@ -84,7 +84,8 @@ fn databases(catalog: &Catalog<'_>, busy: &Busy, found: &mut Vec<Finding>) {
                 "The tenant's row names another cluster than its database's.",
             ));
         }
-        if Standing::of(database) == Standing::Unfinished {
+        // One that was lost is told with its cluster.
+        if Standing::of(database) == Standing::Unfinished && !database.lost {
             found.push(Finding::new(
                 Code::TenantUnfinished,
                 subject(),

@@ -24,6 +24,9 @@ pub(super) fn known(on: &On<'_>, found: &mut Vec<Finding>) {
             continue;
         }
         if Standing::of(row) == Standing::Unfinished {
+            if row.lost {
+                found.push(super::lost(on.of(row, "database", &row.name)));
+            }
             // One with a tenant is told as the tenant.
             if row.tenant.is_none() {
                 found.push(Finding::new(
@@ -50,6 +53,7 @@ fn place(on: &On<'_>, row: &Database, found: &mut Vec<Finding>) {
                 subject(),
                 format!("The database is called {} on the server.", other.name),
             ),
+            None if row.lost => super::lost(subject()),
             None => Finding::new(
                 Code::DatabaseMissing,
                 subject(),

@@ -89,6 +89,13 @@ impl Standing {
     }
 }
 
+/// What is told of a database that a backup did not have which somebody accepted.
+fn lost(subject: Subject) -> Finding {
+    let message =
+        "The backup of the cluster that was accepted does not have the tenant's database.";
+    Finding::new(Code::DatabaseLost, subject, message)
+}
+
 impl<'a> Catalog<'a> {
     fn operations(&self) -> impl Iterator<Item = &'a Operation> {
         self.before.operations.iter().chain(&self.after.operations)
@@ -271,6 +278,11 @@ impl<'a> On<'a> {
 
     fn busy(&self, id: DatabaseId) -> bool {
         self.busy.databases.contains(&id)
+    }
+
+    /// Whether a database is told as lost: of its logins there is nothing to be said beside that.
+    fn is_lost(&self, row: &Database) -> bool {
+        row.lost && !self.by_name.contains_key(row.name.as_str())
     }
 
     /// Whether the catalog knows the three logins of a database. Where it does not, what looks like a

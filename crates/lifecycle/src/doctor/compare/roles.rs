@@ -18,7 +18,7 @@ const TOMBSTONE: &str = "dropped_";
 pub(super) fn known(on: &On<'_>, found: &mut Vec<Finding>) {
     for row in &on.databases {
         let standing = Standing::of(row);
-        if on.busy(row.id) || standing == Standing::Unfinished {
+        if on.busy(row.id) || standing == Standing::Unfinished || on.is_lost(row) {
             continue;
         }
         for role in [LoginRole::Owner, LoginRole::Router, LoginRole::User] {

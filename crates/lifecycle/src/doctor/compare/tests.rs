@@ -86,6 +86,7 @@ fn row(n: u128, name: &str, status: &str) -> Database {
         state: "claimed".to_owned(),
         operation: None,
         schema: "digest".to_owned(),
+        lost: false,
         tenant: Some(Tenant {
             id: id(n + 1000).into(),
             slug: name.replace("tenant_", ""),

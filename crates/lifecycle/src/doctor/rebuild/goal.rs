@@ -25,6 +25,9 @@ pub(super) struct Note {
     suspended_at: Option<Timestamp>,
     suspended_reason: Option<String>,
     created_at: Option<Timestamp>,
+    /// How an adopted database was before.
+    #[serde(default)]
+    pub adopted: Option<Value>,
 }
 
 /// Whom the logins of a database let in.
@@ -77,8 +80,11 @@ impl Goal {
         let said = note.map(|note| note.status.as_str());
         let known = note.and_then(|note| Some((note.suspended_at?, note.suspended_reason.clone())));
         let unknown = || Some((now, Some(UNKNOWN.to_owned())));
+        let adopted = note.is_some_and(|note| note.adopted.is_some());
         let (status, suspension) = match (doors, said) {
             (Doors::Open, Some("active" | "migrating")) => ("active", None),
+            // It may have been on its way back to its former owner: what ends by itself is not to be begun.
+            (Doors::Shut, said) if adopted && said != Some("deleting") => ("suspended", unknown()),
             (Doors::Shut, _) => ("deleting", known),
             (Doors::Suspended, Some("suspended")) => ("suspended", known.or_else(unknown)),
             _ => ("suspended", unknown()),
@@ -164,6 +170,20 @@ mod tests {
         assert_eq!(stands(Some(&active), Doors::Suspended), unknown);
         assert_eq!(stands(Some(&suspended), Doors::Open), unknown);
         assert_eq!(stands(None, Doors::Open), unknown);
+    }
+
+    /// Tried: without the line for adopted ones it comes back as deleted, and is dropped when its grace period ends.
+    #[test]
+    fn an_adopted_one_whom_nobody_lets_in_is_deleted_only_where_its_note_says_so() {
+        let adopted = |status: &str| {
+            let mut one = note(status, false);
+            one.adopted = Some(json!({ "format": 1 }));
+            stands(Some(&one), Doors::Shut).0
+        };
+        assert_eq!(adopted("deleting"), "deleting");
+        for status in ["active", "suspended", "error", "?"] {
+            assert_eq!(adopted(status), "suspended", "{status}");
+        }
     }
 
     #[test]

@@ -288,6 +288,7 @@ impl Doctor {
             name: &claim.name,
             epoch: claim.epoch,
             goal: &goal,
+            former: claim.former.as_ref(),
         };
         rebuild::insert(&mut tx, &new)
             .await

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::Duration;
 use tenantry_catalog::rebuild::Written;
 use tenantry_catalog::{CatalogError, inventory as ours};
+use tenantry_cluster::adoption::Former;
 use tenantry_cluster::inventory::{self, Database, Inventory, Role, Whose};
 use tenantry_cluster::{Mark, identity, names, note};
 use tenantry_types::{ClusterId, DatabaseId, DbName, RoleName, Slug, TenantId};
@@ -39,6 +40,8 @@ pub(super) struct Claim {
     pub slug: Slug,
     pub logins: Logins,
     pub goal: Goal,
+    /// How it was before it was adopted, where it was.
+    pub former: Option<serde_json::Value>,
     remarks: Vec<&'static str>,
     /// What an earlier run has written of it.
     pub written: Option<Written>,
@@ -253,6 +256,25 @@ impl Doctor {
         let logins = logins_of(&name, mark, &found.roles);
         let note = note.as_deref().and_then(Note::parse);
         let mut remarks = Vec::new();
+        // Half-way between two owners, or adopted a moment ago: as one of ours it could be dropped, and be given back
+        // by nobody.
+        if note.is_none() && earlier.is_none() && !like_ours(&database.name) {
+            return Err(
+                "It has no note, and a name as ours do not have: it was about to be adopted or to be given back."
+                    .to_owned(),
+            );
+        }
+        let former = note.as_ref().and_then(|(note, _)| note.adopted.clone());
+        if let Some(former) = &former {
+            let known = serde_json::from_value::<Former>(former.clone());
+            if !known.is_ok_and(|former| former.is_known()) {
+                return Err(
+                    "It was adopted, and how it was before is told in no form that is known here."
+                        .to_owned(),
+                );
+            }
+            remarks.push("It was adopted, and can be given back as it was.");
+        }
         let (note, slug) = match (note, earlier) {
             (Some((note, slug)), _) => (Some(note), slug),
             (None, earlier) => {
@@ -285,6 +307,7 @@ impl Doctor {
             slug: earlier.map_or(slug, |one| one.slug.clone()),
             logins,
             goal,
+            former,
             remarks,
             written: earlier.cloned(),
         })

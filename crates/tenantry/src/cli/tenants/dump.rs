@@ -158,6 +158,12 @@ pub(super) fn failure(error: DumpError) -> Failure {
             .next("install Postgres's client programs, or say where they are with TENANTRY_PG_BIN"),
         DumpError::TooOld { .. } => Failure::new(Exit::Usage, text)
             .next("set TENANTRY_PG_BIN to the programs of the server's version or a later one"),
+        DumpError::Unsafe { .. } => Failure::new(Exit::Usage, text)
+            .coded("PROGRAMS_UNSAFE")
+            .next(
+                "install Postgres's client programs of such a version (on Debian and Ubuntu `apt-get install \
+                 --only-upgrade postgresql-client-15`, or another major's), or say where they are with TENANTRY_PG_BIN",
+            ),
         DumpError::File { .. } | DumpError::Damaged { .. } => Failure::new(Exit::Usage, text),
         DumpError::Failed { .. } => Failure::new(Exit::Failed, text),
     }

@@ -60,6 +60,16 @@ impl Restore {
         let client = Client::connect(global)?;
         let manifest = dump::read(&self.dump).map_err(failure)?;
         dump::verify(&self.dump, &manifest).map_err(failure)?;
+        // Before anybody is made, asked or suspended for it.
+        dump::check_restore(&self.tools.programs())
+            .await
+            .map_err(failure)?;
+        if of_another_release(&client, &manifest).await? {
+            note(
+                "The dump is of another release: once it is restored, every database is asked for its migrations, as by \
+                 `tenantry migrate-all`. Those that are up to date stay as they are.",
+            );
+        }
         let tenant = match (&self.new, &self.into) {
             (Some(slug), _) => made(&client, slug, global).await?,
             (None, Some(into)) => self.replaced(&client, into, &manifest, global).await?,
@@ -191,6 +201,13 @@ async fn turn(
     }
 }
 
+/// Whether the dump was taken by a program with other migrations.
+async fn of_another_release(client: &Client, manifest: &Manifest) -> Result<bool> {
+    let status = client.get(&["status"], &[]).await?;
+    let schema = status.pointer("/release/schema").and_then(Value::as_str);
+    Ok(schema != Some(&manifest.schema))
+}
+
 /// Brings what was dumped by an older release to this one, as every database is.
 async fn migrated(
     client: &Client,
@@ -198,8 +215,7 @@ async fn migrated(
     manifest: &Manifest,
     global: &Global,
 ) -> Result<()> {
-    let status = client.get(&["status"], &[]).await?;
-    if status.pointer("/release/schema").and_then(Value::as_str) == Some(&manifest.schema) {
+    if !of_another_release(client, manifest).await? {
         return Ok(());
     }
     let begun = client.post(&["rollouts"], Some(json!({})), None).await?;
