@@ -229,7 +229,7 @@ async fn stood_after<F>(
 }
 
 /// Tried with no starts read at all, with starts that are let off after the pause although they are at the
-/// door, and with those let off that do not show yet: each time the fence stands while the door is held.
+/// door, and, on 18, with those let off that show of nobody: each time the fence stands while the door is held.
 async fn a_fence_waits_for_who_is_just_coming_in(world: World) {
     for expelled in [false, true] {
         let tenant = world.tenant().await;
