@@ -54,6 +54,19 @@ const ROUTE: &[&str] = &[
 
 const SUSPEND: &[&str] = &["bench", "suspend", "--suspensions", "2", "--clients", "1"];
 
+const PURGE: &[&str] = &[
+    "bench",
+    "purge",
+    "--tenants",
+    "4",
+    "--at-once",
+    "2",
+    "--clients",
+    "1",
+    "--time",
+    "100ms",
+];
+
 /// A place to work in; the benchmark starts what it needs itself.
 fn place() -> Dev {
     Dev::prepared(Options::default())
@@ -160,6 +173,29 @@ fn suspension_is_measured_and_nothing_is_left() {
             assert_eq!(side["requests"], 4, "{side:#}");
             assert!(side["p50Ms"].is_f64() && side["p99Ms"].is_f64(), "{side:#}");
         }
+    }
+    assert!(!folder.exists(), "its folder is gone");
+    assert_eq!(left_behind(&folder), Vec::<String>::new());
+}
+
+/// That every request of the served tenant was answered is part of the run.
+#[test]
+fn purges_beside_a_served_tenant_are_measured_and_nothing_is_left() {
+    let dev = place();
+    let folder = dev.folder().join("bench");
+    let arguments = [PURGE, &["--smoke", "--pairs", "2", "--output", "json"]].concat();
+    let report = bench(&dev, &arguments, &folder).expect(0).json();
+    let figures = [
+        "purge/reading",
+        "purge/writing",
+        "purge/reading/by-hand",
+        "purge/writing/by-hand",
+        "purge/throughput",
+    ];
+    keys_of_a_report(&report, "purge", &figures);
+    for side in ["product", "bare"] {
+        let side = &report["figures"][4][side];
+        assert_eq!(side["requests"], 4, "{side:#}");
     }
     assert!(!folder.exists(), "its folder is gone");
     assert_eq!(left_behind(&folder), Vec::<String>::new());

@@ -11,10 +11,12 @@ use crate::{AdminConn, ClusterError, logins};
 
 /// How long [`close`] tries.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two looks. A session that passed the check for LOGIN before we took it away shows in
-/// `pg_stat_activity` only at the end of its start, a few milliseconds later; on a machine that has
-/// too much to do, some more. Therefore two looks, and the pause between them.
+/// How long a start that may have passed the check for LOGIN is waited for where it stays somewhere that
+/// nobody can see into: somebody may connect and then say nothing for as long as `authentication_timeout`.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks, at first and at last.
+const SOON: Duration = Duration::from_millis(1);
+const LATER: Duration = Duration::from_millis(10);
 /// How long NOLOGIN waits for a role's row before the sessions that may hold it are ended.
 const ROW_LOCK_MS: u32 = 250;
 
@@ -25,6 +27,21 @@ const SESSIONS: &str = "FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.use
        AND r.rolname <> current_user AND NOT r.rolsuper AND a.pid <> pg_backend_pid()
        AND r.rolname <> ALL ($3)";
 
+/// The starts of sessions that go on, and whether each has come as far as the door of the database, or of
+/// any where none is named. A session shows in `pg_stat_activity` at the end of its start only, and that is
+/// one transaction, begun before the login is checked: its lock on its own number is what shows of it. When
+/// the login was checked it takes a lock on the database, in the same transaction.
+const STARTS: &str = "WITH locks AS MATERIALIZED (
+       SELECT pid, locktype, classid, objid, virtualxid, virtualtransaction
+       FROM pg_locks WHERE pid <> pg_backend_pid()
+     )
+     SELECT own.pid, own.virtualtransaction, EXISTS (
+       SELECT FROM locks door
+       WHERE door.pid = own.pid AND door.locktype = 'object' AND door.classid = 'pg_database'::regclass
+         AND ($1::text IS NULL OR door.objid = (SELECT oid FROM pg_database WHERE datname = $1)))
+     FROM locks own
+     WHERE own.locktype = 'virtualxid' AND own.virtualxid = own.virtualtransaction";
+
 /// Whom the fence is about.
 struct Fenced<'a> {
     logins: Vec<String>,
@@ -34,8 +51,14 @@ struct Fenced<'a> {
     spared: Vec<String>,
 }
 
-/// Takes LOGIN from the logins and ends their sessions and all others in the database, until two
-/// looks, one after another, find none. Logins that do not exist are passed over.
+impl Fenced<'_> {
+    fn database_name(&self) -> Option<String> {
+        self.database.map(DbName::as_str).map(str::to_owned)
+    }
+}
+
+/// Takes LOGIN from the logins and ends their sessions and all others in the database, until there is
+/// none and none is on its way in. Logins that do not exist are passed over.
 ///
 /// Gives up after 5 seconds: the logins are locked out then, but something of theirs still runs.
 ///
@@ -197,35 +220,102 @@ fn is_held(error: &ClusterError) -> bool {
     }
 }
 
+/// A transaction that may be the start of a session.
+#[derive(sqlx::FromRow)]
+struct Start {
+    pid: i32,
+    /// Its number, which no other has while the server runs.
+    virtualtransaction: String,
+    /// Whether its login was checked.
+    #[sqlx(rename = "exists")]
+    at_the_door: bool,
+}
+
+/// Ends sessions until none is left and none can come any more: the caller has shut the door, and committed.
+///
+/// Only starts that were under way then can still lead to a session; whoever begins later sees a shut door.
+/// Each look therefore reads first which of those are left, and then, in another statement, who is there: a
+/// start is over no earlier than its session shows.
 async fn until_quiet(
     conn: &mut AdminConn,
     fenced: &Fenced<'_>,
     deadline: Instant,
 ) -> Result<(), ClusterError> {
-    let mut quiet = 0;
+    let mut starts: Option<Vec<Start>> = None;
+    let mut quiet_since = None;
+    let mut pause = SOON;
     loop {
-        let open = end(conn, fenced).await?;
-        quiet = if open == 0 { quiet + 1 } else { 0 };
-        if quiet == 2 {
-            return Ok(());
+        let mut left = match &starts {
+            Some(known) if known.is_empty() => Vec::new(),
+            _ => under_way(conn, fenced).await?,
+        };
+        if let Some(known) = &starts {
+            left.retain(|start| {
+                let number = &start.virtualtransaction;
+                known
+                    .iter()
+                    .any(|known| known.virtualtransaction == *number)
+            });
         }
-        if open > 0 && Instant::now() >= deadline {
-            return Err(ClusterError::StillConnected { count: open });
+        let (open, seen) = end_and_see(conn, fenced, &left).await?;
+        left.retain(|start| !seen.contains(&start.pid));
+        let now = Instant::now();
+        let mut count = open;
+        if open > 0 {
+            quiet_since = None;
+        } else {
+            let since = *quiet_since.get_or_insert(now);
+            let checked = left.iter().filter(|start| start.at_the_door).count();
+            // Who keeps its start waiting is not checked yet, and will be refused.
+            if left.is_empty() || (checked == 0 && now.duration_since(since) >= PAUSE) {
+                return Ok(());
+            }
+            count = i64::try_from(checked).unwrap_or(i64::MAX);
         }
-        // A session that was told to end takes a moment; ask sooner for those than for latecomers.
-        sleep(if open > 0 { PAUSE / 5 } else { PAUSE }).await;
+        if count > 0 && now >= deadline {
+            return Err(ClusterError::StillConnected { count });
+        }
+        starts = Some(left);
+        sleep(pause).await;
+        pause = (pause * 2).min(LATER);
     }
+}
+
+/// The starts that may lead to a session of those who are fenced.
+async fn under_way(conn: &mut AdminConn, fenced: &Fenced<'_>) -> Result<Vec<Start>, ClusterError> {
+    let query = sqlx::query_as::<_, Start>(STARTS);
+    let mut starts = conn.all(query.bind(fenced.database_name())).await?;
+    if fenced.logins.is_empty() {
+        // The database itself was shut: that is looked at behind its door.
+        starts.retain(|start| start.at_the_door);
+    }
+    Ok(starts)
 }
 
 /// Tells all to end; answers how many there were.
 async fn end(conn: &mut AdminConn, fenced: &Fenced<'_>) -> Result<i64, ClusterError> {
-    let sql =
-        format!("SELECT count(*), count(*) FILTER (WHERE pg_terminate_backend(a.pid)) {SESSIONS}");
-    let query = sqlx::query_as::<_, (i64, i64)>(sqlx::AssertSqlSafe(sql));
+    Ok(end_and_see(conn, fenced, &[]).await?.0)
+}
+
+/// Tells all to end; answers how many there were, and which of the starts show as sessions, of whomever.
+async fn end_and_see(
+    conn: &mut AdminConn,
+    fenced: &Fenced<'_>,
+    starts: &[Start],
+) -> Result<(i64, Vec<i32>), ClusterError> {
+    // From 18 on a start shows as well, but of nobody and in no database.
+    let sql = format!(
+        "SELECT count(*), count(*) FILTER (WHERE pg_terminate_backend(a.pid)),
+                ARRAY(SELECT pid FROM pg_stat_activity
+                      WHERE pid = ANY ($4) AND (datid IS NOT NULL OR usesysid IS NOT NULL))
+         {SESSIONS}"
+    );
+    let query = sqlx::query_as::<_, (i64, i64, Vec<i32>)>(sqlx::AssertSqlSafe(sql));
     let query = query
         .bind(fenced.logins.clone())
-        .bind(fenced.database.map(DbName::as_str).map(str::to_owned))
-        .bind(fenced.spared.clone());
-    let (open, _) = conn.one(query).await?;
-    Ok(open)
+        .bind(fenced.database_name())
+        .bind(fenced.spared.clone())
+        .bind(starts.iter().map(|start| start.pid).collect::<Vec<_>>());
+    let (open, _, seen) = conn.one(query).await?;
+    Ok((open, seen))
 }

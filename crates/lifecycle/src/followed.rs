@@ -11,6 +11,9 @@ use crate::error::StartError;
 
 /// How long routers may take to let a tenant go before the operation says so and tries again.
 const ROUTERS_HAVE: Duration = Duration::from_secs(30);
+/// Between two looks, at first and at last. Mostly they are done in a few milliseconds, and somebody waits.
+const SOON: Duration = Duration::from_millis(2);
+const LATER: Duration = Duration::from_millis(100);
 
 impl Lifecycle {
     /// Waits until every router applied all changes up to now, or lost its lease. A router without
@@ -24,7 +27,7 @@ impl Lifecycle {
         let number = change_log::current(&mut conn).await?;
         drop(conn);
         let deadline = Instant::now() + ROUTERS_HAVE;
-        let mut pause = Duration::from_millis(5);
+        let mut pause = SOON;
         loop {
             let mut conn = deps.catalog.acquire().await?;
             let behind = routers::behind(&mut conn, number).await?;
@@ -41,7 +44,7 @@ impl Lifecycle {
                 return Err(StartError::RoutersBehind);
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(100));
+            pause = (pause * 3 / 2).min(LATER);
         }
     }
 

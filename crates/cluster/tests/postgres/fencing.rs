@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use sqlx::PgConnection;
 use tenantry_cluster::{ClusterError, fence, sessions};
+use tenantry_types::RoleName;
+use tokio::task::JoinHandle;
 
 use crate::world::{Tenant, World, db, one, role, sql, state};
 
@@ -13,6 +16,8 @@ crate::tests! {
     a_fence_for_those_who_use_the_tenant_spares_the_owner,
     a_fence_holds_against_logins_that_arrive_all_the_time,
     a_tenant_that_locks_its_own_role_is_fenced_all_the_same,
+    a_fence_waits_for_who_is_just_coming_in,
+    a_fence_does_not_wait_for_who_says_nothing,
     a_fence_leaves_others_alone,
     a_session_that_does_not_end_is_reported,
     a_guest_of_a_login_is_fenced_too,
@@ -169,6 +174,106 @@ async fn a_tenant_that_locks_its_own_role_is_fenced_all_the_same(world: World) {
         state(world.login(&tenant.db, &tenant.logins.user).await),
         "28000"
     );
+}
+
+/// Keeps every session that starts in the tenant's database at its door, after its login was checked: until
+/// the transaction ends.
+async fn door_held(world: &World, tenant: &Tenant) -> PgConnection {
+    let mut holder = world.raw_admin("postgres").await;
+    let name = tenant.db.as_str();
+    let held = format!("BEGIN; ALTER DATABASE {name} RENAME TO {name}_held");
+    sql(&mut holder, &held).await.expect("the door is held");
+    holder
+}
+
+/// A login that has come to the door.
+async fn arriving(
+    world: &World,
+    tenant: &Tenant,
+    login: &RoleName,
+) -> JoinHandle<Result<PgConnection, sqlx::Error>> {
+    let (asking, name, login) = (world.clone(), tenant.db.clone(), login.clone());
+    let arriving = tokio::spawn(async move { asking.login(&name, &login).await });
+    let mut superuser = world.superuser("postgres").await;
+    let waiting = format!(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'object' AND NOT granted
+           AND objid = (SELECT oid FROM pg_database WHERE datname = '{}')",
+        tenant.db.as_str()
+    );
+    while one::<i64>(&mut superuser, &waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    arriving
+}
+
+/// Waits for a fence that must not stand before the door is let go, and says what became of who was in it.
+async fn stood_after<F>(
+    fence: F,
+    mut holder: PgConnection,
+    arriving: JoinHandle<Result<PgConnection, sqlx::Error>>,
+) where
+    F: Future<Output = Result<(), ClusterError>>,
+{
+    let mut fence = std::pin::pin!(fence);
+    let early = tokio::time::timeout(Duration::from_millis(400), &mut fence).await;
+    assert!(
+        early.is_err(),
+        "it stood while somebody was coming in: {early:?}"
+    );
+    sql(&mut holder, "ROLLBACK").await.expect("let go");
+    fence.await.expect("fenced");
+    // It came in, and was sent out again before the fence stood.
+    if let Ok(mut session) = arriving.await.expect("arrived") {
+        assert_eq!(state(sql(&mut session, "SELECT 1").await), "57P01");
+    }
+}
+
+/// Tried with no starts read at all, with starts that are let off after the pause although they are at the
+/// door, and, on 18, with those let off that show of nobody: each time the fence stands while the door is held.
+async fn a_fence_waits_for_who_is_just_coming_in(world: World) {
+    for expelled in [false, true] {
+        let tenant = world.tenant().await;
+        let holder = door_held(&world, &tenant).await;
+        let arriving = arriving(&world, &tenant, &tenant.logins.user).await;
+        let mut conn = world.conn().await;
+        let logins = tenant.logins.first();
+        let fence = async {
+            match expelled {
+                true => fence::expel(&mut conn, &logins).await,
+                false => fence::close(&mut conn, &tenant.db, &logins).await,
+            }
+        };
+        stood_after(fence, holder, arriving).await;
+    }
+}
+
+/// Tried with a fence that waits for every start: it gives up after five seconds.
+async fn a_fence_does_not_wait_for_who_says_nothing(world: World) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let tenant = world.tenant().await;
+    let mut conn = world.conn().await;
+    let mut silent = tokio::net::TcpStream::connect(("127.0.0.1", world.port))
+        .await
+        .expect("connected");
+    let mut packet = Vec::from(196_608_i32.to_be_bytes());
+    for text in [
+        "user",
+        tenant.logins.user.as_str(),
+        "database",
+        tenant.db.as_str(),
+        "",
+    ] {
+        packet.extend_from_slice(text.as_bytes());
+        packet.push(0);
+    }
+    let length = i32::try_from(packet.len() + 4).expect("short");
+    silent.write_i32(length).await.expect("sent");
+    silent.write_all(&packet).await.expect("sent");
+    assert_eq!(silent.read_u8().await.expect("asked for a password"), b'R');
+    fence::close(&mut conn, &tenant.db, &tenant.logins.first())
+        .await
+        .expect("fenced");
+    assert_eq!(sessions_of(&world, &tenant).await, 0);
 }
 
 async fn a_fence_leaves_others_alone(world: World) {

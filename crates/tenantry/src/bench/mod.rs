@@ -12,6 +12,7 @@ mod environment;
 mod http;
 mod pairs;
 pub mod provision;
+pub mod purge;
 mod report;
 mod room;
 pub mod rotate;

@@ -70,6 +70,18 @@ async fn routed_note(mut db: TenantDb, extract::Path(id): extract::Path<i32>) ->
     Ok(answer)
 }
 
+/// A handler that changes its row, and waits for the disk: of `tenantry bench purge`.
+async fn routed_write(mut db: TenantDb, extract::Path(id): extract::Path<i32>) -> Answer {
+    let written = sqlx::query_as("UPDATE notes SET body = body WHERE id = $1 RETURNING id, body")
+        .bind(id)
+        .fetch_one(&mut *db)
+        .await
+        .map(Json)
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    db.release();
+    Ok(written)
+}
+
 #[derive(Serialize)]
 struct Moment {
     moment: i64,
@@ -275,7 +287,7 @@ pub async fn routed(address_file: &Path) -> Result<()> {
     let config = Config::load(None, &variables, &none, &none)?;
     let router = compose::router_alone(&config).await?;
     let app = axum::Router::new()
-        .route("/notes/{id}", get(routed_note))
+        .route("/notes/{id}", get(routed_note).post(routed_write))
         .route("/moments/{id}", get(routed_moment))
         .route("/moments", get(moments))
         .route("/forget", post(forget))

@@ -1,6 +1,7 @@
 //! `tenantry bench`: what the product costs, measured on this machine.
 
 mod provision;
+mod purge;
 mod rotate;
 mod route;
 mod serve;
@@ -27,13 +28,15 @@ Examples:
 pub enum Bench {
     /// Creating a tenant, against the same statements sent by hand
     Provision(provision::Provision),
+    /// What a served tenant notices while others are purged
+    Purge(purge::Purge),
     /// Replacing routers' logins under load, against the same statements by hand
     Rotate(rotate::Rotate),
     /// Reaching a tenant's database, against one hard-wired pool
     Route(route::Route),
     /// Taking a tenant out of service on two routers under load
     Suspend(suspend::Suspend),
-    /// The servers under test of `route` and `suspend`
+    /// The servers under test of `route`, `suspend` and `purge`
     #[command(hide = true)]
     Serve(serve::Serve),
 }
@@ -63,6 +66,7 @@ impl Bench {
     pub async fn run(self, global: &Global) -> Result<()> {
         match self {
             Self::Provision(command) => Box::pin(command.run(global)).await,
+            Self::Purge(command) => Box::pin(command.run(global)).await,
             Self::Rotate(command) => Box::pin(command.run(global)).await,
             Self::Route(command) => Box::pin(command.run(global)).await,
             Self::Suspend(command) => Box::pin(command.run(global)).await,
