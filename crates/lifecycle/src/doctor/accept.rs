@@ -141,7 +141,7 @@ impl Doctor {
         let mark = Mark::new(self.installation, seen.id);
         let name = DbName::parse(&seen.name).map_err(|_| Left::Another)?;
         let all = seat.found.databases.iter();
-        let mut marked = all.filter(|one| one.whose.mark() == Some(&mark));
+        let mut marked = all.filter(|one| one.own && one.whose.mark() == Some(&mark));
         match (marked.next(), marked.next()) {
             (Some(one), None) if one.name == seen.name && one.own && one.open => {}
             (None, _) => return self.lose(seat, seen, wanted, asker).await,
@@ -259,7 +259,8 @@ impl Doctor {
         // Once more, now that nobody can begin anything with it.
         let found = server::read(&mut seat.conn, self.installation).await?;
         let there = found.databases.iter().any(|one| {
-            one.name == row.name || one.whose.mark().is_some_and(|mark| mark.database == row.id)
+            one.name == row.name
+                || (one.own && one.whose.mark().is_some_and(|mark| mark.database == row.id))
         });
         if there || row.lost || !has_ours(&found) {
             return Err(Left::Missing);
@@ -324,7 +325,7 @@ impl Doctor {
         }
         let there = |id: DatabaseId| {
             let all = seat.found.databases.iter();
-            let marks = all.filter_map(|one| one.whose.mark());
+            let marks = all.filter(|one| one.own).filter_map(|one| one.whose.mark());
             marks.into_iter().any(|mark| mark.database == id)
         };
         let unused = |one: &&Database| {
@@ -383,7 +384,7 @@ impl Doctor {
 /// Whether a server has any database of ours. One that has none is rather another server than a backup.
 fn has_ours(found: &server::Inventory) -> bool {
     let mut all = found.databases.iter();
-    all.any(|one| matches!(one.whose, server::Whose::Ours(_)))
+    all.any(|one| one.own && matches!(one.whose, server::Whose::Ours(_)))
 }
 
 /// A database's row and its tenant, locked, if nothing is going on there and it is the one that was seen.

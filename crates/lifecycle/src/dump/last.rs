@@ -143,9 +143,20 @@ async fn dumped(
 }
 
 fn told(error: &DumpError) -> StepError {
+    // What the programs say names hosts, logins and tables; who may read operations may not read those. It is in the log.
+    let what = match error {
+        DumpError::Program { program, .. } => format!("{program} cannot be run"),
+        DumpError::TooOld { program, .. } => format!("{program} is older than the server"),
+        DumpError::Unsafe { program, .. } | DumpError::Failed { program, .. } => {
+            format!("{program} failed, and the log of the server says why")
+        }
+        DumpError::File { .. } | DumpError::Damaged { .. } => {
+            "the folder of dumps cannot be used, and the log of the server says why".to_owned()
+        }
+    };
     failed(
         &format!(
-            "The final dump could not be taken, and nothing was dropped: {error}. Put that right and retry the \
+            "The final dump could not be taken, and nothing was dropped: {what}. Put that right and retry the \
              operation; or, to purge without a dump, turn `dumps.before_purge` off and ask for the purge again."
         ),
         error,

@@ -62,15 +62,13 @@ impl Programs {
             None => OsString::from(program),
         };
         let mut command = Command::new(path);
-        command.kill_on_drop(true).env("LC_ALL", "C");
-        for name in [
-            "PGHOSTADDR",
-            "PGSERVICE",
-            "PGOPTIONS",
-            "PGPASSFILE",
-            "PGSSLROOTCERT",
-        ] {
-            command.env_remove(name);
+        command.kill_on_drop(true).env_clear().env("LC_ALL", "C");
+        // Nothing else of ours is theirs: the keys and the catalog's URL may stand in the environment, and what is
+        // said to libpq there would lead them elsewhere.
+        for name in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
         }
         if let Some(way) = way {
             command

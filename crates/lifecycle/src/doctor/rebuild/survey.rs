@@ -123,7 +123,10 @@ impl Doctor {
         for seat in seats.iter_mut() {
             let found = inventory::read(&mut seat.conn, self.installation).await?;
             for database in &found.databases {
-                if let Whose::Ours(mark) = database.whose {
+                // A mark that somebody else wrote takes nothing from the database that it names.
+                if let Whose::Ours(mark) = database.whose
+                    && database.own
+                {
                     *marks.entry(mark.database).or_default() += 1;
                 }
             }
@@ -151,6 +154,12 @@ impl Doctor {
                     }
                     continue;
                 };
+                if !database.own {
+                    survey
+                        .left
+                        .push(left("It has our mark, and belongs to somebody else."));
+                    continue;
+                }
                 let earlier = earlier.get(&mark.database);
                 if earlier.is_none() && known.contains(&mark.database) {
                     continue;
