@@ -222,7 +222,7 @@ async fn what_is_told_names_flags_and_the_list_to_look_at() {
             "tenantry clusters list",
         ),
         (
-            &["tenants", "aliases", "remove", slug, "x", "--kind", "appId"],
+            &["tenants", "aliases", "remove", slug, none],
             "tenantry tenants aliases list",
         ),
         (
