@@ -122,7 +122,7 @@ async fn an_address_of_no_cluster_is_one_mistake() {
 }
 
 /// Before, each of them was taken for a value: a token that nobody has, a URL that is none, a usage error. Seen red with
-/// `without_empty_variables` left out.
+/// the program of then.
 #[tokio::test]
 async fn an_empty_variable_counts_as_unset() {
     let dev = shared();
@@ -144,6 +144,7 @@ async fn an_empty_variable_counts_as_unset() {
     );
 }
 
+/// Seen red with the program that had no groups for these: it named one alternative, and each variable that was set.
 #[tokio::test]
 async fn a_usage_names_what_was_typed_and_all_that_can_be() {
     let dev = shared();
@@ -174,7 +175,7 @@ async fn a_usage_names_what_was_typed_and_all_that_can_be() {
     }
 }
 
-/// `| head -1`: with a pipe whose reader is gone before anything is written.
+/// `| head -1`: with a pipe whose reader is gone before anything is written. Seen red with the program that told of it.
 #[tokio::test]
 async fn a_reader_that_has_gone_is_told_nothing() {
     let dev = shared();
@@ -210,6 +211,7 @@ async fn a_reader_that_has_gone_is_told_nothing() {
     assert!(told.contains("stdout cannot be written"), "{told}");
 }
 
+/// Seen red with the program that sent everybody to `tenantry tenants list`.
 #[tokio::test]
 async fn what_is_told_names_flags_and_the_list_to_look_at() {
     let dev = shared();

@@ -113,7 +113,7 @@ async fn a_rollout_that_runs_tells_how_far_it_is() {
     .await;
 }
 
-/// Seen red with `no_place` answering nothing (no `NO_CAPACITY`) and with `differences` answering nothing.
+/// Seen red with the program of before, whose table had no places and which told neither.
 #[tokio::test]
 async fn it_tells_of_sign_ups_without_a_place_and_of_what_the_doctor_found() {
     let dev = Dev::start_with(Options::default().env("TENANTRY_SPARES", "0"));
