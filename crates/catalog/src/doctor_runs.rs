@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::PgConnection;
-use tenantry_types::{DoctorRunId, Timestamp};
+use tenantry_types::{DoctorRunId, TenantId, Timestamp};
 use uuid::Uuid;
 
 use crate::CatalogError;
@@ -145,7 +145,8 @@ pub async fn begin_when_due(
     let fresh = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM doctor_runs
                           WHERE started_at > clock_timestamp() - make_interval(secs => $1)
-                            AND options ->> 'tenant' IS NULL AND options ->> 'quick' = 'false'
+                            AND options ->> 'tenant' IS NULL AND options ->> 'cluster' IS NULL
+                            AND options ->> 'quick' = 'false'
                             AND (status <> 'failed' OR started_at > clock_timestamp() - interval '5 minutes'))
                   AS "fresh!""#,
         every.as_secs_f64(),
@@ -231,8 +232,30 @@ pub async fn newest(conn: &mut PgConnection) -> Result<Option<Run>, CatalogError
 /// When the catalog does not answer or the row is unusable.
 pub async fn last(conn: &mut PgConnection) -> Result<Option<Run>, CatalogError> {
     run_query!(
-        "WHERE finished_at IS NOT NULL AND options ->> 'tenant' IS NULL
+        "WHERE finished_at IS NOT NULL AND options ->> 'tenant' IS NULL AND options ->> 'cluster' IS NULL
          ORDER BY started_at DESC LIMIT 1"
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(RunRow::decode)
+    .transpose()
+}
+
+/// The newest run that looked at this tenant on this cluster, as one of all or by itself.
+///
+/// # Errors
+/// When the catalog does not answer or the row is unusable.
+pub async fn last_of(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    cluster: &str,
+) -> Result<Option<Run>, CatalogError> {
+    run_query!(
+        "WHERE status = 'done' AND coalesce(options ->> 'tenant', $1) = $1
+           AND coalesce(options ->> 'cluster', $2) = $2
+         ORDER BY started_at DESC LIMIT 1",
+        tenant.to_string(),
+        cluster
     )
     .fetch_optional(conn)
     .await?
@@ -247,7 +270,7 @@ pub async fn last(conn: &mut PgConnection) -> Result<Option<Run>, CatalogError> 
 pub async fn last_counts(conn: &mut PgConnection) -> Result<Option<Value>, CatalogError> {
     let counts = sqlx::query_scalar!(
         "SELECT report -> 'counts' FROM doctor_runs
-         WHERE finished_at IS NOT NULL AND options ->> 'tenant' IS NULL
+         WHERE finished_at IS NOT NULL AND options ->> 'tenant' IS NULL AND options ->> 'cluster' IS NULL
          ORDER BY started_at DESC LIMIT 1"
     )
     .fetch_optional(conn)

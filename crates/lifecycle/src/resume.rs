@@ -66,7 +66,7 @@ impl Lifecycle {
                 self.none_running(&mut tx, tenant_id).await?;
                 return match other {
                     Status::Active => Ok(Turned {
-                        tenant_id: tenant_id,
+                        tenant_id,
                         operation_id: None,
                     }),
                     _ => Err(StartError::WrongState("the tenant is not suspended")),
@@ -97,7 +97,7 @@ impl Lifecycle {
         let ending = Ending::begun(self, reached, fence, params);
         self.carry(ending.lease.clone(), Resume(ending));
         Ok(Turned {
-            tenant_id: tenant_id,
+            tenant_id,
             operation_id: Some(id),
         })
     }

@@ -105,7 +105,7 @@ impl Lifecycle {
         let ending = Ending::begun(self, reached, fence, params);
         self.carry(ending.lease.clone(), Suspend(ending));
         Ok(Turned {
-            tenant_id: tenant_id,
+            tenant_id,
             operation_id: Some(id),
         })
     }

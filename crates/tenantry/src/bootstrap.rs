@@ -137,7 +137,7 @@ pub async fn ensure_cluster(
     if let Some(known) = clusters::by_name(&mut conn, name).await.map_err(failed)? {
         keys.open(&Place::cluster_admin(known.id), &known.admin).map_err(|_| {
             Failure::usage("the keys are not those of this catalog: its secrets do not open")
-                .next("set TENANTRY_KEYS to what `tenantry init` printed when this catalog was made")
+                .next("set TENANTRY_KEYS to what `tenantry init` printed when this catalog was made; where all copies are lost: docs/runbooks/keys-lost.md")
         })?;
         if (known.host.as_str(), known.port) != (url.host.as_str(), url.port) {
             if !may_move {

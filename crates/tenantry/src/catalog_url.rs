@@ -93,7 +93,9 @@ pub fn catalog_failure(doing: &str, error: &CatalogError) -> Failure {
         (_, Some("28P01" | "28000")) => Failure::new(Exit::NotAllowed, text)
             .next("check login and password in TENANTRY_CATALOG_URL"),
         (_, Some("3D000")) => Failure::new(Exit::NotFound, text)
-            .next("create the database, owned by the login in TENANTRY_CATALOG_URL"),
+            .next("create the database that TENANTRY_CATALOG_URL names, owned by its login, then run `tenantry init`"),
+        (CatalogError::NotMigrated { .. }, _) => Failure::new(Exit::from(error.kind()), text)
+            .next("`tenantry init` prepares a catalog that is new; one that is in use: `tenantry catalog migrate`"),
         // Its message names the command to run.
         _ => Failure::new(Exit::from(error.kind()), text),
     }

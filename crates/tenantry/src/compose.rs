@@ -399,10 +399,10 @@ fn api_config(config: &Config) -> Result<ApiConfig> {
 #[must_use]
 pub fn no_keys() -> Failure {
     Failure::usage("no keys are configured")
-        .next("set TENANTRY_KEYS, or `keys` in tenantry.toml, to what `tenantry init` printed")
+        .next("set TENANTRY_KEYS, or `keys` in tenantry.toml, to what `tenantry init` printed; where all copies are lost: docs/runbooks/keys-lost.md")
 }
 
 fn wrong_keys() -> Failure {
     Failure::usage("the configured keys are not those of this catalog: its secrets do not open")
-        .next("set TENANTRY_KEYS to what `tenantry init` printed when this catalog was made")
+        .next("set TENANTRY_KEYS to what `tenantry init` printed when this catalog was made; where all copies are lost: docs/runbooks/keys-lost.md")
 }

@@ -22,6 +22,8 @@ pub enum Exit {
     Unavailable = 6,
     /// Ctrl-C: what a shell reports for it, 128 and the number of SIGINT.
     Interrupted = 130,
+    /// Nobody reads stdout any more: what a shell reports for that, 128 and the number of SIGPIPE.
+    NobodyReads = 141,
 }
 
 impl Exit {
@@ -36,6 +38,7 @@ impl Exit {
             Self::NotAllowed => "NOT_ALLOWED",
             Self::Unavailable => "UNAVAILABLE",
             Self::Interrupted => "INTERRUPTED",
+            Self::NobodyReads => "NOBODY_READS",
         }
     }
 

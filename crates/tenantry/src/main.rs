@@ -25,8 +25,8 @@ mod telemetry;
 
 use std::process::ExitCode;
 
+use clap::ColorChoice;
 use clap::error::ErrorKind;
-use clap::{ColorChoice, CommandFactory, FromArgMatches};
 
 use crate::cli::Cli;
 use crate::exit::Exit;
@@ -45,10 +45,7 @@ fn main() -> ExitCode {
         true => ColorChoice::Always,
         false => ColorChoice::Never,
     };
-    let parsed = Cli::command()
-        .color(colour_of_help)
-        .try_get_matches()
-        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = cli::parse(colour_of_help);
     match parsed {
         Ok(cli) => {
             let output = cli.global.output;
@@ -69,6 +66,9 @@ fn main() -> ExitCode {
 }
 
 fn told(failure: &Failure, output: Output) -> ExitCode {
+    if failure.exit() == Exit::NobodyReads {
+        return failure.exit().into();
+    }
     output::tell(&match output {
         Output::Table => failure.told(terminal().err.colour),
         Output::Json => output::harmless_json(&failure.json().to_string()),

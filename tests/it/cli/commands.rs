@@ -109,7 +109,11 @@ async fn the_exit_code_tells_what_kind_of_failure_it_was() {
             ],
             6,
         ),
-        (vec!["tenants", "list", "--url", "http://127.0.0.1:1"], 2),
+        (vec!["tenants", "list", "--url", "http://127.0.0.1:1"], 5),
+        (vec!["tenants", "list", "--url", "ftp://127.0.0.1:1"], 2),
+        (vec!["operators", "update", "first"], 2),
+        (vec!["operations", "list", "--kind", "nonsense"], 2),
+        (vec!["dumps", "list", "--dir", "/no-such-folder"], 3),
     ] {
         let told = dev.cli(&arguments);
         assert_eq!(told.code, code, "{arguments:?}: {told}");
@@ -303,6 +307,12 @@ async fn init_and_serve_on_an_existing_postgres() {
     );
 
     let env = [("TENANTRY_CATALOG_URL", catalog.as_str())];
+    // Nobody has lost a token yet.
+    let none = dev.cli_elsewhere(&["init", "--issue-token", "x"], &env);
+    assert!(
+        none.expect(2).stderr.contains("give --cluster-url"),
+        "a catalog without a cluster"
+    );
     let made = dev
         .cli_elsewhere(
             &["init", "--cluster-url", &cluster, "--output", "json"],
@@ -313,6 +323,15 @@ async fn init_and_serve_on_an_existing_postgres() {
     let keys = made["keys"].as_str().expect("keys");
     let token = made["operatorToken"].as_str().expect("a token");
     let with_keys = [env[0], ("TENANTRY_KEYS", keys)];
+    // The way back in asks for the catalog alone, whatever the cluster is called and with what keys.
+    let back = ["init", "--issue-token", "back", "--output", "json"];
+    let back = dev.cli_elsewhere(&back, &env).expect(0).json();
+    assert_eq!(back["installationId"], made["installationId"]);
+    assert!(back["operatorToken"].is_string(), "{back}");
+    assert!(
+        back["keys"].is_null() && back["clusterId"].is_null(),
+        "{back}"
+    );
     // Again: nothing is made twice.
     let again = dev
         .cli_elsewhere(
@@ -336,6 +355,13 @@ async fn init_and_serve_on_an_existing_postgres() {
         .expect(201);
     assert_eq!(made["status"], "active");
     serve.at("acme").sign_in("a@b.example", "long enough").await;
+    let back = back["operatorToken"].as_str().expect("a token");
+    serve
+        .base()
+        .bearer(back)
+        .get("/setup/tenants/acme")
+        .await
+        .expect(200);
     // The other installation on the same server knows nothing of it, and its operator nothing here.
     dev.operator().get("/setup/tenants/acme").await.expect(404);
     serve

@@ -560,7 +560,7 @@ async fn every_error_has_the_keys_of_the_page() {
         (
             &["tenants", "list", "--url", "http://127.0.0.1:1"],
             "NO_TOKEN",
-            2,
+            5,
         ),
         (
             &["tenants", "list", "--url", &url, "--token", "x"],

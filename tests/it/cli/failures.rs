@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use tenantry_testkit::shared;
+use tenantry_testkit::{program, shared};
 
 #[tokio::test]
 async fn a_failure_says_what_to_do_in_words_of_the_setting() {
@@ -119,4 +119,134 @@ async fn an_address_of_no_cluster_is_one_mistake() {
         states.text.contains("`error`\"") && !states.text.contains(", \""),
         "{states}"
     );
+}
+
+/// Before, each of them was taken for a value: a token that nobody has, a URL that is none, a usage error. Seen red with
+/// the program of then.
+#[tokio::test]
+async fn an_empty_variable_counts_as_unset() {
+    let dev = shared();
+    let folder = dev.data().display().to_string();
+    for name in [
+        "TENANTRY_TOKEN",
+        "TENANTRY_URL",
+        "TENANTRY_OUTPUT",
+        "TENANTRY_CONFIG",
+        "TENANTRY_LOG_FORMAT",
+    ] {
+        dev.cli_elsewhere(&["tenants", "list", "--data", &folder], &[(name, "")])
+            .expect(0);
+    }
+    let unset = dev.cli_elsewhere(&["tenants", "list"], &[("TENANTRY_DATA", "")]);
+    assert!(
+        unset.expect(2).stderr.contains("which control plane?"),
+        "as without it"
+    );
+}
+
+/// Seen red with the program that had no groups for these: it named one alternative, and each variable that was set.
+#[tokio::test]
+async fn a_usage_names_what_was_typed_and_all_that_can_be() {
+    let dev = shared();
+    let env = [
+        ("TENANTRY_URL", "http://127.0.0.1:1"),
+        ("TENANTRY_TOKEN", "x"),
+        ("TENANTRY_DATA", "/nowhere"),
+    ];
+    for (arguments, wanted) in [
+        (&["rotate-credentials"][..], "<TENANT|--all>"),
+        (
+            &["tenants", "restore", "x.dump"],
+            "<--new <SLUG>|--into <TENANT>>",
+        ),
+        (
+            &["operators", "update", "ann"],
+            "<--role <ROLE>|--ttl <TTL>>",
+        ),
+    ] {
+        let told = dev.cli_elsewhere(arguments, &env).expect(2);
+        assert!(told.stderr.contains(wanted), "{told}");
+        let usage = told.stderr.lines().find(|line| line.contains("Usage:"));
+        let usage = usage.expect("a usage");
+        assert!(
+            !usage.contains("--url") && !usage.contains("--token") && !usage.contains("--data"),
+            "{told}"
+        );
+    }
+}
+
+/// `| head -1`: with a pipe whose reader is gone before anything is written. Seen red with the program that told of it.
+#[tokio::test]
+async fn a_reader_that_has_gone_is_told_nothing() {
+    let dev = shared();
+    let folder = dev.data().display().to_string();
+    for arguments in [
+        &["completions", "bash"][..],
+        &["man"],
+        &["config"],
+        &["openapi"],
+        &["tenants", "list", "--data", &folder],
+        &["audit", "list", "--output", "json", "--data", &folder],
+        &["audit", "export", "--data", &folder],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let ended = program()
+            .args(arguments)
+            .stdout(writer)
+            .output()
+            .expect("the program runs");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(told, "", "{arguments:?}");
+        assert_eq!(ended.status.code(), Some(141), "{arguments:?}");
+    }
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let ended = program()
+        .arg("config")
+        .stdout(full.expect("a device"))
+        .output()
+        .expect("the program runs");
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("stdout cannot be written"), "{told}");
+}
+
+/// Seen red with the program that sent everybody to `tenantry tenants list`.
+#[tokio::test]
+async fn what_is_told_names_flags_and_the_list_to_look_at() {
+    let dev = shared();
+    let acme = dev.tenant("words").await;
+    let slug = acme.slug.as_str();
+    let none = "00000000-0000-7000-8000-000000000000";
+    for (arguments, wanted) in [
+        (
+            &["tenants", "create", "elsewhere", "--cluster", "nowhere"][..],
+            "tenantry clusters list",
+        ),
+        (
+            &["tenants", "aliases", "remove", slug, none],
+            "tenantry tenants aliases list",
+        ),
+        (
+            &["tenants", "logins", "end", slug, "nobody"],
+            "tenantry tenants logins list",
+        ),
+        (&["operations", "show", none], "tenantry operations list"),
+        (&["audit", "verify", "--head", "x"], "--head: "),
+    ] {
+        let told = dev.cli(arguments);
+        assert!(
+            told.code != 0 && told.stderr.contains(wanted),
+            "{arguments:?}: {told}"
+        );
+        assert!(!told.stderr.contains("base domain"), "{told}");
+        assert!(!told.stderr.contains("`errors`"), "{told}");
+    }
+    dev.cli(&["tenants", "credentials", slug]).expect(0);
+    let again = dev.cli(&["tenants", "credentials", slug]).expect(4);
+    assert!(
+        again.stderr.contains("next: ") && again.stderr.contains("`--end-previous`"),
+        "{again}"
+    );
+    assert!(!again.stderr.contains("endPrevious"), "{again}");
 }

@@ -112,3 +112,67 @@ async fn a_rollout_that_runs_tells_how_far_it_is() {
     )
     .await;
 }
+
+/// Seen red with the program of before, whose table had no places and which told neither.
+#[tokio::test]
+async fn it_tells_of_sign_ups_without_a_place_and_of_what_the_doctor_found() {
+    let dev = Dev::start_with(Options::default().env("TENANTRY_SPARES", "0"));
+    let (acme, other) = (dev.tenant("acme").await, dev.tenant("other").await);
+    let status = |code| dev.cli(&["status"]).expect(code).stdout;
+    let explained = |slug: &str| dev.cli(&["tenants", "explain", slug]).expect(0).stdout;
+    assert!(status(0).contains("no limit"));
+    let update = |capacity| dev.cli(&["clusters", "update", "default", "--capacity", capacity]);
+
+    update("1").expect(0);
+    let full = status(1);
+    assert!(
+        full.contains("NO_CAPACITY") && full.contains("2/1"),
+        "{full}"
+    );
+    assert!(full.contains("`default` is full (2 of 1)"), "{full}");
+    let refused = dev.cli(&["tenants", "create", "third"]).expect(6);
+    assert!(refused.stderr.contains("NO_CAPACITY"), "{refused}");
+    update("3").expect(0);
+    assert!(status(0).contains("2/3"));
+    dev.cli(&["clusters", "drain", "default"]).expect(0);
+    let draining = status(1);
+    assert!(
+        draining.contains("NO_CAPACITY") && draining.contains("`default` is draining"),
+        "{draining}"
+    );
+    dev.cli(&["clusters", "accept", "default"]).expect(0);
+    status(0);
+
+    let pg = dev.pg();
+    let role = |can| format!("ALTER ROLE {}_router {can}", acme.db_name);
+    pg.run("postgres", &role("NOLOGIN")).await;
+    dev.cli(&["doctor"]).expect(1);
+    let found = status(1);
+    assert!(
+        found.contains("DOCTOR_FINDINGS") && found.contains("The doctor found "),
+        "{found}"
+    );
+    let told = explained(&acme.slug);
+    assert!(
+        told.contains("DOCTOR_FINDINGS") && told.contains("ROLE_LOCKED_OUT"),
+        "{told}"
+    );
+    let told = explained(&other.slug);
+    assert!(!told.contains("DOCTOR_FINDINGS"), "{told}");
+    pg.run("postgres", &role("LOGIN")).await;
+    // A look at the one tenant is the newest that there is of it, and none of all.
+    dev.cli(&["doctor", "--tenant", &acme.slug]).expect(0);
+    let told = explained(&acme.slug);
+    assert!(!told.contains("DOCTOR_FINDINGS"), "{told}");
+    assert!(status(1).contains("DOCTOR_FINDINGS"));
+    dev.cli(&["doctor"]).expect(0);
+    status(0);
+
+    // A pause says how it ends, and keeps its first reason aloud.
+    dev.cli(&["pause", "--reason", "one"]).expect(0);
+    let second = dev.cli(&["pause", "--reason", "two"]).expect(0);
+    assert!(second.stderr.contains("that reason stays"), "{second}");
+    let refused = dev.cli(&["tenants", "create", "third"]).expect(6);
+    assert!(refused.stderr.contains("tenantry resume"), "{refused}");
+    dev.cli(&["resume"]).expect(0);
+}

@@ -9,7 +9,8 @@ use tenantry_catalog::operations::{self, Stuck};
 use tenantry_catalog::routers::{self, Standing};
 use tenantry_catalog::tenants::{self, Status};
 use tenantry_catalog::{
-    CatalogError, Count, change_log, clusters, databases, installation, pause, templates,
+    CatalogError, Count, change_log, clusters, databases, doctor_runs, installation, pause,
+    templates,
 };
 use tenantry_types::{ClusterId, InstallationId, OperationId, RouterId, TenantId, Timestamp};
 
@@ -171,7 +172,20 @@ struct Cluster {
     host: String,
     #[schema(value_type = words::Port)]
     port: u16,
+    #[schema(value_type = words::ClusterState)]
+    status: &'static str,
+    /// How many tenants it holds, those in their grace period included; counted where it has a capacity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 42, required = false)]
+    tenants: Option<u32>,
+    /// How many tenants it may hold; absent: as many as come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 500, required = false)]
+    capacity: Option<u32>,
     connection_budget: u32,
+    /// Whether it is given tenants that ask for no cluster.
+    #[serde(skip)]
+    chosen: bool,
     /// Whether there is a template at the current migrations to clone from.
     template_ready: bool,
 }
@@ -195,6 +209,7 @@ pub(crate) async fn handle(
     let clusters = clusters_of(&mut conn).await?;
     let failed = databases::failed(&mut conn, NAMED).await?;
     let pause = pause::get(&mut conn).await?;
+    let doctor = doctor_runs::last(&mut conn).await?;
     let attention = attention::list(&attention::Seen {
         now,
         tenants: &tenants,
@@ -203,6 +218,7 @@ pub(crate) async fn handle(
         clusters: &clusters,
         failed: &failed,
         pause: pause.as_ref(),
+        doctor: doctor.as_ref(),
     });
     Ok(Json(View {
         version: env!("CARGO_PKG_VERSION"),
@@ -280,11 +296,20 @@ async fn clusters_of(conn: &mut PgConnection) -> Result<Vec<Cluster>, CatalogErr
     for cluster in clusters::list(conn).await? {
         let schema = tenantry_tenantdb::schema_digest();
         let template = templates::by_schema(conn, cluster.id, schema).await?;
+        let capacity = cluster.placement.capacity;
+        let tenants = match capacity {
+            Some(_) => Some(clusters::tenants(conn, cluster.id).await?),
+            None => None,
+        };
         all.push(Cluster {
             cluster_id: cluster.id,
             name: cluster.name,
             host: cluster.host,
             port: cluster.port,
+            status: if cluster.accepts { "open" } else { "draining" },
+            tenants,
+            capacity,
+            chosen: cluster.placement.weight > 0,
             connection_budget: cluster.connection_budget,
             template_ready: template.is_some_and(|template| template.ready),
         });

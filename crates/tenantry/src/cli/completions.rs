@@ -4,7 +4,8 @@ use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::Shell as Generator;
 
 use super::Cli;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::output;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,6 +46,6 @@ impl Completions {
         let mut script = Vec::new();
         clap_complete::generate(generator, &mut Cli::command(), "tenantry", &mut script);
         std::io::Write::write_all(&mut std::io::stdout(), &script)
-            .map_err(|error| Failure::because("stdout cannot be written", &error))
+            .map_err(|error| output::unwritten(&error))
     }
 }

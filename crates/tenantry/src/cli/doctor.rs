@@ -357,13 +357,19 @@ fn print(run: &Value) -> Result<()> {
         count(report, "/tookMs"),
     ))?;
     let mut beside = Vec::new();
-    for (name, words) in [
-        ("inProgress", "are in progress"),
-        ("unseen", "could not be looked into"),
-        ("othersDatabases", "are another installation's"),
+    for (name, verb, words) in [
+        ("inProgress", true, "in progress"),
+        ("unseen", false, "could not be looked into"),
+        ("othersDatabases", true, "another installation's"),
     ] {
-        if of(name) > 0 {
-            beside.push(format!("{} {words}", of(name)));
+        let number = of(name);
+        let be = match (verb, number) {
+            (false, _) => "",
+            (true, 1) => "is ",
+            (true, _) => "are ",
+        };
+        if number > 0 {
+            beside.push(format!("{number} {be}{words}"));
         }
     }
     if !beside.is_empty() {

@@ -9,6 +9,7 @@ use tenantry_lifecycle::dump;
 use super::Global;
 use super::tenants::document;
 use crate::config::{Config, Overrides, Variables};
+use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::{self, Output, Shape, text};
 
@@ -44,6 +45,10 @@ impl Dumps {
     pub fn run(self, global: &Global) -> Result<()> {
         let Self::List(list) = self;
         let folder = match list.dir {
+            Some(folder) if !folder.is_dir() => {
+                let what = format!("there is no folder {}", folder.display());
+                return Err(Failure::new(Exit::NotFound, what));
+            }
             Some(folder) => folder,
             None => configured(global)?,
         };

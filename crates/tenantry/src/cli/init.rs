@@ -4,7 +4,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tenantry_catalog::{clusters, operators, router_login};
+use tenantry_catalog::{clusters, installation, operators, router_login};
 use tenantry_types::{ClusterId, InstallationId, Secret};
 use tenantry_vault::Keyring;
 
@@ -24,7 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   export TENANTRY_CATALOG_URL=postgres://admin:…@db.internal/tenantry_catalog
   tenantry init --cluster-url postgres://admin:…@db.internal/postgres
-  tenantry init --cluster-url … --issue-token ann        (when the first token was lost)
+  tenantry init --issue-token ann                        (when the first token was lost)
   tenantry init --cluster-url … --recover                (when the catalog was lost)";
 
 /// Its own flags.
@@ -32,12 +32,13 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Init {
     /// The first Postgres server for tenants, with its admin login: postgres://admin:password@host:port/postgres
-    #[arg(long, env = "TENANTRY_CLUSTER_URL", hide_env_values = true, value_name = "URL", value_parser = super::secret)]
-    cluster_url: Secret,
+    #[arg(long, env = "TENANTRY_CLUSTER_URL", hide_env_values = true, value_name = "URL", value_parser = super::secret, required_unless_present = "issue_token")]
+    cluster_url: Option<Secret>,
     /// Its name
     #[arg(long, default_value = "default", value_name = "NAME")]
     cluster_name: String,
-    /// Issue a token under this name though there is an operator already, e.g. when the first token was lost
+    /// Issue a token under this name though there is an operator already, e.g. when the first token was lost. Of
+    /// a catalog that has a cluster nothing else is asked, neither that nor the keys
     #[arg(long, value_name = "NAME")]
     issue_token: Option<String>,
     /// Begin a new catalog for the databases of a lost one, with the keys of then: the installation's id is
@@ -81,10 +82,21 @@ impl Init {
             &none,
             &none,
         )?;
-        let cluster = ClusterUrl::parse(&self.cluster_url)?;
+        let cluster = self.cluster_url.as_ref().map(ClusterUrl::parse);
+        let cluster = cluster.transpose()?;
         let sources = Sources::system();
         let catalog = catalog_url::connect(config.catalog.url()?).await?;
         bootstrap::migrate(&catalog).await?;
+        if self.issue_token.is_some() && !self.recover && has_clusters(&catalog).await? {
+            let done = self.only_a_token(&catalog, &sources, global.output).await;
+            catalog.close().await;
+            return done;
+        }
+        let cluster = cluster.ok_or_else(|| {
+            Failure::usage("this catalog has no cluster yet").next(
+                "give --cluster-url, or set TENANTRY_CATALOG_URL to the catalog that is in use",
+            )
+        })?;
         let given = config.catalog.keyring()?;
         if given.is_none() && has_clusters(&catalog).await? {
             return Err(Failure::new(
@@ -102,6 +114,11 @@ impl Init {
         }
         // What can be wrong with the cluster is told before there are keys to keep.
         bootstrap::warn_of(&cluster).await?;
+        if !cluster.tls_is_given {
+            note(
+                "warning: the cluster's URL has no sslmode, so TLS is used if the server offers it, whoever that is; end it with ?sslmode=verify-full where the server has a certificate",
+            );
+        }
         let (keys, made) = match given {
             Some(keys) => (keys, None),
             None => {
@@ -150,6 +167,29 @@ impl Init {
         Ok(())
     }
 
+    /// The way back in for who has the catalog and no token: nothing is registered or looked at.
+    async fn only_a_token(
+        &self,
+        catalog: &PgPool,
+        sources: &Sources,
+        output: Output,
+    ) -> Result<()> {
+        let failed = |error| catalog_failure("the installation cannot be read", &error);
+        let mut conn = catalog
+            .acquire()
+            .await
+            .map_err(|error| failed(error.into()))?;
+        let answer = Answer {
+            installation: installation::get(&mut conn).await.map_err(failed)?,
+            cluster: None,
+            token: self.token(catalog, sources).await?,
+        };
+        match output {
+            Output::Json => output::json(&answer.document(None)),
+            Output::Table => self.print_token(answer.token.as_ref()),
+        }
+    }
+
     /// The first token, or another one if it was asked for.
     async fn token(&self, catalog: &PgPool, sources: &Sources) -> Result<Option<Secret>> {
         let name = match &self.issue_token {
@@ -167,6 +207,17 @@ impl Init {
             "The catalog is ready and the cluster `{}` is registered.",
             self.cluster_name
         ));
+        self.print_token(token)?;
+        note(match self.recover {
+            true => {
+                "Next: `tenantry doctor --rebuild --dry-run`. Start nothing before the rebuild is done."
+            }
+            false => "Start with `tenantry serve`.",
+        });
+        Ok(())
+    }
+
+    fn print_token(&self, token: Option<&Secret>) -> Result<()> {
         let Some(token) = token else {
             note(
                 "There is an operator already; `tenantry operators create` or `init --issue-token NAME` makes another.",
@@ -174,7 +225,7 @@ impl Init {
             return Ok(());
         };
         output::line(&format!("TENANTRY_TOKEN={}", token.expose()))?;
-        note("Keep the operator's token now: it is not shown again. Start with `tenantry serve`.");
+        note("Keep the operator's token now: it is not shown again.");
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use clap::{Args, Command, CommandFactory, ValueHint};
 use super::Cli;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::output::note;
+use crate::output::{self, note};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,7 +36,7 @@ impl Man {
             return clap_mangen::Man::new(command)
                 .render(&mut page)
                 .and_then(|()| std::io::stdout().write_all(&page))
-                .map_err(|error| Failure::because("stdout cannot be written", &error));
+                .map_err(|error| output::unwritten(&error));
         };
         // Built, so that each command knows its whole name.
         let mut command = command.disable_help_subcommand(true);

@@ -60,7 +60,8 @@ impl MigrateAll {
             "done" if failed == 0 => {
                 let (migrated, current, skipped) = (count("migrated"), count("current"), count("skipped"));
                 if global.output == Output::Table {
-                    note(&format!("{} databases: {migrated} migrated, {current} current, {skipped} skipped.", rows.len()));
+                    let s = if rows.len() == 1 { "" } else { "s" };
+                    note(&format!("{} database{s}: {migrated} migrated, {current} current, {skipped} skipped.", rows.len()));
                 }
                 Ok(())
             }

@@ -31,7 +31,7 @@ mod top;
 
 use std::path::PathBuf;
 
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueHint};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use tenantry_types::Secret;
 
 use crate::config::{TelemetrySettings, Variables};
@@ -46,7 +46,7 @@ Examples:
   tenantry status                                what needs attention?
   tenantry tenants list --output json            for a script
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 not allowed, 6 unavailable, 130 stopped by Ctrl-C.";
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 not allowed, 6 unavailable, 130 stopped by Ctrl-C, 141 nobody reads on.";
 
 /// One Postgres database per customer: control plane and connection router.
 #[derive(Debug, Parser)]
@@ -65,6 +65,37 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Reads the command line. An empty variable counts as unset, as it does in the configuration.
+///
+/// # Errors
+/// What is wrong with it, or the help that was asked for.
+pub fn parse(color: ColorChoice) -> std::result::Result<Cli, clap::Error> {
+    let read = |command: clap::Command| {
+        let command = command.color(color);
+        let matches = command.try_get_matches()?;
+        Cli::from_arg_matches(&matches)
+    };
+    let given = without_empty_variables(Cli::command());
+    read(given).map_err(|error| {
+        // The usage names what was given, and counts what came from variables to it: told without those.
+        let typed = Cli::command().mut_args(|argument| argument.env(None::<&'static str>));
+        match read(typed) {
+            Err(plain) if error.use_stderr() && plain.kind() == error.kind() => plain,
+            _ => error,
+        }
+    })
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|text| text.is_empty());
+    command
+        .mut_args(|argument| match argument.get_env().is_some_and(empty) {
+            true => argument.env(None::<&'static str>),
+            false => argument,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// What every command understands.
@@ -134,7 +165,7 @@ pub enum Command {
     /// Work on the central database itself
     #[command(subcommand)]
     Catalog(catalog::Catalog),
-    /// Create, look at and delete tenants
+    /// Create, look at, change, suspend, rename, adopt, dump, restore and delete tenants
     #[command(subcommand)]
     Tenants(tenants::Tenants),
     /// Bring every tenant, template and spare to the built-in migrations
@@ -146,7 +177,7 @@ pub enum Command {
     /// Add, list and retire the keys that seal secrets, and seal anew what older keys have sealed
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// List clusters and set their connection budgets
+    /// Add, look at, change, drain and remove the Postgres servers for tenants
     #[command(subcommand)]
     Clusters(clusters::Clusters),
     /// Look at what was done by whom, and whether the trail of it is intact
@@ -171,7 +202,7 @@ pub enum Command {
     Routers(routers::Routers),
     /// Show the tenants that wait, fail or hold most
     Top(top::Top),
-    /// Look at the durable changes that are going on
+    /// Look at the durable changes that are going on; retry, cancel or abandon one
     #[command(subcommand)]
     Operations(operations::Operations),
     /// List what can be configured: keys, variables, defaults
@@ -251,8 +282,6 @@ fn secret(text: &str) -> std::result::Result<Secret, std::convert::Infallible> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

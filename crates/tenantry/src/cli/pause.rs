@@ -44,6 +44,11 @@ impl Pause {
                 of("since"),
                 of("reason"),
             ))?;
+            if text(&now["pause"], "reason") != self.reason.trim() {
+                note(
+                    "It was paused before, and that reason stays; `tenantry resume` first, for another.",
+                );
+            }
         }
         told(&now, global)
     }

@@ -1,7 +1,7 @@
 //! `tenantry rotate-credentials`: `POST /setup/tenants/{id or slug}/rotate-credentials` for one tenant,
 //! `POST /setup/rotations` for all, followed to its end.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
 use super::{Global, follow};
@@ -21,12 +21,13 @@ Ctrl-C stops watching, not the rotation: that goes on in the server.";
 /// Whose.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
+#[command(group = ArgGroup::new("whose").required(true))]
 pub struct RotateCredentials {
     /// A tenant's id or slug
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(group = "whose")]
     tenant: Option<String>,
     /// All active tenants, a few at a time
-    #[arg(long)]
+    #[arg(long, group = "whose")]
     all: bool,
     /// Spread them over this long, each at a moment of its own, at most 30d
     #[arg(long, value_name = "DURATION", requires = "all")]
@@ -85,7 +86,8 @@ impl RotateCredentials {
             "done" if failed == 0 => {
                 if global.output == Output::Table {
                     let (rotated, skipped) = (count("rotated"), count("skipped"));
-                    note(&format!("{} tenants: {rotated} rotated, {skipped} skipped.", rows.len()));
+                    let s = if rows.len() == 1 { "" } else { "s" };
+                    note(&format!("{} tenant{s}: {rotated} rotated, {skipped} skipped.", rows.len()));
                 }
                 Ok(())
             }

@@ -99,15 +99,25 @@ fn print(status: &Value, base: &str, attention: &[Value]) -> Result<()> {
     output::rows(
         &[
             ("CLUSTER", Shape::Whole),
+            ("STATUS", Shape::State),
             ("ADDRESS", Shape::Text),
+            ("TENANTS", Shape::Whole),
             ("BUDGET", Shape::Whole),
             ("TEMPLATE", Shape::State),
         ],
         items(status, "clusters").iter().map(|cluster| {
             let ready = cluster.get("templateReady") == Some(&Value::Bool(true));
+            let (held, most) = (text(cluster, "tenants"), text(cluster, "capacity"));
             vec![
                 text(cluster, "name"),
+                text(cluster, "status"),
                 format!("{}:{}", text(cluster, "host"), text(cluster, "port")),
+                // Counted where that tells whether it has a place.
+                if most.is_empty() {
+                    "no limit".to_owned()
+                } else {
+                    format!("{held}/{most}")
+                },
                 text(cluster, "connectionBudget"),
                 if ready { "ready" } else { "missing" }.to_owned(),
             ]

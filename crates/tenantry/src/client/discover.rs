@@ -6,6 +6,7 @@ use tenantry_types::Secret;
 
 use crate::cli::Global;
 use crate::dev::{EnvFile, folder};
+use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
 /// A control plane and a token for it.
@@ -43,6 +44,8 @@ fn find(global: &Global, here: &Path) -> Result<Target> {
         .next("run this where `tenantry dev` runs, name its folder with --data, or give --url and --token")
         .coded("NO_URL")
     })?;
+    // Before the token: for what is no URL there is none.
+    super::base_url(&url)?;
     // A token is only for the server it was issued by: one found in a folder is not sent elsewhere.
     let own = found
         .filter(|target| same(&target.url, &url))
@@ -51,6 +54,7 @@ fn find(global: &Global, here: &Path) -> Result<Target> {
         Failure::usage(format!("no operator token for {url}"))
             .next("give --token or set TENANTRY_TOKEN to what `tenantry init` or `tenantry operators create` printed")
             .coded("NO_TOKEN")
+            .exit_as(Exit::NotAllowed)
     })?;
     Ok(Target { url, token })
 }

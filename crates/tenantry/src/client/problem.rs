@@ -54,19 +54,57 @@ fn failure(status: StatusCode, problem: Value, retry_after: Option<&str>) -> Fai
         // About the whole: no field is wrong.
         match part("field") {
             "" => text.push_str(&format!("\n  {}", part("message"))),
-            field => text.push_str(&format!("\n  {field}: {}", part("message"))),
+            field => text.push_str(&format!("\n  {}: {}", flag(field), part("message"))),
         }
     }
+    text = in_flags(text);
     text.push_str(&format!("\n  code: {code}"));
     if !field("requestId").is_empty() {
         text.push_str(&format!("\n  request: {}", field("requestId")));
     }
     let exit = Exit::from_status(status.as_u16());
     let failure = Failure::new(exit, text).with_problem(problem.clone());
+    if is_about(&problem, "cluster") {
+        return failure.next("`tenantry clusters list` shows those that there are");
+    }
     match next(exit, &code, retry_after) {
         Some(next) => failure.next(next),
         None => failure,
     }
+}
+
+/// The flag for a field whose name on the command line is another one.
+fn flag(field: &str) -> &str {
+    match field {
+        "after" => "--head",
+        "dbHost" | "dbPort" | "dbName" => "--database-url",
+        "ttl" => "--ttl",
+        field => field,
+    }
+}
+
+/// What the API calls by its own names, as it is called on the command line.
+fn in_flags(text: String) -> String {
+    [
+        ("`endPrevious`", "`--end-previous`"),
+        ("(`shutOut`)", "(`--shut-out`)"),
+        ("(`disconnect`)", "(`--disconnect`)"),
+        ("(`extensions`)", "(`--accept-extension NAME`)"),
+        ("an `owner` without `ttl`", "an `owner` with `--ttl never`"),
+        (
+            "Some fields are wrong; `errors` names each of them.",
+            "what was given is wrong.",
+        ),
+    ]
+    .iter()
+    .fold(text, |text, (api, here)| text.replace(api, here))
+}
+
+/// Whether a problem is about this field.
+fn is_about(problem: &Value, field: &str) -> bool {
+    let errors = problem.get("errors").and_then(Value::as_array);
+    let mut errors = errors.into_iter().flatten();
+    errors.any(|error| error.get("field").and_then(Value::as_str) == Some(field))
 }
 
 /// What helps, by code where one has its own way out, else by kind.
@@ -80,7 +118,7 @@ fn next(exit: Exit, code: &str, retry_after: Option<&str>) -> Option<String> {
             "wait for the other operation of this tenant, then try again"
         }
         ("OPERATION_NOT_FOUND", _) => {
-            "operations are named by their id; `tenantry status` shows those that need a person"
+            "operations are named by their id: `tenantry operations list` shows them"
         }
         ("LAST_OWNER", _) => {
             "make another owner first: `tenantry operators create NAME --role owner`"
@@ -102,9 +140,28 @@ fn next(exit: Exit, code: &str, retry_after: Option<&str>) -> Option<String> {
         ("NO_CAPACITY", _) => {
             "`tenantry clusters list` shows who has places; raise --capacity, or add one with `tenantry clusters add`"
         }
+        ("PAUSED", _) => {
+            "`tenantry status` tells who has paused and why; `tenantry resume` ends the pause"
+        }
+        ("OVERLAP_RUNNING", _) => {
+            "wait until that is over, or end that login now, with its sessions: --end-previous"
+        }
+        ("TENANT_ADOPTED", _) => {
+            "`tenantry tenants unadopt TENANT` gives the database back; deleted without --purge, it is gone after its grace period"
+        }
+        ("TENANT_NOT_FOUND", _) => "`tenantry tenants list` shows those that there are",
+        ("LOGIN_NOT_FOUND", _) => {
+            "`tenantry tenants logins list TENANT` shows those that there are"
+        }
+        ("ALIAS_NOT_FOUND", _) => {
+            "`tenantry tenants aliases list TENANT` shows those that there are"
+        }
+        ("DOMAIN_NOT_FOUND", _) => {
+            "`tenantry tenants domains list TENANT` shows those that there are"
+        }
         ("OPERATOR_NOT_FOUND", _) => "`tenantry operators list` shows who there is",
         (_, Exit::NotFound) => {
-            "`tenantry tenants list` shows what there is; if that fails too, --url is no base domain of the server"
+            "look at --url: it must be the base domain of a server that knows this command"
         }
         (_, Exit::Unavailable) => {
             return Some(retry_after.map_or_else(

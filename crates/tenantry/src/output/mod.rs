@@ -15,6 +15,7 @@ use std::io::Write;
 use clap::ValueEnum;
 use serde_json::Value;
 
+use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
 pub use moment::{length, relative};
@@ -97,8 +98,17 @@ fn raw(text: &str) -> Result<()> {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{text}")
             .and_then(|()| out.flush())
-            .map_err(|error| Failure::because("stdout cannot be written", &error))
+            .map_err(|error| unwritten(&error))
     })
+}
+
+/// Why stdout was not written. A reader that has seen enough (`| head -1`) is no reason to say anything.
+pub fn unwritten(error: &std::io::Error) -> Failure {
+    let failure = Failure::because("stdout cannot be written", error);
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => failure.exit_as(Exit::NobodyReads),
+        _ => failure,
+    }
 }
 
 /// A field of an answer as text: empty where it is absent or null.

@@ -24,7 +24,7 @@ static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 pub struct Progress {
     bar: Option<ProgressBar>,
     lines: bool,
-    told_at: Option<Instant>,
+    told_at: Instant,
 }
 
 impl Progress {
@@ -34,7 +34,8 @@ impl Progress {
         let mut progress = Self {
             bar: None,
             lines: output == Output::Table && !terminal().err.redraws,
-            told_at: None,
+            // What is over before a line is due needs none: not the lone "0 of 7".
+            told_at: Instant::now(),
         };
         if terminal().err.redraws {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -81,9 +82,9 @@ impl Progress {
                 }
                 bar.set_position(done);
             }
-            None if self.lines && self.told_at.is_none_or(|at| at.elapsed() >= LINE_EVERY) => {
+            None if self.lines && self.told_at.elapsed() >= LINE_EVERY => {
                 super::tell(&format!("{done} of {total} {what}"));
-                self.told_at = Some(Instant::now());
+                self.told_at = Instant::now();
             }
             None => {}
         }

@@ -171,7 +171,35 @@ pub(crate) struct Subject {
     name: String,
 }
 
+/// What was wrong with a tenant.
+pub(crate) struct Difference {
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) what_to_do: String,
+    /// When the run began that saw it.
+    pub(crate) at: Timestamp,
+}
+
 impl View {
+    /// What was found of a tenant and not fixed, the worst first; no notices.
+    pub(crate) fn differences_of(self, tenant: TenantId) -> Vec<Difference> {
+        let at = self.started_at;
+        let all = self.report.map(|report| report.findings);
+        let of_it = all.unwrap_or_default().into_iter().filter(|one| {
+            one.subject.tenant_id == Some(tenant)
+                && one.severity != "notice"
+                && one.fix.as_deref() != Some("fixed")
+        });
+        of_it
+            .map(|one| Difference {
+                code: one.code,
+                message: one.message,
+                what_to_do: one.what_to_do,
+                at,
+            })
+            .collect()
+    }
+
     pub(crate) fn new(run: Run) -> Self {
         let running = run.status == Status::Running;
         Self {

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use serde::Serialize;
+use tenantry_catalog::doctor_runs::Run;
 use tenantry_catalog::pause::Pause;
 use tenantry_catalog::routers::Standing;
 use tenantry_catalog::tenants::Status;
@@ -9,6 +10,7 @@ use tenantry_types::Timestamp;
 use utoipa::ToSchema;
 
 use super::{Cluster, Number, Operations, Tenants};
+use crate::setup::doctor::view::Counts;
 
 /// How long a live router may lack a change. It polls each second, and a drain takes a few.
 const BEHIND_FOR: TimeDelta = TimeDelta::seconds(30);
@@ -35,6 +37,8 @@ pub(super) struct Seen<'a> {
     pub(super) clusters: &'a [Cluster],
     pub(super) failed: &'a [String],
     pub(super) pause: Option<&'a Pause>,
+    /// The doctor's last look at the whole installation.
+    pub(super) doctor: Option<&'a Run>,
 }
 
 /// All that needs a person; nothing of it: all is well.
@@ -62,6 +66,17 @@ pub(super) fn list(seen: &Seen<'_>) -> Vec<Attention> {
             "NO_CLUSTER",
             "No Postgres server for tenants is registered.".to_owned(),
             "Run `tenantry init --cluster-url …`.",
+        );
+    }
+    let refused: Vec<_> = seen.clusters.iter().map_while(no_place).collect();
+    if !refused.is_empty() && refused.len() == seen.clusters.len() {
+        add(
+            "NO_CAPACITY",
+            format!(
+                "No cluster takes a tenant that asks for none, so sign-ups are refused: {}.",
+                refused.join(", ")
+            ),
+            "Add one with `tenantry clusters add`, raise --capacity with `clusters update`, or end a drain with `clusters accept`.",
         );
     }
     let live = || seen.routers.iter().filter(|one| one.router.live);
@@ -161,7 +176,42 @@ pub(super) fn list(seen: &Seen<'_>) -> Vec<Attention> {
             "Look in the server's log for why they cannot be purged.",
         );
     }
+    if let Some((run, counts)) = seen.doctor.and_then(differences) {
+        let of = |count: u64, what| several(i64::try_from(count).unwrap_or(i64::MAX), true, what);
+        add(
+            "DOCTOR_FINDINGS",
+            format!(
+                "The doctor found {} and {} when it last looked at everything, {} UTC.",
+                of(counts.errors, "error"),
+                of(counts.warnings, "warning"),
+                run.started_at.format("%Y-%m-%d %H:%M:%S"),
+            ),
+            "`tenantry doctor` looks again and tells each with what to do; --fix puts right what safely can be.",
+        );
+    }
     all
+}
+
+/// Why no tenant that asks for no cluster is put there; none: it is.
+fn no_place(cluster: &Cluster) -> Option<String> {
+    let name = &cluster.name;
+    if cluster.status == "draining" {
+        return Some(format!("`{name}` is draining"));
+    }
+    match (cluster.tenants, cluster.capacity) {
+        (Some(tenants), Some(capacity)) if tenants >= capacity => {
+            Some(format!("`{name}` is full ({tenants} of {capacity})"))
+        }
+        _ if !cluster.chosen => Some(format!("`{name}` has the weight 0")),
+        _ => None,
+    }
+}
+
+/// How much differed when the doctor last could look.
+fn differences(run: &Run) -> Option<(&Run, Counts)> {
+    let counts = run.report.as_ref()?.get("counts")?;
+    let counts: Counts = serde_json::from_value(counts.clone()).ok()?;
+    (counts.errors + counts.warnings > 0).then_some((run, counts))
 }
 
 fn several(count: i64, exact: bool, what: &str) -> String {
@@ -210,6 +260,7 @@ mod tests {
             clusters: &[],
             failed: &["tenant_a".to_owned()],
             pause: None,
+            doctor: None,
         });
         let texts: Vec<_> = told
             .iter()
@@ -239,5 +290,36 @@ mod tests {
             ]
         );
         assert!(told.iter().all(|one| !one.what_to_do.is_empty()));
+    }
+
+    #[test]
+    fn sign_ups_are_refused_when_no_cluster_has_a_place() {
+        let cluster = |status, places: Option<(u32, u32)>, chosen| Cluster {
+            cluster_id: uuid::Uuid::from_u128(1).into(),
+            name: "c".to_owned(),
+            host: "h".to_owned(),
+            port: 5432,
+            status,
+            tenants: places.map(|(tenants, _)| tenants),
+            capacity: places.map(|(_, capacity)| capacity),
+            connection_budget: 1,
+            chosen,
+            template_ready: true,
+        };
+        let refused = [
+            ("`c` is draining", cluster("draining", None, true)),
+            ("`c` is full (5 of 2)", cluster("open", Some((5, 2)), true)),
+            ("`c` is full (2 of 2)", cluster("open", Some((2, 2)), true)),
+            ("`c` has the weight 0", cluster("open", None, false)),
+        ];
+        for (why, one) in refused {
+            assert_eq!(no_place(&one).as_deref(), Some(why));
+        }
+        for one in [
+            cluster("open", None, true),
+            cluster("open", Some((1, 2)), true),
+        ] {
+            assert_eq!(no_place(&one), None);
+        }
     }
 }

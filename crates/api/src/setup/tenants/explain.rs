@@ -8,7 +8,9 @@ use axum::Json;
 use axum::extract::State;
 use sqlx::PgConnection;
 use tenantry_catalog::tenants::{self, TenantRef};
-use tenantry_catalog::{CatalogError, change_log, clusters, databases, logins, operations};
+use tenantry_catalog::{
+    CatalogError, change_log, clusters, databases, doctor_runs, logins, operations,
+};
 
 use crate::app::App;
 use crate::context::{Operator, Path, Query};
@@ -96,9 +98,15 @@ async fn gather(
         Some(id) => operations::by_id(conn, id).await?,
         None => None,
     };
+    let cluster = clusters::by_id(conn, tenant.cluster_id).await?;
+    let doctor = match &cluster {
+        Some(cluster) => doctor_runs::last_of(conn, tenant.id, &cluster.name).await?,
+        None => None,
+    };
     Ok(Some(Gathered {
         domains: domains::all(conn, tenant.id, &app.config).await?,
-        cluster: clusters::by_id(conn, tenant.cluster_id).await?,
+        cluster,
+        doctor,
         database,
         logins,
         operation,

@@ -7,8 +7,8 @@ use clap::Args;
 use super::Which;
 use crate::cli::Global;
 use crate::client::Client;
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::output;
 
 /// Its own flags.
 #[derive(Args, Debug)]
@@ -25,12 +25,7 @@ impl Export {
             .download(&["audit", "export"], &self.which.query())
             .await?;
         let mut out = std::io::stdout().lock();
-        let failed = |error: std::io::Error| {
-            Failure::new(
-                Exit::Failed,
-                format!("the lines cannot be written: {error}"),
-            )
-        };
+        let failed = |error: std::io::Error| output::unwritten(&error);
         while let Some(bytes) = download.next().await? {
             out.write_all(bytes.as_ref()).map_err(failed)?;
         }

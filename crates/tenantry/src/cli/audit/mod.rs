@@ -57,7 +57,7 @@ struct Which {
     /// Only what this one did: an operator's name, or a part of the program
     #[arg(long)]
     actor: Option<String>,
-    /// Only this act, e.g. `tenant.suspend`, or those that begin so, e.g. `tenant.`
+    /// Only this act, e.g. `tenant.suspend`, or, with a full stop at its end, those that begin so, e.g. `tenant.`
     #[arg(long)]
     action: Option<String>,
     /// Only what was done to this tenant: its id or slug

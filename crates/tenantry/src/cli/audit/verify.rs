@@ -88,7 +88,10 @@ impl All {
             0 => Ok(()),
             differing => Err(Failure::new(
                 Exit::Failed,
-                format!("the audit trail is not what was sealed: {differing} differences"),
+                format!(
+                    "the audit trail is not what was sealed: {differing} difference{}",
+                    if differing == 1 { "" } else { "s" }
+                ),
             )
             .next("keep the catalog as it is, and compare it with a backup")),
         }

@@ -23,8 +23,8 @@ pub struct List {
     /// Only those that stand so
     #[arg(long, value_parser = states())]
     status: Option<String>,
-    /// Only those that do this, e.g. `create`
-    #[arg(long)]
+    /// Only those that do this
+    #[arg(long, value_parser = kinds())]
     kind: Option<String>,
     /// Only those of this tenant: its id or slug
     #[arg(long)]
@@ -56,6 +56,10 @@ impl List {
             Output::Table => print(&page),
         }
     }
+}
+
+fn kinds() -> PossibleValuesParser {
+    PossibleValuesParser::new(tenantry_lifecycle::shapes().iter().map(|kind| kind.name))
 }
 
 fn states() -> PossibleValuesParser {

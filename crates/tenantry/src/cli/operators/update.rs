@@ -1,6 +1,6 @@
 //! `tenantry operators update`: `PATCH /setup/operators/{id or name}`.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::role::Role;
@@ -12,15 +12,15 @@ use crate::output::{self, Output, Shape, text};
 /// Its own arguments.
 #[derive(Args, Debug)]
 #[command(after_help = super::EXAMPLES)]
-#[group(required = true, multiple = true, args = ["role", "ttl"])]
+#[command(group = ArgGroup::new("change").required(true).multiple(true))]
 pub struct Update {
     /// Their id or name
     operator: String,
     /// What they may do
-    #[arg(long, value_enum)]
+    #[arg(long, group = "change", value_enum)]
     role: Option<Role>,
     /// For how long from now on their token is good, e.g. 30d; `never` for an owner only
-    #[arg(long)]
+    #[arg(long, group = "change")]
     ttl: Option<String>,
 }
 

@@ -178,6 +178,9 @@ async fn check(client: &Client, body: Value, global: &Global) -> Result<()> {
         }
     }
     if can {
+        if global.output == Output::Table {
+            output::line("Nothing stands against it.")?;
+        }
         return Ok(());
     }
     Err(Failure::new(

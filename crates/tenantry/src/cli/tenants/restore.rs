@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::{ArgGroup, Args, ValueHint};
 use serde_json::{Value, json};
 use tenantry_lifecycle::dump::{self, Manifest};
 
@@ -28,20 +28,16 @@ const REASON: &str = "The data is being restored.";
 /// Its own flags.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
+#[command(group = ArgGroup::new("where").required(true))]
 pub struct Restore {
     /// The dump; its manifest, FILE.json, must be beside it
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     dump: PathBuf,
     /// The slug of a new tenant to restore it into
-    #[arg(
-        long,
-        value_name = "SLUG",
-        conflicts_with = "into",
-        required_unless_present = "into"
-    )]
+    #[arg(long, group = "where", value_name = "SLUG")]
     new: Option<String>,
     /// The id or slug of the tenant whose data it replaces
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, group = "where", value_name = "TENANT")]
     into: Option<String>,
     /// The dump is of another tenant than this one, and that is meant
     #[arg(long, requires = "into")]

@@ -49,7 +49,7 @@ impl Unadopt {
             Output::Json => output::json(&answer),
             Output::Table if answer.get("success").is_none() => super::print_begun(&answer),
             Output::Table => output::line(&format!(
-                "Tenant {tenant} is forgotten; its database is its former owner's, as it was"
+                "Tenant {tenant} is forgotten; its database is its former owner's, as it was."
             )),
         }
     }

@@ -15,6 +15,7 @@ use tenantry_types::Timestamp;
 use utoipa::ToSchema;
 
 use super::view::{OperationView, View};
+use crate::setup::doctor::view as doctor;
 use crate::setup::tenants::domains::State;
 
 /// How old an error may be to be still the reason.
@@ -35,7 +36,12 @@ pub(super) struct Finding {
 }
 
 /// What was found of a tenant; at least that nothing was.
-pub(super) fn of(view: &View, reach: Option<Reach>, now: Timestamp) -> Vec<Finding> {
+pub(super) fn of(
+    view: &View,
+    doctor: &[doctor::Difference],
+    reach: Option<Reach>,
+    now: Timestamp,
+) -> Vec<Finding> {
     let mut found = Found(Vec::new());
     found.state(view);
     found.operation(view);
@@ -49,6 +55,7 @@ pub(super) fn of(view: &View, reach: Option<Reach>, now: Timestamp) -> Vec<Findi
     found.room(view);
     found.routers(view);
     found.database(view);
+    found.doctor(view, doctor);
     found.domains(view);
     found.well(view, proven);
     found.redirects(view);
@@ -413,6 +420,26 @@ impl Found {
                 "MIGRATIONS_BEHIND",
                 "Its database has not this program's migrations.",
                 "Run `tenantry migrate-all`.",
+            );
+        }
+    }
+
+    /// What the doctor saw when it last looked; it may have been put right since.
+    fn doctor(&mut self, view: &View, doctor: &[doctor::Difference]) {
+        for one in doctor {
+            self.add_each(
+                "DOCTOR_FINDINGS",
+                format!(
+                    "The doctor found {} at {}: {}",
+                    one.code,
+                    moment(one.at),
+                    ended(one.message.clone()),
+                ),
+                format!(
+                    "{} `tenantry doctor --tenant {}` looks again.",
+                    ended(one.what_to_do.clone()),
+                    view.slug,
+                ),
             );
         }
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tenantry_catalog::change_log::{Change, Kind};
 use tenantry_catalog::clusters;
 use tenantry_catalog::databases::{self, Database};
+use tenantry_catalog::doctor_runs;
 use tenantry_catalog::logins::{Login, LoginRole};
 use tenantry_catalog::operations;
 use tenantry_catalog::tenants::{Status, Tenant};
@@ -17,6 +18,7 @@ use utoipa::ToSchema;
 use super::verdict::{self, Finding};
 use crate::app::App;
 use crate::openapi::words;
+use crate::setup::doctor::view as doctor;
 use crate::setup::routers::view::{Failed, OnCluster, Seen};
 use crate::setup::tenants::domains;
 
@@ -32,6 +34,8 @@ pub(super) struct Gathered {
     /// The newest change of all.
     pub(super) latest: i64,
     pub(super) routers: Vec<Seen>,
+    /// The last run of the doctor that looked at it.
+    pub(super) doctor: Option<doctor_runs::Run>,
 }
 
 /// Why a tenant cannot connect, or that it can.
@@ -287,7 +291,10 @@ impl View {
             updated_at: gathered.tenant.updated_at,
             purge_at: gathered.tenant.purge_at,
         };
-        view.verdict = verdict::of(&view, reach, app.clock.now());
+        let doctor = gathered.doctor.map(doctor::View::new);
+        let doctor = doctor.map(|run| run.differences_of(view.tenant_id));
+        let doctor = doctor.unwrap_or_default();
+        view.verdict = verdict::of(&view, &doctor, reach, app.clock.now());
         view
     }
 }
