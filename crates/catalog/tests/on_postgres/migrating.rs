@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use sqlx::migrate::MigrateError;
-use tenantry_catalog::{CatalogError, MIGRATOR, check_migrated, connect, database, migrate};
+use tenantry_catalog::{
+    CatalogError, MIGRATOR, ON_THE_WAY, check_migrated, connect, database, migrate,
+};
 use tenantry_types::{DbName, ErrorKind, Secret};
 
 use crate::world::{Db, execute, sqlstate};
@@ -106,7 +108,7 @@ pub async fn a_catalog_that_is_down_is_unavailable_at_once(db: Db) {
             "postgres://tenantry_admin:{password}@127.0.0.1:{port}/{name}"
         ))
     };
-    let pool = connect(&url(db.port(), "of-the-test"), 2, "a test")
+    let pool = connect(&url(db.port(), "of-the-test"), 2, ON_THE_WAY, "a test")
         .await
         .expect("connected");
     let name: String = sqlx::query_scalar("SELECT current_setting('application_name')")
@@ -116,7 +118,7 @@ pub async fn a_catalog_that_is_down_is_unavailable_at_once(db: Db) {
     assert_eq!(name, "a test");
 
     let began = Instant::now();
-    let down = connect(&url(1, "of-the-test"), 2, "a test")
+    let down = connect(&url(1, "of-the-test"), 2, ON_THE_WAY, "a test")
         .await
         .expect_err("nobody listens");
     assert_eq!(
@@ -128,7 +130,7 @@ pub async fn a_catalog_that_is_down_is_unavailable_at_once(db: Db) {
         "{:?}",
         began.elapsed()
     );
-    let wrong = connect(&url(db.port(), "wrong"), 2, "a test")
+    let wrong = connect(&url(db.port(), "wrong"), 2, ON_THE_WAY, "a test")
         .await
         .expect_err("refused");
     assert_eq!(wrong.kind(), ErrorKind::Internal);
