@@ -6,7 +6,7 @@ use tenantry_types::{DatabaseId, InstallationId};
 
 use super::{Consent, Former, UNPROVEN, contents, join, literal, look, quoted, regrant, roles};
 use crate::identity;
-use crate::template::{default_privileges, house};
+use crate::template::{default_privileges, guests, house, unsound};
 use crate::{AdminConn, ClusterError, Mark, groups};
 
 /// Something in the database that has an owner, or a right on it.
@@ -53,7 +53,8 @@ pub async fn furnish(
     }
     if (&now.schemas, &now.code) != (&former.schemas, &former.code) {
         return Err(ClusterError::Unsuitable(
-            "the database's schemas or functions were changed while it was being taken over".to_owned(),
+            "the database's schemas or functions were changed while it was being taken over"
+                .to_owned(),
         ));
     }
     groups::ensure(conn).await?;
@@ -77,7 +78,7 @@ pub async fn furnish(
     for thing in &things {
         sql.extend(thing.for_use());
     }
-    sql.push(house());
+    sql.push(house(&guests(inside).await?));
     let schemas = former.schemas.iter().map(|schema| quoted(&schema.name));
     let schemas: Vec<String> = schemas.chain(["tenantry".to_owned()]).collect();
     sql.push(default_privileges(&schemas.join(", ")));
@@ -85,7 +86,7 @@ pub async fn furnish(
         "INSERT INTO tenantry_self.identity (installation, database_id, epoch) VALUES ('{}', '{}', {epoch})",
         mark.installation, mark.database,
     ));
-    inside.run(sql.join(";")).await.map(drop)
+    inside.run(sql.join(";")).await.map_err(unsound).map(drop)
 }
 
 /// What keeps the database from being given back as it was; each a sentence's part that says what to do. Asked before
@@ -304,9 +305,7 @@ pub async fn unfurnish(
     let settled = settlers(inside, &logins).await?;
     let makers: Vec<&String> = logins
         .iter()
-        .filter(|login| {
-            owned.iter().any(|thing| thing.role == **login) || settled.contains(login)
-        })
+        .filter(|login| owned.iter().any(|thing| thing.role == **login) || settled.contains(login))
         .collect();
     let mut sql = Vec::new();
     let options = membership(inside).await?;
