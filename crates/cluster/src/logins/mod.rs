@@ -187,22 +187,22 @@ pub async fn set_password(
     }
 }
 
-/// Lets logins open no new session; those that do not exist are passed over. Open sessions stay:
+/// Lets logins open no new session; those that do not exist or are not ours are passed over. Open sessions stay:
 /// [`crate::fence::close`] ends them too.
 ///
 /// # Errors
 /// When the cluster refuses.
 pub async fn disable(conn: &mut AdminConn, names: &[RoleName]) -> Result<(), ClusterError> {
-    let there = present(conn, names).await?;
+    let there = marked(conn, names).await?;
     switch(conn, &there, "NOLOGIN").await
 }
 
-/// Lets logins open sessions again; those that do not exist or were retired are passed over.
+/// Lets logins open sessions again; those that do not exist, were retired or are not ours are passed over.
 ///
 /// # Errors
 /// When the cluster refuses.
 pub async fn enable(conn: &mut AdminConn, names: &[RoleName]) -> Result<(), ClusterError> {
-    let there = present(conn, names).await?;
+    let there = marked(conn, names).await?;
     let there = retire::still_used(conn, there).await?;
     switch(conn, &there, "LOGIN").await
 }
@@ -265,6 +265,21 @@ pub(crate) async fn present(
     let found = conn.all(query.bind(wanted)).await?;
     let there = |name: &&RoleName| found.iter().any(|(found,)| found == name.as_str());
     Ok(names.iter().filter(there).cloned().collect())
+}
+
+/// Those of the names that are logins of ours, in the order given. A role that somebody made under a name that ours
+/// may get later has no mark, which nobody but who has CREATEROLE can write.
+pub(crate) async fn marked(
+    conn: &mut AdminConn,
+    names: &[RoleName],
+) -> Result<Vec<RoleName>, ClusterError> {
+    let found = states(conn, names).await?;
+    let is_marked = |state: &State| {
+        let comment = state.comment.as_deref();
+        comment.is_some_and(|text| text.parse::<Mark>().is_ok())
+    };
+    let ours = |name: &&RoleName| found.of(name).is_some_and(is_marked);
+    Ok(names.iter().filter(ours).cloned().collect())
 }
 
 /// Whether all of these logins are there and carry the mark.
