@@ -133,11 +133,22 @@ pub async fn shared(
         ));
     }
     found.warnings = of_the_owner(conn, name, &row.owner).await?;
-    let refusals = &mut found.refusals;
+    let (hindering, settings) = settings(conn, name).await?;
+    let may_enter = hindering.is_empty();
+    if !may_enter {
+        refusals.push(Refusal::Unsafe(hindering));
+    }
+    if !settings.is_empty() {
+        found.warnings.push(format!(
+            "Its settings stay as they are, for its product's sessions: {}.",
+            settings.join(", ")
+        ));
+    }
     if row.encoding != "UTF8" {
         refusals.push(Refusal::Encoding(row.encoding.clone()));
     }
-    found.can_enter = row.may_connect;
+    // Such a setting would hold for the admin's session, too.
+    found.can_enter = row.may_connect && may_enter;
     let grants = grants(
         conn,
         "pg_database",
@@ -259,15 +270,13 @@ async fn of_the_owner(
         let names = names.unwrap_or_default().join(", ");
         let more = if others > LISTED { ", …" } else { "" };
         warnings.push(format!(
-            "its owner `{owner}` owns other databases too ({others}: {names}{more}): after it was un-adopted, what was \
+            "Its owner `{owner}` owns other databases too ({others}: {names}{more}): after it was un-adopted, what was \
              written into it meanwhile runs with the rights of a role that can do anything with those. A role for each \
-             database is safer"
+             database is safer."
         ));
     }
     if may_create {
-        warnings.push(format!(
-            "its owner `{owner}` has CREATEDB, which it keeps"
-        ));
+        warnings.push(format!("Its owner `{owner}` has CREATEDB, which it keeps."));
     }
     Ok(warnings)
 }
@@ -318,6 +327,53 @@ pub(super) async fn is_in_reach(conn: &mut AdminConn, role: &str) -> Result<bool
     let query = sqlx::query_as::<_, (bool,)>(sqlx::AssertSqlSafe(sql));
     let found = conn.optional(query.bind(role.to_owned())).await?;
     Ok(found.is_some_and(|(reached,)| reached))
+}
+
+/// What is set for all sessions in the database, or for the admin's: what must not be there, and all else.
+async fn settings(
+    conn: &mut AdminConn,
+    name: &str,
+) -> Result<(Vec<String>, Vec<String>), ClusterError> {
+    let query = sqlx::query_as::<_, (bool, String)>(
+        "SELECT s.setrole = 0, c.setting
+         FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase,
+              LATERAL unnest(s.setconfig) AS c (setting)
+         WHERE d.datname = $1
+           AND (s.setrole = 0 OR pg_get_userbyid(s.setrole) = session_user) ORDER BY 2",
+    );
+    let rows = conn.all(query.bind(name.to_owned())).await?;
+    let (mut bad, mut others) = (Vec::new(), Vec::new());
+    for (of_all, setting) in rows {
+        let (key, value) = setting.split_once('=').unwrap_or((&setting, ""));
+        if hinders(key, value) {
+            let whose = if of_all { "" } else { " of the admin login" };
+            bad.push(format!(
+                "the setting {setting}{whose} (ALTER DATABASE … RESET {key})"
+            ));
+        } else if of_all {
+            others.push(setting);
+        }
+    }
+    Ok((bad, others))
+}
+
+/// Whether a setting makes another role of a session, brings code into it, puts names before Postgres's own, or
+/// keeps it from writing.
+fn hinders(key: &str, value: &str) -> bool {
+    match key {
+        "role"
+        | "session_authorization"
+        | "local_preload_libraries"
+        | "session_preload_libraries"
+        | "session_replication_role" => true,
+        // Not named it is before all others.
+        "search_path" => value
+            .split(',')
+            .skip(1)
+            .any(|schema| schema.trim().trim_matches('"') == "pg_catalog"),
+        "default_transaction_read_only" => value == "on",
+        _ => false,
+    }
 }
 
 /// Who is in it, and what nobody may cut off.
@@ -379,7 +435,14 @@ pub async fn contents(
         owned_by_others(inside, &former.owner).await?,
         Refusal::OthersOwn,
     );
-    add(unsafe_things(inside).await?, Refusal::Unsafe);
+    let (name,) = inside
+        .one(sqlx::query_as::<_, (String,)>(
+            "SELECT current_database()::text",
+        ))
+        .await?;
+    let mut unsafe_ones = unsafe_things(inside).await?;
+    unsafe_ones.extend(settings(inside, &name).await?.0);
+    add(unsafe_ones, Refusal::Unsafe);
     add(extensions(inside, consent).await?, Refusal::Extensions);
     let query = sqlx::query_as::<_, (String,)>(
         "SELECT 'publication ' || pubname::text FROM pg_publication ORDER BY 1 LIMIT $1",
@@ -518,6 +581,9 @@ async fn unsafe_things(inside: &mut AdminConn) -> Result<Vec<String>, ClusterErr
                    WHERE p.oid >= 16384 AND p.prokind <> 'a' AND l.lanname IN ('c', 'internal')
                      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.deptype IN ('e', 'i')
                                      AND e.classid = 'pg_proc'::regclass)
+         -- What the admin makes here would be open to whoever they name.
+         UNION ALL SELECT DISTINCT 'default privileges of the cluster''s admin login, ' || r.rolname::text
+                   FROM pg_default_acl d JOIN pg_roles r ON r.oid = d.defaclrole WHERE r.rolname = current_user
          ORDER BY 1 LIMIT $1",
     );
     Ok(texts(inside.all(query.bind(LISTED)).await?))
@@ -610,4 +676,24 @@ fn others(grants: &[Grant], which: impl Fn(&Grant) -> Option<String>) -> Vec<Str
 
 fn texts(rows: Vec<(String,)>) -> Vec<String> {
     rows.into_iter().map(|(text,)| text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_path_is_a_products_own_matter_as_long_as_postgres_comes_first() {
+        for (path, bad) in [
+            ("app, public", false),
+            ("\"$user\", public", false),
+            ("pg_catalog, app", false),
+            ("evil, pg_catalog", true),
+            ("evil, \"pg_catalog\"", true),
+        ] {
+            assert_eq!(hinders("search_path", path), bad, "{path}");
+        }
+        // Where there is no such library nobody gets in at all.
+        assert!(hinders("local_preload_libraries", "auto_explain"));
+    }
 }

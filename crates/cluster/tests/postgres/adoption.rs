@@ -607,7 +607,8 @@ async fn code_that_a_tenant_wrote_does_not_get_its_former_owners_rights(world: W
         .expect("given back");
     let mut superuser = world.superuser(theirs.name.as_str()).await;
     // Tried without SECURITY INVOKER in the way back: both were the former owner's, with its rights.
-    let definers = "SELECT count(*) FROM pg_proc WHERE prosecdef AND proname IN ('planted', 'secret')";
+    let definers =
+        "SELECT count(*) FROM pg_proc WHERE prosecdef AND proname IN ('planted', 'secret')";
     assert_eq!(one::<i64>(&mut superuser, definers).await, 0);
 
     // An owner that became more than a plain role meanwhile.
@@ -708,6 +709,12 @@ async fn what_cannot_be_taken_over_is_refused_with_its_reason(world: World) {
           ALTER FUNCTION public.f() OWNER TO $owner; CREATE EVENT TRIGGER t ON ddl_command_end EXECUTE FUNCTION public.f()", "ADOPT_UNSAFE"),
         ("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w", "ADOPT_UNSAFE"),
         ("CREATE EXTENSION file_fdw", "ADOPT_EXTENSIONS"),
+        // Tried without the question: all were taken.
+        ("ALTER DATABASE $db SET search_path = app, pg_catalog", "ADOPT_UNSAFE"),
+        ("ALTER DATABASE $db SET role = $owner", "ADOPT_UNSAFE"),
+        ("ALTER ROLE tenantry_admin IN DATABASE $db SET default_transaction_read_only = on", "ADOPT_UNSAFE"),
+        // Tried without the question: it was taken, and everybody could hang a trigger on the identity.
+        ("ALTER DEFAULT PRIVILEGES FOR ROLE tenantry_admin GRANT ALL ON TABLES TO PUBLIC", "ADOPT_UNSAFE"),
         ("CREATE PUBLICATION p", "ADOPT_REPLICATION"),
         ("GRANT CONNECT ON DATABASE $db TO reporting", "ADOPT_OTHER_LOGINS"),
         ("GRANT CONNECT ON DATABASE $db TO reporting WITH GRANT OPTION; SET SESSION AUTHORIZATION reporting;
