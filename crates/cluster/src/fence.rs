@@ -35,7 +35,7 @@ struct Fenced<'a> {
 }
 
 /// Takes LOGIN from the logins and ends their sessions and all others in the database, until two
-/// looks, one after another, find none. Logins that do not exist, and roles without a mark of ours, are passed over.
+/// looks, one after another, find none. Logins that do not exist, and roles that are not ours, are passed over.
 ///
 /// Gives up after 5 seconds: the logins are locked out then, but something of theirs still runs.
 ///
@@ -106,7 +106,7 @@ async fn shut(
 ) -> Result<(), ClusterError> {
     let deadline = Instant::now() + patience;
     // A role of somebody else's may have the name of a login that is none yet: it is left alone.
-    let logins = logins::marked(conn, logins).await?;
+    let logins = logins::ours(conn, logins).await?;
     let fenced = &Fenced {
         logins: texts(&logins),
         database: fenced.database,
@@ -131,8 +131,7 @@ fn texts(logins: &[RoleName]) -> Vec<String> {
     logins.iter().map(|name| name.as_str().to_owned()).collect()
 }
 
-/// Lets the logins in again; those that do not exist, were retired ([`logins::retire`]) or have no mark of ours are passed
-/// over.
+/// Lets the logins in again; those that do not exist, were retired ([`logins::retire`]) or are not ours are passed over.
 ///
 /// # Errors
 /// When the cluster refuses.

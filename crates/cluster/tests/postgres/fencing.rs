@@ -336,4 +336,13 @@ async fn a_role_of_somebody_elses_is_left_alone_whatever_it_is_called(world: Wor
         .login(&tenant.db, &tenant.logins.user)
         .await
         .expect("ours are in again");
+    // One that lost its mark is ours by its group. Tried by the mark alone: it got in.
+    let user = tenant.logins.user.as_str();
+    let lost = format!("COMMENT ON ROLE {user} IS NULL");
+    sql(&mut superuser, &lost).await.expect("lost");
+    fence::close(&mut conn, &tenant.db, &all)
+        .await
+        .expect("fenced");
+    let entered = world.login(&tenant.db, &tenant.logins.user).await;
+    assert_eq!(state(entered), "28000");
 }
