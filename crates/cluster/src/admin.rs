@@ -195,6 +195,7 @@ impl Admin {
             .application_name(name)
             .options([
                 ("search_path", "pg_catalog".to_owned()),
+                ("standard_conforming_strings", "on".to_owned()),
                 ("statement_timeout", STATEMENT.as_millis().to_string()),
                 ("lock_timeout", LOCK.as_millis().to_string()),
             ])

@@ -58,7 +58,8 @@ impl Fenced<'_> {
 }
 
 /// Takes LOGIN from the logins and ends their sessions and all others in the database, until there is
-/// none and none is on its way in. Logins that do not exist are passed over.
+/// none and none is on its way in. Logins that do not exist, and roles that are not
+/// ours, are passed over.
 ///
 /// Gives up after 5 seconds: the logins are locked out then, but something of theirs still runs.
 ///
@@ -128,8 +129,15 @@ async fn shut(
     patience: Duration,
 ) -> Result<(), ClusterError> {
     let deadline = Instant::now() + patience;
+    // A role of somebody else's may have the name of a login that is none yet: it is left alone.
+    let logins = logins::ours(conn, logins).await?;
+    let fenced = &Fenced {
+        logins: texts(&logins),
+        database: fenced.database,
+        spared: fenced.spared.clone(),
+    };
     loop {
-        match lock_out(conn, logins, &fenced.logins).await {
+        match lock_out(conn, &logins, &fenced.logins).await {
             Ok(()) => break,
             // A session of the tenant changed its own role in a transaction that it keeps open
             // (`BEGIN; ALTER ROLE CURRENT_USER …`) and so holds the row that we have to write.
@@ -147,7 +155,7 @@ fn texts(logins: &[RoleName]) -> Vec<String> {
     logins.iter().map(|name| name.as_str().to_owned()).collect()
 }
 
-/// Lets the logins in again; those that do not exist or were retired ([`logins::retire`]) are passed over.
+/// Lets the logins in again; those that do not exist, were retired ([`logins::retire`]) or are not ours are passed over.
 ///
 /// # Errors
 /// When the cluster refuses.

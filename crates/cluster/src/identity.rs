@@ -4,9 +4,44 @@
 //! admin and gives others SELECT alone, so that nobody can hang a trigger, a rule or a foreign key
 //! on it: no code but Postgres's own runs here. A tenant reads it through `tenantdb::identity`.
 
+use sqlx::Row;
 use tenantry_types::{DatabaseId, InstallationId};
 
-use crate::{AdminConn, ClusterError};
+use crate::template::unsound;
+use crate::{AdminConn, ClusterError, groups};
+
+/// What [`sound`] fails with: division by zero.
+pub(crate) const UNSOUND: &str = "22012";
+
+/// A statement that fails unless the identity is the admin's own plain table (a former admin login's, where the present one
+/// may work as that), on which the tenant's groups may SELECT and nobody anything else, and nothing hangs that would run
+/// when it is written.
+pub(crate) fn sound() -> String {
+    let [owner, app, readonly] = [groups::OWNER, groups::APP, groups::READONLY];
+    let only = |acl: &str, kind: char, holder: &str, right: &str| {
+        format!(
+            "NOT EXISTS (SELECT FROM aclexplode(coalesce({acl}, acldefault('{kind}', {holder}))) AS a
+                         WHERE a.grantee <> {holder}
+                           AND (a.grantee = 0 OR a.privilege_type <> '{right}' OR a.is_grantable
+                                OR pg_get_userbyid(a.grantee) NOT IN ('{owner}', '{app}', '{readonly}')))"
+        )
+    };
+    format!(
+        "SELECT 1 / count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = 'tenantry_self' AND c.relname = 'identity' AND c.relkind = 'r' AND NOT c.relispartition
+           AND NOT c.relrowsecurity
+           AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid)
+           AND NOT EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid)
+           AND NOT EXISTS (SELECT FROM pg_inherits h WHERE c.oid IN (h.inhparent, h.inhrelid))
+           AND c.relowner = n.nspowner AND pg_has_role(c.relowner, 'USAGE')
+           AND pg_get_userbyid(c.relowner) NOT IN ('{owner}', '{app}', '{readonly}')
+           AND coalesce(shobj_description(c.relowner, 'pg_authid') NOT LIKE 'tenantry:%', true)
+           AND {} AND {}
+           AND NOT EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = c.oid AND t.attacl IS NOT NULL)",
+        only("c.relacl", 'r', "c.relowner", "SELECT"),
+        only("n.nspacl", 'n', "n.nspowner", "USAGE"),
+    )
+}
 
 /// Writes the identity, or its new epoch, into the database that `conn` has entered.
 ///
@@ -89,21 +124,24 @@ async fn write_over(
     database: DatabaseId,
     epoch: i64,
 ) -> Result<(), ClusterError> {
-    let query = sqlx::query_as::<_, (i64,)>(
-        "INSERT INTO tenantry_self.identity AS i (is_only, installation, database_id, epoch)
-         VALUES (true, $1, $2, $3)
+    // The lock is the one that making a trigger or a rule takes: what is proven holds until the row is written.
+    let sound = sound();
+    let sql = format!(
+        "LOCK TABLE tenantry_self.identity IN SHARE ROW EXCLUSIVE MODE;
+         {sound};
+         INSERT INTO tenantry_self.identity AS i (is_only, installation, database_id, epoch)
+         VALUES (true, '{installation}', '{database}', {epoch})
          ON CONFLICT (is_only) DO UPDATE
          SET database_id = excluded.database_id, epoch = excluded.epoch
          WHERE i.installation = excluded.installation
-           AND i.database_id IN (excluded.database_id, $4)
-         RETURNING i.epoch",
+           AND i.database_id IN (excluded.database_id, '{former}')
+         RETURNING i.epoch AS written"
     );
-    let query = query
-        .bind(installation.as_uuid())
-        .bind(database.as_uuid())
-        .bind(epoch)
-        .bind(former.as_uuid());
-    match conn.optional(query).await? {
+    let rows = conn.run(sql).await.map_err(unsound)?;
+    let written = rows
+        .iter()
+        .find(|row| row.try_get::<i64, _>("written").is_ok());
+    match written {
         Some(_) => Ok(()),
         None => Err(ClusterError::NotOurs(
             "the identity in this database".to_owned(),

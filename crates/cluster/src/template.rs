@@ -6,7 +6,7 @@
 
 use tenantry_types::{DbName, RoleName};
 
-use crate::{Admin, AdminConn, ClusterError, Mark, databases, fence, groups, logins};
+use crate::{Admin, AdminConn, ClusterError, Mark, databases, fence, groups, identity, logins};
 
 /// Makes the template `name` and leaves it open for the builder login, who has no right on it yet.
 ///
@@ -83,7 +83,8 @@ async fn furnish(inside: &mut AdminConn) -> Result<(), ClusterError> {
         }
     }
     let (owner, app, readonly) = (groups::OWNER, groups::APP, groups::READONLY);
-    let (house, defaults) = (house(), default_privileges("public, tenantry"));
+    let house = house(&guests(inside).await?);
+    let defaults = default_privileges("public, tenantry");
     let sql = format!(
         "ALTER SCHEMA public OWNER TO {owner};
          REVOKE ALL ON SCHEMA public FROM PUBLIC;
@@ -91,29 +92,68 @@ async fn furnish(inside: &mut AdminConn) -> Result<(), ClusterError> {
          {house};
          {defaults}"
     );
-    inside.run(sql).await?;
+    inside.run(sql).await.map_err(unsound)?;
     closed(inside).await
 }
 
-/// The schemas that are ours in each database of a tenant, with the empty identity.
+/// Who would get a right on whatever the admin makes in this database, by default privileges; empty is everybody.
+pub(crate) async fn guests(inside: &mut AdminConn) -> Result<Vec<String>, ClusterError> {
+    let query = sqlx::query_as::<_, (String,)>(
+        "SELECT DISTINCT CASE a.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(a.grantee)::text END
+         FROM pg_default_acl d, aclexplode(d.defaclacl) a
+         WHERE d.defaclrole = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+           AND d.defaclobjtype IN ('r', 'n') AND a.grantee <> d.defaclrole ORDER BY 1",
+    );
+    let rows = inside.all(query).await?;
+    Ok(rows.into_iter().map(|(name,)| name).collect())
+}
+
+/// The schemas that are ours in each database of a tenant, with the empty identity; [`guests`] get nothing of it.
 ///
 /// The identity has SELECT for the tenant's logins and nothing else: REFERENCES or TRIGGER would let them
-/// have code run when the admin writes it.
-pub(crate) fn house() -> String {
+/// have code run when the admin writes it. The last statement fails ([`unsound`]) where that is not so.
+pub(crate) fn house(guests: &[String]) -> String {
     let (owner, app, readonly) = (groups::OWNER, groups::APP, groups::READONLY);
+    let mut out = String::new();
+    for guest in guests {
+        let guest = match guest.as_str() {
+            "" => "PUBLIC".to_owned(),
+            name => format!("\"{}\"", name.replace('"', "\"\"")),
+        };
+        out.push_str(&format!(
+            "REVOKE ALL ON SCHEMA tenantry_self FROM {guest};
+             REVOKE ALL ON TABLE tenantry_self.identity FROM {guest};"
+        ));
+    }
+    let sound = identity::sound();
     format!(
         "CREATE SCHEMA tenantry AUTHORIZATION {owner};
          GRANT USAGE ON SCHEMA tenantry TO {app}, {readonly};
          CREATE SCHEMA tenantry_self;
-         GRANT USAGE ON SCHEMA tenantry_self TO {owner}, {app}, {readonly};
          CREATE TABLE tenantry_self.identity (
              is_only       boolean PRIMARY KEY DEFAULT true CHECK (is_only),
              installation  uuid NOT NULL,
              database_id   uuid NOT NULL,
              epoch         bigint NOT NULL
          );
-         GRANT SELECT ON tenantry_self.identity TO {owner}, {app}, {readonly}"
+         {out}
+         GRANT USAGE ON SCHEMA tenantry_self TO {owner}, {app}, {readonly};
+         GRANT SELECT ON tenantry_self.identity TO {owner}, {app}, {readonly};
+         {sound}"
     )
+}
+
+/// What a proof's failure means.
+pub(crate) fn unsound(error: ClusterError) -> ClusterError {
+    match error {
+        ClusterError::Refused { sqlstate, .. } if sqlstate == identity::UNSOUND => {
+            ClusterError::Unsuitable(
+                "others than the tenant's logins have rights on the identity in this database, or it has triggers or rules"
+                    .to_owned(),
+            )
+        }
+        other => other,
+    }
 }
 
 /// Who may use what migrations make in these schemas.

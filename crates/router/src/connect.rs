@@ -36,8 +36,14 @@ pub(crate) const POOLED: [(&str, &str); 4] = [
 ];
 
 /// Settings of a session for a migration or a first login: statements may take long, waiting for a
-/// lock may not.
-const PROOF: [(&str, &str); 1] = [("lock_timeout", "5s")];
+/// lock may not. As in [`POOLED`], they win over those of the database, which an adopted one may have from
+/// whoever owned it: a function of somebody's must not get into the constraints that our migrations
+/// make, nor a literal be read otherwise than it was written. What lies in a schema is named with it.
+const PROOF: [(&str, &str); 3] = [
+    ("search_path", "pg_catalog"),
+    ("standard_conforming_strings", "on"),
+    ("lock_timeout", "5s"),
+];
 
 /// Where a cluster listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -85,6 +85,8 @@ async fn a_database_is_served_as_any_other_and_goes_back_byte_for_byte() {
         .map(|one| one["code"].clone())
         .collect();
     assert_eq!(codes, ["ADOPT_OTHER_LOGINS", "ADOPT_SESSIONS"], "{looked}");
+    let warnings = looked["warnings"].to_string();
+    assert!(warnings.contains("work_mem=5MB"), "{looked}");
     let refused = dev.cli(&adopt).expect(4);
     assert!(refused.stderr.contains("reporting"), "{refused}");
     assert_eq!(dump(&dev).await, before);
@@ -166,6 +168,31 @@ async fn a_database_is_served_as_any_other_and_goes_back_byte_for_byte() {
         .await
         .expect(200);
     clean(&dev, "a deletion that was taken back").await;
+
+    // What cannot go back is told before anybody is shut out.
+    pg.run(
+        "shop_live",
+        "CREATE PUBLICATION news; ALTER PUBLICATION news OWNER TO tenantry_owner;
+         SET ROLE tenantry_owner;
+         CREATE FUNCTION public.planted() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
+    )
+    .await;
+    let held = operator
+        .post(&format!("{tenant}/unadopt"), json!({}))
+        .await
+        .expect(409);
+    assert_eq!(held["code"], "ADOPTION_HELD", "{held}");
+    let why = held["detail"].as_str().expect("why");
+    assert!(
+        why.contains("publication news") && why.contains("public.planted()"),
+        "{held}"
+    );
+    assert_eq!(operator.get(&tenant).await.expect(200)["status"], "active");
+    pg.run(
+        "shop_live",
+        "DROP PUBLICATION news; DROP FUNCTION public.planted()",
+    )
+    .await;
 
     dev.cli(&["tenants", "unadopt", "shop", "--yes"]).expect(0);
     pg.run("shop_live", "SELECT setval('public.orders_id_seq', 2)")

@@ -4,9 +4,9 @@
 
 use tenantry_types::{DatabaseId, InstallationId};
 
-use super::{Consent, Former, contents, join, quoted, regrant, roles};
+use super::{Consent, Former, UNPROVEN, contents, join, literal, look, quoted, regrant, roles};
 use crate::identity;
-use crate::template::{default_privileges, house};
+use crate::template::{default_privileges, guests, house, unsound};
 use crate::{AdminConn, ClusterError, Mark, groups};
 
 /// Something in the database that has an owner, or a right on it.
@@ -51,9 +51,10 @@ pub async fn furnish(
     if let Some(refusal) = refusals.first() {
         return Err(ClusterError::Unsuitable(refusal.to_string()));
     }
-    if now.schemas != former.schemas {
+    if (&now.schemas, &now.code) != (&former.schemas, &former.code) {
         return Err(ClusterError::Unsuitable(
-            "the database's schemas were changed while it was being taken over".to_owned(),
+            "the database's schemas or functions were changed while it was being taken over"
+                .to_owned(),
         ));
     }
     groups::ensure(conn).await?;
@@ -77,7 +78,7 @@ pub async fn furnish(
     for thing in &things {
         sql.extend(thing.for_use());
     }
-    sql.push(house());
+    sql.push(house(&guests(inside).await?));
     let schemas = former.schemas.iter().map(|schema| quoted(&schema.name));
     let schemas: Vec<String> = schemas.chain(["tenantry".to_owned()]).collect();
     sql.push(default_privileges(&schemas.join(", ")));
@@ -85,14 +86,64 @@ pub async fn furnish(
         "INSERT INTO tenantry_self.identity (installation, database_id, epoch) VALUES ('{}', '{}', {epoch})",
         mark.installation, mark.database,
     ));
-    inside.run(sql.join(";")).await.map(drop)
+    inside.run(sql.join(";")).await.map_err(unsound).map(drop)
+}
+
+/// What keeps the database from being given back as it was; each a sentence's part that says what to do. Asked before
+/// anything is changed, so that the tenant goes on being served.
+///
+/// # Errors
+/// When the cluster or the database cannot be asked, or another identity is there.
+pub async fn held_by(
+    conn: &mut AdminConn,
+    inside: &mut AdminConn,
+    mark: &Mark,
+    former: &Former,
+) -> Result<Vec<String>, ClusterError> {
+    let owner = &former.owner;
+    if roles(conn, std::slice::from_ref(owner)).await?.is_empty() {
+        return Ok(vec![format!(
+            "the role {owner}, which owned the database, is no more: make it again"
+        )]);
+    }
+    let mut held = Vec::new();
+    let is_admin = conn.admin().login().as_str() == owner;
+    if !is_admin && let Some(powers) = look::powers(conn, owner).await? {
+        held.push(format!(
+            "the role {owner}, which owned the database, {powers}, and would own what the tenant wrote: take that from it"
+        ));
+    }
+    if !look::is_in_reach(conn, owner).await? {
+        held.push(format!(
+            "the cluster's admin login may no longer work as the role {owner}: as a superuser, GRANT it to the admin login"
+        ));
+    }
+    if !is_furnished(inside, mark).await? {
+        return Ok(held);
+    }
+    let needing = needing(inside).await?.into_iter();
+    held.extend(needing.map(|thing| format!("{thing} needs tables of Tenantry's: drop it")));
+    for bond in bonds(inside, &ours(conn, mark).await?).await? {
+        held.extend(bond.holds());
+    }
+    for one in strangers(inside, former).await? {
+        held.push(format!(
+            "the routine {} is SECURITY DEFINER and was made or changed since the database was adopted, and would run \
+             with the rights of {owner}: drop it, or make it SECURITY INVOKER",
+            one.identity
+        ));
+    }
+    if let Some((relations, most)) = look::too_large(inside).await? {
+        held.push(format!(
+            "it has {relations} tables, indexes and the like, and with its settings the server can lock {most} at once: \
+             raise max_locks_per_transaction"
+        ));
+    }
+    Ok(held)
 }
 
 /// What lies outside of our schema and needs something in it: it would go with the schema.
-///
-/// # Errors
-/// When the database cannot be asked.
-pub async fn held_by(inside: &mut AdminConn) -> Result<Vec<String>, ClusterError> {
+async fn needing(inside: &mut AdminConn) -> Result<Vec<String>, ClusterError> {
     let query = sqlx::query_as::<_, (String,)>(
         "SELECT DISTINCT i.type || ' ' || i.identity
          FROM pg_depend d
@@ -107,6 +158,100 @@ pub async fn held_by(inside: &mut AdminConn) -> Result<Vec<String>, ClusterError
     );
     let rows = inside.all(query).await?;
     Ok(rows.into_iter().map(|(text,)| text).collect())
+}
+
+/// Something outside of our schemas that names a role of ours.
+#[derive(sqlx::FromRow)]
+struct Bond {
+    class: String,
+    kind: String,
+    identity: String,
+    role: String,
+    /// How, as `pg_shdepend` says it: its owner, its rights, a policy's role.
+    how: String,
+    /// Whether it belongs to an extension.
+    member: bool,
+}
+
+impl Bond {
+    /// What is to be done with it, where we cannot take the role out of it.
+    fn holds(&self) -> Option<String> {
+        let Self {
+            class,
+            kind,
+            identity,
+            role,
+            how,
+            member,
+        } = self;
+        let thing = Thing::of(class, kind, identity, role);
+        match how.as_str() {
+            "o" if class == "pg_extension" => Some(format!(
+                "the extension {identity} was made since the database was adopted, and an extension changes its owner \
+                 never: drop it, and make it again afterwards"
+            )),
+            "o" if *member => Some(format!(
+                "{kind} {identity} belongs to an extension and to {role}: drop that extension"
+            )),
+            "o" if thing.word().is_none() => Some(format!(
+                "{kind} {identity} cannot be given to another owner: drop it"
+            )),
+            "a" if thing.out_of_use().is_none() => Some(format!(
+                "{role} has a right on {kind} {identity}: revoke it"
+            )),
+            "o" | "a" => None,
+            _ => Some(format!("{kind} {identity} names {role}: drop it")),
+        }
+    }
+}
+
+/// What names a role of ours; all of it but default privileges, which go by themselves.
+async fn bonds(inside: &mut AdminConn, ours: &[String]) -> Result<Vec<Bond>, ClusterError> {
+    let query = sqlx::query_as::<_, Bond>(
+        "SELECT DISTINCT s.classid::regclass::text AS class, i.type AS kind, i.identity, r.rolname::text AS role,
+                s.deptype::text AS how,
+                EXISTS (SELECT FROM pg_depend e WHERE e.classid = s.classid AND e.objid = s.objid AND e.deptype = 'e') AS member
+         FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
+         CROSS JOIN LATERAL pg_identify_object(s.classid, s.objid, 0) AS i
+         WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND s.refclassid = 'pg_authid'::regclass AND r.rolname = ANY ($1)
+           AND s.classid <> 'pg_default_acl'::regclass
+           AND coalesce(i.schema, '') NOT IN ('tenantry', 'tenantry_self')
+           AND NOT (s.classid = 'pg_namespace'::regclass AND i.identity IN ('tenantry', 'tenantry_self'))
+           AND i.identity !~ ' on tenantry(_self)?[.]'
+         ORDER BY 1, 3, 4",
+    );
+    inside.all(query.bind(ours.to_vec())).await
+}
+
+/// The routines that run with their owner's rights and were not there, or not so, when the database was adopted.
+async fn strangers(
+    inside: &mut AdminConn,
+    former: &Former,
+) -> Result<Vec<look::Definer>, ClusterError> {
+    let mut found = look::definers(inside).await?;
+    found.retain(|one| !former.code.contains(&one.code));
+    Ok(found)
+}
+
+/// The groups, and the logins of this mark.
+async fn ours(conn: &mut AdminConn, mark: &Mark) -> Result<Vec<String>, ClusterError> {
+    let groups = [groups::OWNER, groups::APP, groups::READONLY].map(str::to_owned);
+    let logins = logins_of(conn, mark).await?;
+    Ok(groups.into_iter().chain(logins).collect())
+}
+
+/// Fails while a role of ours owns something in the database, or is named by something: its rights there would be
+/// those of every tenant's logins.
+fn released(ours: &[String]) -> String {
+    let ours: Vec<String> = ours.iter().map(|role| literal(role)).collect();
+    format!(
+        "SELECT 1 / (NOT EXISTS (
+           SELECT FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
+           WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+             AND s.refclassid = 'pg_authid'::regclass AND r.rolname IN ({})))::int",
+        ours.join(", ")
+    )
 }
 
 /// Takes out what is ours and gives all else back to the former owner, what was made since then too; schemas get
@@ -124,17 +269,24 @@ pub async fn unfurnish(
     if !is_furnished(inside, mark).await? {
         return Ok(());
     }
-    let held = held_by(inside).await?;
-    if !held.is_empty() {
+    let needing = needing(inside).await?;
+    if !needing.is_empty() {
         return Err(ClusterError::Unsuitable(format!(
             "these need tables of Tenantry's and would go with them: {}",
-            held.join(", ")
+            needing.join(", ")
         )));
+    }
+    let ours = ours(conn, mark).await?;
+    let holds: Vec<String> = bonds(inside, &ours)
+        .await?
+        .iter()
+        .filter_map(Bond::holds)
+        .collect();
+    if !holds.is_empty() {
+        return Err(ClusterError::Unsuitable(holds.join("; ")));
     }
     join(conn, former).await?;
     let logins = logins_of(conn, mark).await?;
-    let groups = [groups::OWNER, groups::APP, groups::READONLY].map(str::to_owned);
-    let ours: Vec<String> = groups.iter().cloned().chain(logins.clone()).collect();
     let is_ours = |schema: &str| matches!(schema, "tenantry" | "tenantry_self");
     let foreign = |thing: &Thing| match thing.class.as_str() {
         "pg_namespace" => !is_ours(&thing.identity),
@@ -148,10 +300,12 @@ pub async fn unfurnish(
         .iter()
         .partition(|thing| thing.class == "pg_namespace");
 
-    // What a login made is its own, as a large object is; the admin is a member of no login but here.
+    // What a login made is its own, as a large object is, and so are its default privileges; the admin is a member of
+    // no login but here.
+    let settled = settlers(inside, &logins).await?;
     let makers: Vec<&String> = logins
         .iter()
-        .filter(|login| owned.iter().any(|thing| thing.role == **login))
+        .filter(|login| owned.iter().any(|thing| thing.role == **login) || settled.contains(login))
         .collect();
     let mut sql = Vec::new();
     let options = membership(inside).await?;
@@ -162,6 +316,14 @@ pub async fn unfurnish(
     sql.push("DROP TABLE tenantry_self.identity".to_owned());
     sql.push("DROP SCHEMA tenantry_self".to_owned());
     sql.extend(defaults(inside, &ours).await?);
+    // Whoever asked was told; what was made after that, until the tenant was shut out, must not get the owner's rights.
+    for one in strangers(inside, former).await? {
+        tracing::warn!(
+            routine = one.identity,
+            "a routine of an adopted database loses SECURITY DEFINER"
+        );
+        sql.push(format!("ALTER ROUTINE {} SECURITY INVOKER", one.identity));
+    }
     let owner = quoted(&former.owner);
     for thing in schemas.iter().chain(&others) {
         sql.extend(thing.to_owner(&owner)?);
@@ -199,7 +361,15 @@ pub async fn unfurnish(
     for maker in &makers {
         sql.push(format!("REVOKE {} FROM CURRENT_USER", quoted(maker)));
     }
-    inside.run(sql.join(";")).await.map(drop)
+    sql.push(released(&ours));
+    match inside.run(sql.join(";")).await {
+        Err(ClusterError::Refused { sqlstate, .. }) if sqlstate == UNPROVEN => {
+            Err(ClusterError::Unsuitable(
+                "roles of Tenantry's would keep something in the database".to_owned(),
+            ))
+        }
+        done => done.map(drop),
+    }
 }
 
 /// Whether what is ours is there.
@@ -220,7 +390,7 @@ async fn is_furnished(inside: &mut AdminConn, mark: &Mark) -> Result<bool, Clust
     }
 }
 
-/// What these roles own (`o`) or may use (`a`) in the database. What belongs to an extension stays with it.
+/// What these roles own (`o`) or may use (`a`) in the database. What belongs to an extension stays with its owner.
 async fn things(
     inside: &mut AdminConn,
     how: char,
@@ -242,7 +412,8 @@ async fn things(
          WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
            AND s.refclassid = 'pg_authid'::regclass AND s.deptype::text = $1 AND r.rolname = ANY ($2)
            AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_extension'::regclass)
-           AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = s.classid AND e.objid = s.objid AND e.deptype = 'e')
+           AND (s.deptype = 'a' OR NOT EXISTS (
+                SELECT FROM pg_depend e WHERE e.classid = s.classid AND e.objid = s.objid AND e.deptype = 'e'))
          ORDER BY s.classid, s.objid",
     );
     inside
@@ -251,12 +422,21 @@ async fn things(
 }
 
 impl Thing {
-    /// The statement that gives it to another role; none where it follows what it belongs to.
-    fn to_owner(&self, owner: &str) -> Result<Option<String>, ClusterError> {
-        if self.follows {
-            return Ok(None);
+    fn of(class: &str, kind: &str, identity: &str, role: &str) -> Self {
+        Self {
+            class: class.to_owned(),
+            kind: kind.to_owned(),
+            identity: identity.to_owned(),
+            schema: None,
+            role: role.to_owned(),
+            follows: false,
+            public: false,
         }
-        let word = match self.class.as_str() {
+    }
+
+    /// What ALTER … OWNER TO calls it; none where that does not do it.
+    fn word(&self) -> Option<&'static str> {
+        Some(match self.class.as_str() {
             "pg_class" => "TABLE",
             "pg_proc" => "ROUTINE",
             "pg_type" => "TYPE",
@@ -270,13 +450,21 @@ impl Thing {
             "pg_ts_config" => "TEXT SEARCH CONFIGURATION",
             "pg_ts_dict" => "TEXT SEARCH DICTIONARY",
             "pg_statistic_ext" => "STATISTICS",
-            _ => {
-                return Err(ClusterError::Unsuitable(format!(
-                    "{} {} cannot be given to another owner",
-                    self.kind, self.identity
-                )));
-            }
-        };
+            _ => return None,
+        })
+    }
+
+    /// The statement that gives it to another role; none where it follows what it belongs to.
+    fn to_owner(&self, owner: &str) -> Result<Option<String>, ClusterError> {
+        if self.follows {
+            return Ok(None);
+        }
+        let word = self.word().ok_or_else(|| {
+            ClusterError::Unsuitable(format!(
+                "{} {} cannot be given to another owner",
+                self.kind, self.identity
+            ))
+        })?;
         Ok(Some(format!(
             "ALTER {word} {} OWNER TO {owner}",
             self.identity
@@ -310,7 +498,7 @@ impl Thing {
         }
     }
 
-    /// The statement that takes a role's rights on it.
+    /// The statement that takes a role's rights on it, and those that the role has passed on.
     fn out_of_use(&self) -> Option<String> {
         let word = match (self.class.as_str(), self.kind.as_str()) {
             ("pg_class", "sequence") => "SEQUENCE",
@@ -323,7 +511,7 @@ impl Thing {
         };
         let role = quoted(&self.role);
         Some(format!(
-            "REVOKE ALL ON {word} {} FROM {role}",
+            "REVOKE ALL ON {word} {} FROM {role} CASCADE",
             self.identity
         ))
     }
@@ -350,7 +538,37 @@ async fn defaults(inside: &mut AdminConn, ours: &[String]) -> Result<Vec<String>
             quoted(&role)
         )
     };
-    Ok(rows.into_iter().map(statement).collect())
+    let mut sql: Vec<String> = rows.into_iter().map(statement).collect();
+    // What holds in all schemas replaces Postgres's own defaults, and is gone when it is the same as those.
+    let query = sqlx::query_as::<_, (String, String)>(
+        "SELECT r.rolname::text, d.defaclobjtype::text FROM pg_default_acl d JOIN pg_roles r ON r.oid = d.defaclrole
+         WHERE r.rolname = ANY ($1) AND d.defaclnamespace = 0",
+    );
+    for (role, kind) in inside.all(query.bind(ours.to_vec())).await? {
+        let role = quoted(&role);
+        let (kind, everybody) = match kind.as_str() {
+            "r" => ("TABLES", None),
+            "S" => ("SEQUENCES", None),
+            "f" => ("ROUTINES", Some("EXECUTE")),
+            "T" => ("TYPES", Some("USAGE")),
+            "n" => ("SCHEMAS", None),
+            _ => ("LARGE OBJECTS", None),
+        };
+        let always = format!("ALTER DEFAULT PRIVILEGES FOR ROLE {role}");
+        sql.push(format!("{always} GRANT ALL ON {kind} TO {role}"));
+        sql.extend(everybody.map(|right| format!("{always} GRANT {right} ON {kind} TO PUBLIC")));
+    }
+    Ok(sql)
+}
+
+/// Those of the logins that have default privileges of their own.
+async fn settlers(inside: &mut AdminConn, logins: &[String]) -> Result<Vec<String>, ClusterError> {
+    let query = sqlx::query_as::<_, (String,)>(
+        "SELECT DISTINCT r.rolname::text FROM pg_default_acl d JOIN pg_roles r ON r.oid = d.defaclrole
+         WHERE r.rolname = ANY ($1)",
+    );
+    let rows = inside.all(query.bind(logins.to_vec())).await?;
+    Ok(rows.into_iter().map(|(name,)| name).collect())
 }
 
 /// Who has a right on a schema now.

@@ -21,6 +21,30 @@ pub struct Found {
     pub sessions: i64,
     /// Roles that would lose their rights on it, the owner not among them.
     pub shut_out: Vec<String>,
+    /// What keeps nobody from taking it over, and whoever does should know.
+    pub warnings: Vec<String>,
+}
+
+/// How many relations there are and how many the server can lock at once, where it cannot lock all of them.
+pub(super) async fn too_large(inside: &mut AdminConn) -> Result<Option<(i64, i64)>, ClusterError> {
+    let query = sqlx::query_as::<_, (i64, i64)>(
+        "SELECT count(*),
+                current_setting('max_locks_per_transaction')::bigint
+                  * (current_setting('max_connections')::bigint
+                     + current_setting('max_prepared_transactions')::bigint) / 2
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.oid >= 16384 AND c.relkind <> 'c'",
+    );
+    let (relations, most) = inside.one(query).await?;
+    Ok((relations > most).then_some((relations, most)))
+}
+
+/// A routine that runs with its owner's rights.
+pub(super) struct Definer {
+    /// Its name, as a statement takes it.
+    pub(super) identity: String,
+    /// Its name, and a digest of what it does.
+    pub(super) code: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -57,6 +81,7 @@ pub async fn shared(
         can_enter: false,
         sessions: 0,
         shut_out: Vec::new(),
+        warnings: Vec::new(),
     };
     let Some(row) = row(conn, name).await? else {
         found.refusals.push(Refusal::NoDatabase(name.to_owned()));
@@ -95,10 +120,35 @@ pub async fn shared(
     if let Some(why) = owner(&row) {
         refusals.push(Refusal::Owner(row.owner.clone(), why));
     }
+    if !row.is_admin
+        && !row.is_super
+        && let Some(powers) = powers(conn, &row.owner).await?
+    {
+        refusals.push(Refusal::Owner(
+            row.owner.clone(),
+            format!(
+                "{powers}: what a tenant writes into its database would get that with it when it is un-adopted; \
+                 give the database and what is in it to a plain role"
+            ),
+        ));
+    }
+    found.warnings = of_the_owner(conn, name, &row.owner).await?;
+    let (hindering, settings) = settings(conn, name).await?;
+    let may_enter = hindering.is_empty();
+    if !may_enter {
+        refusals.push(Refusal::Unsafe(hindering));
+    }
+    if !settings.is_empty() {
+        found.warnings.push(format!(
+            "Its settings stay as they are, for its product's sessions: {}.",
+            settings.join(", ")
+        ));
+    }
     if row.encoding != "UTF8" {
         refusals.push(Refusal::Encoding(row.encoding.clone()));
     }
-    found.can_enter = row.may_connect;
+    // Such a setting would hold for the admin's session, too.
+    found.can_enter = row.may_connect && may_enter;
     let grants = grants(
         conn,
         "pg_database",
@@ -130,13 +180,14 @@ pub async fn shared(
     using(conn, name, consent, &mut found).await?;
     found.former = Some(Former {
         format: FORMAT,
-        admin_was_member: row.is_admin || row.usable,
+        admin_was_member: row.usable,
         owner: row.owner,
         comment: row.comment,
         connection_limit: row.connection_limit,
         acl: row.acl,
         grants,
         schemas: Vec::new(),
+        code: Vec::new(),
     });
     Ok(found)
 }
@@ -154,7 +205,14 @@ fn owner(row: &Row) -> Option<String> {
     if row.is_ours {
         return Some("is a role of Tenantry's".to_owned());
     }
-    if !(row.is_admin || row.usable || row.grantable) {
+    if row.is_admin {
+        return Some(
+            "is the cluster's admin login: what a tenant writes into its database would be the admin's own code when it \
+             is un-adopted; give the database and what is in it to a plain role"
+                .to_owned(),
+        );
+    }
+    if !(row.usable || row.grantable) {
         return Some(
             "is a role that the cluster's admin login may not work as; as a superuser: GRANT it to the admin login"
                 .to_owned(),
@@ -165,24 +223,66 @@ fn owner(row: &Row) -> Option<String> {
     })
 }
 
+/// What a role can do beyond what it owns, by itself or as a member of another; none where it is a plain one. CREATEDB
+/// alone leaves it plain: it lets nobody into what others own.
+pub(super) async fn powers(
+    conn: &mut AdminConn,
+    role: &str,
+) -> Result<Option<String>, ClusterError> {
+    let query = sqlx::query_as::<_, (bool, String, String)>(
+        "SELECT p.oid = r.oid, p.rolname::text,
+                CASE WHEN p.rolsuper THEN 'is a superuser' WHEN p.rolcreaterole THEN 'has CREATEROLE'
+                     WHEN p.rolreplication THEN 'has REPLICATION' WHEN p.rolbypassrls THEN 'has BYPASSRLS'
+                     WHEN p.rolname = current_user THEN 'is the cluster''s admin login'
+                     ELSE 'reaches out of every database' END
+         FROM pg_roles r, pg_roles p
+         WHERE r.rolname = $1 AND pg_has_role(r.oid, p.oid, 'MEMBER')
+           AND (p.rolsuper OR p.rolcreaterole OR p.rolreplication OR p.rolbypassrls OR p.rolname = current_user
+                OR p.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files',
+                                 'pg_read_all_data', 'pg_write_all_data', 'pg_signal_backend', 'pg_maintain',
+                                 'pg_create_subscription'))
+         ORDER BY p.oid <> r.oid, 2 LIMIT 1",
+    );
+    let found = conn.optional(query.bind(role.to_owned())).await?;
+    Ok(found.map(|(itself, name, what)| match itself {
+        true => what,
+        false => format!("may work as `{name}`, which {what}"),
+    }))
+}
+
+/// What whoever adopts should know of the owner.
+async fn of_the_owner(
+    conn: &mut AdminConn,
+    name: &str,
+    owner: &str,
+) -> Result<Vec<String>, ClusterError> {
+    let query = sqlx::query_as::<_, (bool, i64, Option<Vec<String>>)>(
+        "SELECT r.rolcreatedb,
+                (SELECT count(*) FROM pg_database d WHERE d.datdba = r.oid AND d.datname <> $2),
+                (SELECT array_agg(o.datname::text) FROM (SELECT datname FROM pg_database d
+                 WHERE d.datdba = r.oid AND d.datname <> $2 ORDER BY 1 LIMIT $3) o)
+         FROM pg_roles r WHERE r.rolname = $1",
+    );
+    let query = query.bind(owner.to_owned()).bind(name.to_owned());
+    let (may_create, others, names) = conn.one(query.bind(LISTED)).await?;
+    let mut warnings = Vec::new();
+    if others > 0 {
+        let names = names.unwrap_or_default().join(", ");
+        let more = if others > LISTED { ", …" } else { "" };
+        warnings.push(format!(
+            "Its owner `{owner}` owns other databases too ({others}: {names}{more}): after it was un-adopted, what was \
+             written into it meanwhile runs with the rights of a role that can do anything with those. A role for each \
+             database is safer."
+        ));
+    }
+    if may_create {
+        warnings.push(format!("Its owner `{owner}` has CREATEDB, which it keeps."));
+    }
+    Ok(warnings)
+}
+
 async fn row(conn: &mut AdminConn, name: &str) -> Result<Option<Row>, ClusterError> {
-    let (version,) = conn
-        .one(sqlx::query_as::<_, (i32,)>(
-            "SELECT current_setting('server_version_num')::int",
-        ))
-        .await?;
-    // From 16 on membership, its rights and the power to become the role are three things, and CREATEROLE
-    // alone gives none of them.
-    let (usable, grantable) = match version >= 160_000 {
-        true => (
-            "pg_has_role(r.oid, 'USAGE') AND pg_has_role(r.oid, 'SET')",
-            "pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')",
-        ),
-        false => (
-            "pg_has_role(r.oid, 'USAGE') AND pg_has_role(r.oid, 'MEMBER')",
-            "NOT r.rolsuper",
-        ),
-    };
+    let (usable, grantable) = reach(conn).await?;
     let sql = format!(
         "SELECT r.rolname::text AS owner, r.rolname = current_user AS is_admin, r.rolsuper AS is_super,
                 r.rolname = ANY ($2) OR coalesce(shobj_description(r.oid, 'pg_authid') LIKE 'tenantry:%', false) AS is_ours,
@@ -197,6 +297,83 @@ async fn row(conn: &mut AdminConn, name: &str) -> Result<Option<Row>, ClusterErr
     let groups = [groups::OWNER, groups::APP, groups::READONLY].map(str::to_owned);
     conn.optional(query.bind(name.to_owned()).bind(groups.to_vec()))
         .await
+}
+
+/// How to ask whether the admin may work as the role `r`, and whether it may make itself able to.
+async fn reach(conn: &mut AdminConn) -> Result<(&'static str, &'static str), ClusterError> {
+    let (version,) = conn
+        .one(sqlx::query_as::<_, (i32,)>(
+            "SELECT current_setting('server_version_num')::int",
+        ))
+        .await?;
+    // From 16 on membership, its rights and the power to become the role are three things, and CREATEROLE
+    // alone gives none of them.
+    Ok(match version >= 160_000 {
+        true => (
+            "pg_has_role(r.oid, 'USAGE') AND pg_has_role(r.oid, 'SET')",
+            "pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')",
+        ),
+        false => (
+            "pg_has_role(r.oid, 'USAGE') AND pg_has_role(r.oid, 'MEMBER')",
+            "NOT r.rolsuper",
+        ),
+    })
+}
+
+/// Whether the admin may work as a role, or make itself able to.
+pub(super) async fn is_in_reach(conn: &mut AdminConn, role: &str) -> Result<bool, ClusterError> {
+    let (usable, grantable) = reach(conn).await?;
+    let sql = format!("SELECT ({usable}) OR ({grantable}) FROM pg_roles r WHERE r.rolname = $1");
+    let query = sqlx::query_as::<_, (bool,)>(sqlx::AssertSqlSafe(sql));
+    let found = conn.optional(query.bind(role.to_owned())).await?;
+    Ok(found.is_some_and(|(reached,)| reached))
+}
+
+/// What is set for all sessions in the database, or for the admin's: what must not be there, and all else.
+async fn settings(
+    conn: &mut AdminConn,
+    name: &str,
+) -> Result<(Vec<String>, Vec<String>), ClusterError> {
+    let query = sqlx::query_as::<_, (bool, String)>(
+        "SELECT s.setrole = 0, c.setting
+         FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase,
+              LATERAL unnest(s.setconfig) AS c (setting)
+         WHERE d.datname = $1
+           AND (s.setrole = 0 OR pg_get_userbyid(s.setrole) = session_user) ORDER BY 2",
+    );
+    let rows = conn.all(query.bind(name.to_owned())).await?;
+    let (mut bad, mut others) = (Vec::new(), Vec::new());
+    for (of_all, setting) in rows {
+        let (key, value) = setting.split_once('=').unwrap_or((&setting, ""));
+        if hinders(key, value) {
+            let whose = if of_all { "" } else { " of the admin login" };
+            bad.push(format!(
+                "the setting {setting}{whose} (ALTER DATABASE … RESET {key})"
+            ));
+        } else if of_all {
+            others.push(setting);
+        }
+    }
+    Ok((bad, others))
+}
+
+/// Whether a setting makes another role of a session, brings code into it, puts names before Postgres's own, or
+/// keeps it from writing.
+fn hinders(key: &str, value: &str) -> bool {
+    match key {
+        "role"
+        | "session_authorization"
+        | "local_preload_libraries"
+        | "session_preload_libraries"
+        | "session_replication_role" => true,
+        // Not named it is before all others.
+        "search_path" => value
+            .split(',')
+            .skip(1)
+            .any(|schema| schema.trim().trim_matches('"') == "pg_catalog"),
+        "default_transaction_read_only" => value == "on",
+        _ => false,
+    }
 }
 
 /// Who is in it, and what nobody may cut off.
@@ -258,7 +435,14 @@ pub async fn contents(
         owned_by_others(inside, &former.owner).await?,
         Refusal::OthersOwn,
     );
-    add(unsafe_things(inside).await?, Refusal::Unsafe);
+    let (name,) = inside
+        .one(sqlx::query_as::<_, (String,)>(
+            "SELECT current_database()::text",
+        ))
+        .await?;
+    let mut unsafe_ones = unsafe_things(inside).await?;
+    unsafe_ones.extend(settings(inside, &name).await?.0);
+    add(unsafe_ones, Refusal::Unsafe);
     add(extensions(inside, consent).await?, Refusal::Extensions);
     let query = sqlx::query_as::<_, (String,)>(
         "SELECT 'publication ' || pubname::text FROM pg_publication ORDER BY 1 LIMIT $1",
@@ -267,18 +451,14 @@ pub async fn contents(
         texts(inside.all(query.bind(LISTED)).await?),
         Refusal::Replication,
     );
-    let query = sqlx::query_as::<_, (i64, i64)>(
-        "SELECT count(*),
-                current_setting('max_locks_per_transaction')::bigint
-                  * (current_setting('max_connections')::bigint
-                     + current_setting('max_prepared_transactions')::bigint) / 2
-         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.oid >= 16384 AND c.relkind <> 'c'",
-    );
-    let (relations, most) = inside.one(query).await?;
-    if relations > most {
+    if let Some((relations, most)) = too_large(inside).await? {
         refusals.push(Refusal::TooLarge(relations, most));
     }
+    former.code = definers(inside)
+        .await?
+        .into_iter()
+        .map(|one| one.code)
+        .collect();
     former.schemas = schemas(inside, &former.owner).await?;
     let passed_on = former.schemas.iter().flat_map(|schema| {
         let by_others = schema.grants.iter().filter(|g| g.grantor != schema.owner);
@@ -289,6 +469,31 @@ pub async fn contents(
         refusals.push(Refusal::PassedOn(passed_on));
     }
     Ok(refusals)
+}
+
+/// The routines that run with their owner's rights, whoever calls them; those of extensions stay with those.
+///
+/// A digest says whether one is still what it was: whoever owns it may write another body under the same name.
+pub(super) async fn definers(inside: &mut AdminConn) -> Result<Vec<Definer>, ClusterError> {
+    let query = sqlx::query_as::<_, (String, String)>(
+        "SELECT i.identity,
+                encode(sha256(convert_to(jsonb_build_array(l.lanname, p.prokind, p.prosrc, p.probin,
+                    pg_get_function_sqlbody(p.oid), p.proconfig, p.prorettype::regtype::text,
+                    pg_get_function_arguments(p.oid))::text, 'UTF8')), 'hex')
+         FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_namespace n ON n.oid = p.pronamespace
+         CROSS JOIN LATERAL pg_identify_object('pg_proc'::regclass, p.oid, 0) AS i
+         WHERE p.prosecdef AND p.oid >= 16384 AND n.nspname NOT IN ('tenantry', 'tenantry_self')
+           AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
+         ORDER BY 1",
+    );
+    let rows = inside.all(query).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(identity, digest)| Definer {
+            code: format!("{identity} {digest}"),
+            identity,
+        })
+        .collect())
 }
 
 /// What only we put into a database.
@@ -376,6 +581,9 @@ async fn unsafe_things(inside: &mut AdminConn) -> Result<Vec<String>, ClusterErr
                    WHERE p.oid >= 16384 AND p.prokind <> 'a' AND l.lanname IN ('c', 'internal')
                      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.deptype IN ('e', 'i')
                                      AND e.classid = 'pg_proc'::regclass)
+         -- What the admin makes here would be open to whoever they name.
+         UNION ALL SELECT DISTINCT 'default privileges of the cluster''s admin login, ' || r.rolname::text
+                   FROM pg_default_acl d JOIN pg_roles r ON r.oid = d.defaclrole WHERE r.rolname = current_user
          ORDER BY 1 LIMIT $1",
     );
     Ok(texts(inside.all(query.bind(LISTED)).await?))
@@ -468,4 +676,24 @@ fn others(grants: &[Grant], which: impl Fn(&Grant) -> Option<String>) -> Vec<Str
 
 fn texts(rows: Vec<(String,)>) -> Vec<String> {
     rows.into_iter().map(|(text,)| text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_path_is_a_products_own_matter_as_long_as_postgres_comes_first() {
+        for (path, bad) in [
+            ("app, public", false),
+            ("\"$user\", public", false),
+            ("pg_catalog, app", false),
+            ("evil, pg_catalog", true),
+            ("evil, \"pg_catalog\"", true),
+        ] {
+            assert_eq!(hinders("search_path", path), bad, "{path}");
+        }
+        // Where there is no such library nobody gets in at all.
+        assert!(hinders("local_preload_libraries", "auto_explain"));
+    }
 }

@@ -26,6 +26,9 @@ use crate::{AdminConn, ClusterError};
 /// The form in which [`Former`] is written now.
 pub const FORMAT: u32 = 1;
 
+/// What a proof lets its transaction fail with: division by zero.
+const UNPROVEN: &str = "22012";
+
 /// How a database was before it was taken over.
 ///
 /// It is kept in the catalog as JSON as long as the adoption lasts, and read by later releases: fields are only ever
@@ -50,6 +53,10 @@ pub struct Former {
     /// The schemas whose owner and rights were changed.
     #[serde(default)]
     pub schemas: Vec<Schema>,
+    /// The routines in it that run with their owner's rights, each with a digest of what it does. Others are of
+    /// the tenant's making, and are nobody else's code.
+    #[serde(default)]
+    pub code: Vec<String>,
 }
 
 /// A schema as it was.
@@ -143,16 +150,6 @@ async fn roles(conn: &mut AdminConn, names: &[String]) -> Result<Vec<String>, Cl
     );
     let found = conn.all(query.bind(names.to_vec())).await?;
     Ok(found.into_iter().map(|(name,)| name).collect())
-}
-
-/// Whether the role that owned the database is there to get it back.
-///
-/// # Errors
-/// When the cluster cannot be asked.
-pub async fn owner_exists(conn: &mut AdminConn, former: &Former) -> Result<bool, ClusterError> {
-    Ok(!roles(conn, std::slice::from_ref(&former.owner))
-        .await?
-        .is_empty())
 }
 
 /// The statements that give an object exactly these rights, in their order; whose holder is gone is left out.

@@ -2,13 +2,10 @@
 
 use tenantry_types::DbName;
 
-use super::{Consent, Former, gone, grantee, join, literal, quoted, regrant};
+use super::{Consent, Former, UNPROVEN, gone, grantee, join, literal, quoted, regrant};
 use crate::alter::alter;
 use crate::fence::end_sessions_in;
 use crate::{AdminConn, ClusterError, Mark, databases, groups};
-
-/// What the proof lets the transaction fail with: division by zero.
-const UNPROVEN: &str = "22012";
 
 /// Makes the database the admin's, marks it and walls it off, then ends the sessions in it. What is there must
 /// be as `former` has it; done before, only the sessions are ended.

@@ -187,22 +187,22 @@ pub async fn set_password(
     }
 }
 
-/// Lets logins open no new session; those that do not exist are passed over. Open sessions stay:
+/// Lets logins open no new session; those that do not exist or are not ours are passed over. Open sessions stay:
 /// [`crate::fence::close`] ends them too.
 ///
 /// # Errors
 /// When the cluster refuses.
 pub async fn disable(conn: &mut AdminConn, names: &[RoleName]) -> Result<(), ClusterError> {
-    let there = present(conn, names).await?;
+    let there = ours(conn, names).await?;
     switch(conn, &there, "NOLOGIN").await
 }
 
-/// Lets logins open sessions again; those that do not exist or were retired are passed over.
+/// Lets logins open sessions again; those that do not exist, were retired or are not ours are passed over.
 ///
 /// # Errors
 /// When the cluster refuses.
 pub async fn enable(conn: &mut AdminConn, names: &[RoleName]) -> Result<(), ClusterError> {
-    let there = present(conn, names).await?;
+    let there = ours(conn, names).await?;
     let there = retire::still_used(conn, there).await?;
     switch(conn, &there, "LOGIN").await
 }
@@ -265,6 +265,32 @@ pub(crate) async fn present(
     let found = conn.all(query.bind(wanted)).await?;
     let there = |name: &&RoleName| found.iter().any(|(found,)| found == name.as_str());
     Ok(names.iter().filter(there).cloned().collect())
+}
+
+/// Those of the names that are logins of ours, in the order given. A role that somebody made under a name that ours
+/// may get later has no mark, and is in no group of ours; one that lost its mark, as in a restore without comments, is
+/// still in its group.
+pub(crate) async fn ours(
+    conn: &mut AdminConn,
+    names: &[RoleName],
+) -> Result<Vec<RoleName>, ClusterError> {
+    let query = sqlx::query_as::<_, (String, Option<String>, bool)>(
+        "SELECT r.rolname::text, shobj_description(r.oid, 'pg_authid'),
+                EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+                        WHERE m.member = r.oid AND g.rolname = ANY ($2))
+         FROM pg_roles r WHERE r.rolname = ANY ($1)",
+    );
+    let wanted: Vec<String> = names.iter().map(|name| name.as_str().to_owned()).collect();
+    let groups = [groups::OWNER, groups::APP, groups::READONLY].map(str::to_owned);
+    let found = conn.all(query.bind(wanted).bind(groups.to_vec())).await?;
+    let is_ours = |name: &&RoleName| {
+        found.iter().any(|(found, comment, in_group)| {
+            let comment = comment.as_deref();
+            found == name.as_str()
+                && (*in_group || comment.is_some_and(|text| text.parse::<Mark>().is_ok()))
+        })
+    };
+    Ok(names.iter().filter(is_ours).cloned().collect())
 }
 
 /// Whether all of these logins are there and carry the mark.

@@ -16,6 +16,8 @@ crate::tests! {
     each_direction_may_be_cut_off_and_repeated,
     what_was_changed_since_the_look_is_not_taken,
     what_needs_our_tables_keeps_them_from_going,
+    code_that_a_tenant_wrote_does_not_get_its_former_owners_rights,
+    what_cannot_change_hands_is_told_before_anybody_is_shut_out,
     what_cannot_be_taken_over_is_refused_with_its_reason,
 }
 
@@ -544,7 +546,9 @@ async fn what_needs_our_tables_keeps_them_from_going(world: World) {
     .expect("made");
     drop(owner);
     let mut inside = inside(&world, &theirs).await;
-    let held = adoption::held_by(&mut inside).await.expect("asked");
+    let held = adoption::held_by(&mut conn, &mut inside, &mark, &former)
+        .await
+        .expect("asked");
     assert_eq!(held.len(), 2, "{held:?}");
     let out = adoption::unfurnish(&mut conn, &mut inside, &mark, &former).await;
     assert!(out.is_err(), "{out:?}");
@@ -553,6 +557,138 @@ async fn what_needs_our_tables_keeps_them_from_going(world: World) {
         .expect("asked")
         .expect("still there");
     assert_eq!(found.database, mark.database);
+}
+
+async fn adopted(world: &World) -> (Theirs, Former, Mark) {
+    let theirs = theirs(world).await.filled(world).await;
+    let former = look(world, theirs.name.as_str(), &agreed()).await.0;
+    let (former, mark) = (former.expect("how it was"), world.mark());
+    let mut conn = world.conn().await;
+    adoption::take(&mut conn, &theirs.name, &mark, &former, &agreed())
+        .await
+        .expect("taken");
+    furnish(world, &theirs, &mark, &former).await;
+    (theirs, former, mark)
+}
+
+async fn held(world: &World, theirs: &Theirs, mark: &Mark, former: &Former) -> Vec<String> {
+    let (mut conn, mut inside) = (world.conn().await, inside(world, theirs).await);
+    adoption::held_by(&mut conn, &mut inside, mark, former)
+        .await
+        .expect("asked")
+}
+
+async fn code_that_a_tenant_wrote_does_not_get_its_former_owners_rights(world: World) {
+    let (theirs, former, mark) = adopted(&world).await;
+    assert_eq!(
+        held(&world, &theirs, &mark, &former).await,
+        Vec::<String>::new()
+    );
+    let logins = names::login_names(&theirs.name);
+    let mut owner = world.login(&theirs.name, &logins.owner).await.expect("in");
+    sql(
+        &mut owner,
+        "CREATE FUNCTION public.planted() RETURNS name LANGUAGE sql SECURITY DEFINER AS 'SELECT current_user';
+         CREATE PROCEDURE public.plain() LANGUAGE sql AS 'SELECT 1';
+         CREATE OR REPLACE FUNCTION app.secret(n int) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT n + 2'",
+    )
+    .await
+    .expect("made");
+    drop(owner);
+    let told = held(&world, &theirs, &mark, &former).await;
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("app.secret(integer) ") && told[1].contains("public.planted()"));
+
+    // What was made between the question and the fence: it is there, and is anybody's.
+    unfurnish(&world, &theirs, &mark, &former).await;
+    let mut conn = world.conn().await;
+    adoption::give_back(&mut conn, &theirs.name, &mark, &former)
+        .await
+        .expect("given back");
+    let mut superuser = world.superuser(theirs.name.as_str()).await;
+    // Tried without SECURITY INVOKER in the way back: both were the former owner's, with its rights.
+    let definers =
+        "SELECT count(*) FROM pg_proc WHERE prosecdef AND proname IN ('planted', 'secret')";
+    assert_eq!(one::<i64>(&mut superuser, definers).await, 0);
+
+    // An owner that became more than a plain role meanwhile.
+    let (theirs, former, mark) = adopted(&world).await;
+    let quoted = format!("\"{}\"", theirs.owner.replace('"', "\"\""));
+    let sudo = format!("ALTER ROLE {quoted} CREATEROLE");
+    sql(&mut superuser, &sudo).await.expect("more");
+    let told = held(&world, &theirs, &mark, &former).await;
+    assert!(
+        matches!(&told[..], [one] if one.contains("CREATEROLE")),
+        "{told:?}"
+    );
+}
+
+async fn what_cannot_change_hands_is_told_before_anybody_is_shut_out(world: World) {
+    let (theirs, former, mark) = adopted(&world).await;
+    let logins = names::login_names(&theirs.name);
+    let mut owner = world.login(&theirs.name, &logins.owner).await.expect("in");
+    sql(
+        &mut owner,
+        "CREATE TABLE public.mine (i int); CREATE PUBLICATION news FOR TABLE public.mine;
+         CREATE POLICY ours ON public.mine TO tenantry_app USING (true)",
+    )
+    .await
+    .expect("made");
+    let trusted = "SELECT EXISTS (SELECT FROM pg_available_extension_versions WHERE name = 'citext' AND trusted)";
+    let extension = one::<bool>(&mut owner, trusted).await;
+    if extension {
+        sql(&mut owner, "CREATE EXTENSION citext")
+            .await
+            .expect("trusted");
+    }
+    let told = held(&world, &theirs, &mark, &former).await.join("\n");
+    assert!(told.contains("publication news"), "{told}");
+    assert!(
+        told.contains("policy ours on public.mine names tenantry_app"),
+        "{told}"
+    );
+    assert_eq!(told.contains("extension citext"), extension, "{told}");
+    let (mut conn, mut inside) = (world.conn().await, inside(&world, &theirs).await);
+    let out = adoption::unfurnish(&mut conn, &mut inside, &mark, &former).await;
+    assert!(out.is_err(), "{out:?}");
+
+    sql(
+        &mut owner,
+        "DROP PUBLICATION news; DROP POLICY ours ON public.mine; DROP EXTENSION IF EXISTS citext",
+    )
+    .await
+    .expect("dropped");
+    // What goes by itself, whatever a tenant's logins did with it.
+    sql(
+        &mut owner,
+        &format!(
+            "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+             ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO reporting;
+             GRANT SELECT ON public.mine TO {} WITH GRANT OPTION; GRANT INSERT (i) ON public.mine TO {}",
+            logins.user, logins.user
+        ),
+    )
+    .await
+    .expect("granted");
+    let mut user = world.login(&theirs.name, &logins.user).await.expect("in");
+    sql(
+        &mut user,
+        "ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM PUBLIC; GRANT SELECT ON public.mine TO reporting",
+    )
+    .await
+    .expect("passed on");
+    drop((owner, user));
+    assert_eq!(
+        held(&world, &theirs, &mark, &former).await,
+        Vec::<String>::new()
+    );
+    unfurnish(&world, &theirs, &mark, &former).await;
+    let mut superuser = world.superuser(theirs.name.as_str()).await;
+    // Tried with the default privileges left as they were, and without CASCADE: the way back ended in an error.
+    let left = "SELECT count(*) FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
+                WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND (r.rolname LIKE 'tenantry\\_%' OR r.rolname LIKE 'legacy%\\_user')";
+    assert_eq!(one::<i64>(&mut superuser, left).await, 0);
 }
 
 async fn what_cannot_be_taken_over_is_refused_with_its_reason(world: World) {
@@ -573,12 +709,26 @@ async fn what_cannot_be_taken_over_is_refused_with_its_reason(world: World) {
           ALTER FUNCTION public.f() OWNER TO $owner; CREATE EVENT TRIGGER t ON ddl_command_end EXECUTE FUNCTION public.f()", "ADOPT_UNSAFE"),
         ("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w", "ADOPT_UNSAFE"),
         ("CREATE EXTENSION file_fdw", "ADOPT_EXTENSIONS"),
+        // Tried without the question: all were taken.
+        ("ALTER DATABASE $db SET search_path = app, pg_catalog", "ADOPT_UNSAFE"),
+        ("ALTER DATABASE $db SET role = $owner", "ADOPT_UNSAFE"),
+        ("ALTER ROLE tenantry_admin IN DATABASE $db SET default_transaction_read_only = on", "ADOPT_UNSAFE"),
+        // Tried without the question: it was taken, and everybody could hang a trigger on the identity.
+        ("ALTER DEFAULT PRIVILEGES FOR ROLE tenantry_admin GRANT ALL ON TABLES TO PUBLIC", "ADOPT_UNSAFE"),
         ("CREATE PUBLICATION p", "ADOPT_REPLICATION"),
         ("GRANT CONNECT ON DATABASE $db TO reporting", "ADOPT_OTHER_LOGINS"),
         ("GRANT CONNECT ON DATABASE $db TO reporting WITH GRANT OPTION; SET SESSION AUTHORIZATION reporting;
           GRANT CONNECT ON DATABASE $db TO tenantry_app; RESET SESSION AUTHORIZATION", "ADOPT_RIGHTS_PASSED_ON ADOPT_OTHER_LOGINS"),
         ("ALTER DATABASE $db OWNER TO postgres", "ADOPT_OWNER"),
         ("ALTER ROLE $owner SUPERUSER", "ADOPT_OWNER"),
+        // Whose rights what a tenant writes would get when it is un-adopted. Tried without the question: all were taken.
+        ("ALTER DATABASE $db OWNER TO tenantry_admin", "ADOPT_OWNER"),
+        ("ALTER ROLE $owner CREATEROLE", "ADOPT_OWNER"),
+        ("ALTER ROLE $owner REPLICATION", "ADOPT_OWNER"),
+        ("ALTER ROLE $owner BYPASSRLS", "ADOPT_OWNER"),
+        ("GRANT pg_execute_server_program TO $owner", "ADOPT_OWNER"),
+        ("CREATE ROLE creators CREATEROLE; CREATE ROLE team IN ROLE creators; GRANT team TO $owner", "ADOPT_OWNER"),
+        ("ALTER ROLE $owner CREATEDB", ""),
         ("ALTER DATABASE $db IS_TEMPLATE true", "ADOPT_SYSTEM_DATABASE"),
         ("CREATE ROLE $db_user", "ADOPT_LOGINS_TAKEN"),
         ("COMMENT ON DATABASE $db IS 'tenantry:00000000-0000-0000-0000-000000000001:00000000-0000-0000-0000-000000000001'", "ADOPT_TAKEN"),

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
-use tenantry_cluster::{ClusterError, fence, sessions};
+use tenantry_cluster::{ClusterError, fence, names, sessions};
 use tenantry_types::RoleName;
 use tokio::task::JoinHandle;
 
 use crate::world::{Tenant, World, db, one, role, sql, state};
 
 crate::tests! {
+    a_role_of_somebody_elses_is_left_alone_whatever_it_is_called,
     a_fenced_tenant_has_no_session_and_gets_none,
     a_fence_for_those_who_use_the_tenant_spares_the_owner,
     a_fence_holds_against_logins_that_arrive_all_the_time,
@@ -399,4 +400,54 @@ async fn sessions_of_a_former_driver_are_ended_and_no_others(world: World) {
             .expect("still there");
     }
     assert_eq!(one::<i32>(&mut tenants, "SELECT 1").await, 1);
+}
+
+async fn a_role_of_somebody_elses_is_left_alone_whatever_it_is_called(world: World) {
+    let tenant = world.tenant().await;
+    let stranger = role(&format!("{}_user_2", tenant.db.as_str()));
+    assert!(names::login_names(&tenant.db).all().contains(&stranger));
+    let mut superuser = world.superuser("postgres").await;
+    let made = format!(
+        "CREATE ROLE {stranger} LOGIN PASSWORD '{}'",
+        crate::world::PASSWORD
+    );
+    sql(&mut superuser, &made).await.expect("made");
+    let let_in = format!("GRANT CONNECT ON DATABASE postgres TO {stranger}");
+    sql(&mut superuser, &let_in).await.expect("let in");
+    let mut session = world
+        .open("postgres", stranger.as_str(), crate::world::PASSWORD)
+        .await
+        .expect("in");
+    let all = names::login_names(&tenant.db).all();
+    let mut conn = world.conn().await;
+    let may = format!(
+        "SELECT rolcanlogin FROM pg_roles WHERE rolname = '{}'",
+        stranger.as_str()
+    );
+    fence::close(&mut conn, &tenant.db, &all)
+        .await
+        .expect("fenced");
+    // Tried without the question for a mark: it could log in no longer.
+    assert!(one::<bool>(&mut superuser, &may).await);
+    sql(&mut session, "SELECT 1")
+        .await
+        .expect("its session stays");
+    sql(&mut superuser, &format!("ALTER ROLE {stranger} NOLOGIN"))
+        .await
+        .expect("somebody's wish");
+    fence::reopen(&mut conn, &all).await.expect("open");
+    assert!(!one::<bool>(&mut superuser, &may).await);
+    world
+        .login(&tenant.db, &tenant.logins.user)
+        .await
+        .expect("ours are in again");
+    // One that lost its mark is ours by its group. Tried by the mark alone: it got in.
+    let user = tenant.logins.user.as_str();
+    let lost = format!("COMMENT ON ROLE {user} IS NULL");
+    sql(&mut superuser, &lost).await.expect("lost");
+    fence::close(&mut conn, &tenant.db, &all)
+        .await
+        .expect("fenced");
+    let entered = world.login(&tenant.db, &tenant.logins.user).await;
+    assert_eq!(state(entered), "28000");
 }

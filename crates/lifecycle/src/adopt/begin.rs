@@ -47,6 +47,8 @@ pub struct Checked {
     pub shut_out: Vec<String>,
     /// The schemas whose contents would be the tenant's.
     pub schemas: Vec<String>,
+    /// What whoever adopts it should know.
+    pub warnings: Vec<String>,
     /// Why it cannot be adopted: the code and the text of each reason.
     pub refusals: Vec<Refusal>,
 }
@@ -208,6 +210,7 @@ impl Lifecycle {
                 sessions: found.sessions,
                 shut_out: found.shut_out,
                 schemas: schemas.map(|schema| schema.name.clone()).collect(),
+                warnings: found.warnings,
                 refusals: found.refusals,
             },
             former: found.former,

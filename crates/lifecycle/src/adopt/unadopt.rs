@@ -7,6 +7,7 @@ use tenantry_catalog::adoptions::{self, State};
 use tenantry_catalog::operations::Operation;
 use tenantry_catalog::tenants::{self, Status, Tenant, TenantRef};
 use tenantry_catalog::{change_log, databases, operation_secrets};
+use tenantry_cluster::Mark;
 use tenantry_cluster::adoption::{self, Former};
 
 use super::Place;
@@ -139,20 +140,11 @@ impl Lifecycle {
     ) -> Result<Vec<String>, StartError> {
         let admin = place::admin_of(self.deps(), session.cluster())?;
         let mut conn = session.admin().await.map_err(place::start_error)?;
-        if !adoption::owner_exists(&mut conn, former).await? {
-            return Ok(vec![format!(
-                "the role {}, which owned the database, is no more: make it again",
-                former.owner
-            )]);
-        }
-        drop(conn);
         let mut inside = admin.enter(&database.name, "tenantry/adopt").await?;
-        let held = adoption::held_by(&mut inside).await;
+        let mark = Mark::new(self.deps().installation, database.id);
+        let held = adoption::held_by(&mut conn, &mut inside, &mark, former).await;
         inside.close().await;
-        Ok(held?
-            .into_iter()
-            .map(|thing| format!("{thing} needs tables of Tenantry's: drop it"))
-            .collect())
+        Ok(held?)
     }
 }
 

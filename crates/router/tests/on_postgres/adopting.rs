@@ -123,3 +123,47 @@ pub async fn another_database_or_an_owner_login_is_not_adopted(home: Home) {
     assert_eq!(router.stats().open, 0);
     router.shutdown().await;
 }
+
+/// Whoever owned an adopted database may have put names of its own before Postgres's. Tried without `search_path` in
+/// `PROOF`: the constraint is the stranger's function.
+pub async fn a_migration_finds_postgres_own_functions_whatever_the_database_sets(home: Home) {
+    let router = home.router(Home::config()).await;
+    let tenant = home.tenant("acme").await;
+    let (right, as_owner) = (
+        expected(&home, &tenant),
+        target(&home, &tenant, &tenant.logins.owner),
+    );
+    let mut owner = router.prove(&as_owner, &right).await.expect("in");
+    sqlx::raw_sql(
+        "CREATE SCHEMA evil;
+         CREATE FUNCTION evil.octet_length(text) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1'",
+    )
+    .execute(&mut *owner)
+    .await
+    .expect("made");
+    owner.close().await;
+    let mut superuser = home.world.connect("postgres", "postgres").await;
+    let set = format!(
+        "ALTER DATABASE {} SET search_path = evil, pg_catalog",
+        tenant.db
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(set))
+        .execute(&mut superuser)
+        .await
+        .expect("set");
+    let mut owner = router.prove(&as_owner, &right).await.expect("in");
+    sqlx::raw_sql("CREATE TABLE tenantry.probe (t text CHECK (octet_length(t) < 10))")
+        .execute(&mut *owner)
+        .await
+        .expect("made");
+    let theirs: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_depend d JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
+         JOIN pg_constraint c ON d.classid = 'pg_constraint'::regclass AND c.oid = d.objid
+         WHERE c.connamespace = 'tenantry'::regnamespace AND p.pronamespace = 'evil'::regnamespace",
+    )
+    .fetch_one(&mut *owner)
+    .await
+    .expect("asked");
+    assert_eq!(theirs, 0);
+    router.shutdown().await;
+}

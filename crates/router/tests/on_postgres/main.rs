@@ -130,6 +130,7 @@ async fn on_real_databases() {
         adopting {
             a_proven_connection_becomes_the_first_pooled_one,
             another_database_or_an_owner_login_is_not_adopted,
+            a_migration_finds_postgres_own_functions_whatever_the_database_sets,
         }
         product {
             a_handler_takes_its_tenants_database_as_an_argument,

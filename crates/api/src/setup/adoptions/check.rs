@@ -36,6 +36,9 @@ pub(crate) struct Answer {
     shut_out: Vec<String>,
     /// The schemas of which everything would be the tenant's.
     schemas: Vec<String>,
+    /// What does not stand against it and should be known before: of its owner, and the settings that stay. Sentences for
+    /// people.
+    warnings: Vec<String>,
 }
 
 /// One thing that stands against it.
@@ -63,6 +66,7 @@ impl From<AdoptionChecked> for Answer {
             sessions: checked.sessions,
             shut_out: checked.shut_out,
             schemas: checked.schemas,
+            warnings: checked.warnings,
         }
     }
 }

@@ -168,6 +168,17 @@ async fn check(client: &Client, body: Value, global: &Global) -> Result<()> {
                 ("would be shut out", Shape::Text, list("shutOut")),
                 ("schemas", Shape::Text, list("schemas")),
             ])?;
+            for warning in found
+                .get("warnings")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
+                note(&format!(
+                    "warning: {}",
+                    warning.as_str().unwrap_or_default()
+                ));
+            }
             for refusal in &refusals {
                 note(&format!(
                     "{}: {}",
