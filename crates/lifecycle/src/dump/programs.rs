@@ -146,7 +146,7 @@ pub async fn write(
 }
 
 /// Asks the programs of a restore for their versions. A dump that somebody has prepared is a program for those that
-/// are older than [`version`] says.
+/// are older than the module `version` says.
 ///
 /// # Errors
 /// [`DumpError::Unsafe`] for such a one, and for one that does not tell; [`DumpError::Program`] where there is none.
