@@ -211,7 +211,6 @@ async fn a_reader_that_has_gone_is_told_nothing() {
     assert!(told.contains("stdout cannot be written"), "{told}");
 }
 
-/// Seen red with the program that sent everybody to `tenantry tenants list`.
 #[tokio::test]
 async fn what_is_told_names_flags_and_the_list_to_look_at() {
     let dev = shared();

@@ -44,7 +44,6 @@ pub(super) fn safe_ones() -> String {
 mod tests {
     use super::*;
 
-    /// Tried: minors compared as text, and a major that is not listed taken for a new one.
     #[test]
     fn a_program_is_safe_from_the_first_mended_minor_on_and_what_cannot_be_read_is_not() {
         for safe in [

@@ -172,7 +172,6 @@ mod tests {
         assert_eq!(stands(None, Doors::Open), unknown);
     }
 
-    /// Tried: without the line for adopted ones it comes back as deleted, and is dropped when its grace period ends.
     #[test]
     fn an_adopted_one_whom_nobody_lets_in_is_deleted_only_where_its_note_says_so() {
         let adopted = |status: &str| {
