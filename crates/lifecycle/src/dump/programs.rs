@@ -65,7 +65,7 @@ impl Programs {
         command.kill_on_drop(true).env_clear().env("LC_ALL", "C");
         // Nothing else of ours is theirs: the keys and the catalog's URL may stand in the environment, and what is
         // said to libpq there would lead them elsewhere.
-        for name in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"] {
+        for name in ["PATH", "HOME", "TMPDIR"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
