@@ -80,7 +80,11 @@ pub async fn recover_installation(
     let mut admin = url.admin().connect("tenantry/init").await.map_err(unseen)?;
     let report = preflight::check(&mut admin).await.map_err(unseen)?;
     admin.close().await;
-    let mut marked: Vec<_> = report.marks.iter().map(|mark| mark.installation).collect();
+    let mut marked: Vec<_> = report
+        .own_marks
+        .iter()
+        .map(|mark| mark.installation)
+        .collect();
     marked.sort_unstable();
     marked.dedup();
     let id = match (marked.as_slice(), wanted) {
@@ -321,6 +325,7 @@ mod tests {
                 started: 0,
             },
             marks: Vec::new(),
+            own_marks: Vec::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
         };

@@ -120,6 +120,8 @@ pub struct Report {
     pub identity: Identity,
     /// The marks of all databases there that an installation of Tenantry made, this one or another.
     pub marks: Vec<Mark>,
+    /// Those of them whose databases are the admin's own: any other owner may have written what he likes.
+    pub own_marks: Vec<Mark>,
     /// What keeps the cluster from being used.
     pub problems: Vec<String>,
     /// What the operator should know or change.
@@ -269,20 +271,23 @@ pub async fn marked(
 /// # Errors
 /// When the cluster cannot be asked.
 pub async fn anybodys(conn: &mut AdminConn) -> Result<bool, ClusterError> {
-    Ok(!marks(conn).await?.is_empty())
+    Ok(!marks(conn).await?.0.is_empty())
 }
 
-async fn marks(conn: &mut AdminConn) -> Result<Vec<Mark>, ClusterError> {
-    let query = sqlx::query_as::<_, (String,)>(concat!(
-        "SELECT description FROM (SELECT shobj_description(oid, 'pg_database') AS description
-                                  FROM pg_database WHERE ",
+/// All marks of databases, and those of the admin's own.
+async fn marks(conn: &mut AdminConn) -> Result<(Vec<Mark>, Vec<Mark>), ClusterError> {
+    let query = sqlx::query_as::<_, (String, bool)>(concat!(
+        "SELECT description, own FROM (SELECT shobj_description(oid, 'pg_database') AS description, ",
         own!("datdba"),
-        ") d WHERE description LIKE 'tenantry:%'"
+        " AS own FROM pg_database) d WHERE description LIKE 'tenantry:%'"
     ));
     let comments = conn.all(query).await?.into_iter();
-    Ok(comments
-        .filter_map(|(comment,)| comment.parse().ok())
-        .collect())
+    let marks: Vec<(Mark, bool)> = comments
+        .filter_map(|(comment, own)| Some((comment.parse().ok()?, own)))
+        .collect();
+    let own = marks.iter().filter(|(_, own)| *own);
+    let own = own.map(|(mark, _)| *mark).collect();
+    Ok((marks.into_iter().map(|(mark, _)| mark).collect(), own))
 }
 
 /// Looks; changes nothing.
@@ -320,7 +325,7 @@ pub async fn check(conn: &mut AdminConn) -> Result<Report, ClusterError> {
     );
     let groups = [groups::OWNER, groups::APP, groups::READONLY].map(str::to_owned);
     let facts = conn.one(query.bind(groups.to_vec())).await?;
-    let marks = marks(conn).await?;
+    let (marks, own_marks) = marks(conn).await?;
     let system = system(conn, facts.may_ask_system).await?;
     Ok(Report {
         problems: problems(&facts),
@@ -330,6 +335,7 @@ pub async fn check(conn: &mut AdminConn) -> Result<Report, ClusterError> {
             started: facts.started,
         },
         marks,
+        own_marks,
         tls_version: facts.tls_version.clone(),
         version_num: facts.version_num,
         version: facts.version,

@@ -49,7 +49,10 @@ async fn what_the_owner_of_another_database_claims_is_not_believed(world: World)
         .expect("read");
     let seen = seen.databases.iter().find(|one| one.name == name.as_str());
     assert!(!seen.expect("listed").own);
-    let marks = preflight::check(&mut conn).await.expect("checked").marks;
+    let marks = preflight::check(&mut conn)
+        .await
+        .expect("checked")
+        .own_marks;
     assert!(!marks.contains(&mark), "{marks:?}");
     let mut inside = world.admin.enter(&name, "test").await.expect("inside");
     assert!(identity::read(&mut inside).await.expect("asked").is_none());

@@ -150,8 +150,8 @@ fn told(error: &DumpError) -> StepError {
         DumpError::Unsafe { program, .. } | DumpError::Failed { program, .. } => {
             format!("{program} failed, and the log of the server says why")
         }
-        DumpError::File { .. } | DumpError::Damaged { .. } => {
-            "the folder of dumps cannot be used, and the log of the server says why".to_owned()
+        DumpError::File { why, .. } | DumpError::Damaged { why, .. } => {
+            format!("the folder of dumps cannot be used: {why}")
         }
     };
     failed(

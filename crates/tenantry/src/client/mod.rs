@@ -164,6 +164,24 @@ impl Client {
         self.send(Method::DELETE, path, query, None, None).await
     }
 
+    /// Removes what may take long; `begin_only` is answered with the operation at once.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn end(
+        &self,
+        path: Path<'_>,
+        query: &[(&str, String)],
+        begin_only: bool,
+    ) -> Result<Value> {
+        let request = self.request(Method::DELETE, path, query, None)?;
+        let request = match begin_only {
+            true => request.header("prefer", "respond-async"),
+            false => request,
+        };
+        self.answer(request).await
+    }
+
     async fn send(
         &self,
         method: Method,

@@ -109,7 +109,7 @@ impl Remint {
             server.close().await;
             // Another server's admin would be given the passwords of all that is thought to be there.
             let marked = |mark: &Mark| mark.installation == ring.installation;
-            if !report.marks.iter().any(marked) {
+            if !report.own_marks.iter().any(marked) {
                 let what = format!(
                     "nothing at {}:{} is marked as this installation's",
                     url.host, url.port

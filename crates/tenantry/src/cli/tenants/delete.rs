@@ -59,7 +59,7 @@ impl Delete {
             ))
         };
         let path = ["tenants", tenant];
-        let asked = client.delete(&path, &query);
+        let asked = client.end(&path, &query, self.waiting.no_wait);
         let mut answer = follow::unless_stopped(asked, stopped).await?;
         if answer.get("success").is_none() && !self.waiting.no_wait {
             answer = self.finished(&client, &answer, &mut progress).await?;
